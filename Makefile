@@ -1,0 +1,38 @@
+# make reproduce   set up .venv, train, execute the notebooks, write figures/<profile>/   (PROFILE=smoke|demo|open|paper)
+# make test        set up .venv, run the tests
+# make lab         set up .venv, open the notebooks
+# On Linux without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves downloading CUDA.
+
+PYTHON ?= python3
+PROFILE ?= demo
+TORCH_INDEX ?=
+BIN := .venv/bin
+
+.PHONY: reproduce test lab bench lint clean
+
+reproduce: .venv/ready
+	$(BIN)/symspectra reproduce --profile $(PROFILE)
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lab: .venv/ready
+	$(BIN)/jupyter lab notebooks
+
+bench: .venv/ready
+	$(BIN)/symspectra bench
+
+lint: .venv/ready
+	$(BIN)/ruff check symspectra tests notebooks
+	$(BIN)/ruff format --check symspectra tests notebooks
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SymSpectra needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.lock)")
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch .venv/ready
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,7 @@
+"""``python -m symspectra``."""
+
+import sys
+
+from symspectra.cli import main
+
+sys.exit(main())

@@ -1,0 +1,48 @@
+"""What every model here is: spectra in, one probability a functional group out."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class SpectrumClassifier(nn.Module):
+    """Base class of SymSpectra, of the baselines, and of a model of your own.
+
+    A subclass defines ``forward(x, present) -> logits`` and is trained with the binary cross-entropy;
+    it may override `loss` and `predict` when it has more to say, as SymSpectra does.
+    """
+
+    def forward(
+        self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
+    ) -> Float[Tensor, "batch group"]:
+        """Logits of the functional groups."""
+        raise NotImplementedError
+
+    def loss(
+        self,
+        x: Float[Tensor, "batch modality 600"],
+        present: Bool[Tensor, "batch modality"],
+        y: Float[Tensor, "batch group"],
+        epoch: int,
+    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """The training objective and the named terms to log (detached scalars).
+
+        A term named ``element_weight``, of shape (batch, group), is kept as the weights of molecules and groups.
+
+        Parameters
+        ----------
+        x : spectra, zeros where a modality was not measured
+        present : which modalities were measured
+        y : functional groups, 0 or 1
+        epoch : counts from 0; for schedules inside the model
+        """
+        loss = F.binary_cross_entropy_with_logits(self(x, present).float(), y)
+        return loss, {"bce": loss.detach()}
+
+    def predict(
+        self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
+    ) -> Float[Tensor, "batch group"]:
+        """Probabilities of the functional groups, in the order of Table 8."""
+        return self(x, present).float().sigmoid()

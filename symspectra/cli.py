@@ -1,0 +1,177 @@
+"""The command line: ``symspectra label | train | plan | reproduce | data | bench``."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+from symspectra import __version__
+from symspectra.config import PROFILES, Config, ConfigError, load_config, load_profile
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; bad input is one sentence on standard error and exit status 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (ValueError, ImportError, OSError, RuntimeError, FloatingPointError) as error:
+        print(f"symspectra: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("symspectra: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="symspectra", description="Functional groups from several spectra at once.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function: Any, text: str, to: Any = commands) -> argparse.ArgumentParser:
+        sub = to.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        return sub
+
+    p = add("label", _label, "functional groups of molecules, by substructure")
+    p.add_argument("smiles", nargs="+", metavar="SMILES")
+
+    p = add("train", _train, "train one configuration, or read the run if it is in the store")
+    p.add_argument("config", type=Path, help="TOML file of settings, or the config.json of a run")
+    p.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that override the file's")
+    p.add_argument("--threads", type=int, help="CPU threads")
+    _store_options(p)
+
+    p = add("plan", _plan, "list the runs that notebooks need, and which are done")
+    p.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="by number or name; all by default")
+    p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
+    _store_options(p)
+
+    p = add("reproduce", _reproduce, "train what is missing, execute the notebooks, write the figures")
+    p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
+    p.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks by number, for example 02")
+    p.add_argument("--workers", type=int, help="runs at a time; one a core on a CPU, one on a GPU by default")
+    p.add_argument("--figures", type=Path, help="folder of the figures, figures/PROFILE by default")
+    _store_options(p)
+
+    data = commands.add_parser("data", help="extend the data sets").add_subparsers(required=True, metavar="COMMAND")
+    p = add("build", _build, "simulate more molecules of the open data set; can be interrupted and resumed", data)
+    p.add_argument("dataset", choices=["open"])
+    p.add_argument("--max-heavy", type=int, default=20, help="largest number of heavy atoms (20)")
+    p.add_argument("--molecules", type=int, help="how many to try; all that are missing by default")
+    p.add_argument("--workers", type=int, default=1, help="processes, of one thread each")
+    p.add_argument(
+        "--records", type=Path, default=Path("runs/records"), help="folder for quantum records (runs/records)"
+    )
+    p.add_argument("--import", type=Path, dest="source", help="take the records of this folder and compute none")
+    p.add_argument("--directory", type=Path, help="data set to extend; the installed one by default")
+
+    p = add("bench", _bench, "speed and memory: rendering, simulation, training, as rates and ratios")
+    p.add_argument("--only", nargs="+", metavar="PART", help="rendering, simulation, training")
+    p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
+    return parser
+
+
+def _store_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of the runs (runs)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def _label(options: argparse.Namespace) -> None:
+    from symspectra.functional_groups import NAMES, label
+
+    for smiles, groups in zip(options.smiles, label(options.smiles), strict=True):
+        found = [f"{i + 1} {name}" for i, name in enumerate(NAMES) if groups[i]]
+        print(f"{smiles}\t{', '.join(found) or 'none of the 37 groups'}")
+
+
+def parse_settings(texts: list[str]) -> dict[str, Any]:
+    """``["lr=1e-3", "modalities=ir,c13"]`` as values of the types that `Config` has.
+
+    Raises
+    ------
+    ConfigError : for a text without ``=``; names and types are checked by `Config`.
+    """
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"{text!r} is not a setting; expected NAME=VALUE, for example lr=1e-3")
+        if isinstance(getattr(Config(), name, None), str):
+            settings[name] = value
+            continue
+        try:
+            settings[name] = (
+                {"true": True, "false": False}[value] if value in ("true", "false") else ast.literal_eval(value)
+            )
+        except (ValueError, SyntaxError):
+            settings[name] = tuple(value.split(","))
+    return settings
+
+
+def _train(options: argparse.Namespace) -> None:
+    import torch
+    from tqdm import tqdm
+
+    from symspectra.runs import run
+
+    config = load_config(options.config, **parse_settings(options.settings))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    with tqdm(total=config.epochs, unit="epoch") as bar:
+
+        def report(epoch: dict[str, float]) -> None:
+            bar.update(epoch["epoch"] + 1 - bar.n)
+            bar.set_postfix(loss=f"{epoch['loss']:.3f}", validation=f"{epoch['validation_micro_f1']:.3f}")
+
+        result = run(config, options.store, options.device, report=report)
+    for split in ("validation", "test"):
+        scores = result.metrics[split]
+        print(split, *(f"{name} {scores[name]:.3f}" for name in ("micro_f1", "macro_f1", "exact_match")))
+    print(result.path)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from symspectra.reproduce import describe, plan
+
+    entries = plan(options.profile, options.store, options.notebooks)
+    for config, done, seconds in entries:
+        print(
+            f"{'done   ' if done else 'missing'} {'' if seconds is None else f'{seconds:6.0f} s'}  {describe(config)}"
+        )
+    missing = [seconds for _, done, seconds in entries if not done]
+    known = [s for s in missing if s is not None]
+    print(f"{len(entries)} runs, {len(missing)} missing", end="")
+    print(f", about {sum(known) / 60:.1f} minutes one after the other for {len(known)} of them" if known else "")
+    print(load_profile(options.profile).description)
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from symspectra.reproduce import reproduce
+
+    reproduce(options.profile, options.only, options.store, options.figures, options.workers, options.device)
+
+
+def _build(options: argparse.Namespace) -> None:
+    from symspectra.datasets import OPEN_DIRECTORY
+    from symspectra.open_data import build, import_records
+
+    directory = options.directory or OPEN_DIRECTORY
+    if options.source is not None:
+        added = import_records(options.source, directory, options.workers)
+    else:
+        added = build(options.records, directory, options.max_heavy, options.molecules, options.workers)
+    print(f"{added} molecules added to {directory}")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from symspectra.bench import run_benchmarks
+
+    run_benchmarks(options.only, options.profile)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""Everything that determines a training run, in one frozen dataclass; and the profiles that scale experiments."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+MODALITIES = ("ir", "c13", "h1", "msms_pos", "msms_neg")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model": ("symspectra", "jung_cnn"),
+    "modalities": MODALITIES,
+    "resample": ("blockmax", "blockmean", "linear"),
+    "eval_gate": ("expected", "clean"),
+    "cross_term": ("printed", "negated", "none"),
+    "cmi_reduce": ("max", "mean", "sum"),
+    "weighting": ("paper", "sample", "label_ema", "none"),
+    "order": ("iupac", "alphabetical"),
+    "conditioning": ("residual", "input", "h0"),
+    "prediction": ("decoder", "main", "ensemble"),
+    "schedule": ("cosine", "steps"),
+    "precision": ("float32", "bf16"),
+}
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or has the wrong type or value."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run. Defaults are the paper's settings (App. B); `Config.for_model` gives a baseline its own.
+
+    Data
+        dataset : name of a data set (`symspectra.datasets.load`)
+        molecules : use the first so many of its molecules, 0 for all; the list of ``open`` is in random order
+        modalities : which spectra the model sees
+        resample : how NMR axes become 600 points (App. F.1): ``blockmax`` keeps narrow lines, ``linear`` is Eq. 32
+        nuisance : instrument and simulation noise when line lists are rendered; redrawn for training every epoch
+    Model
+        stem, channels, kernel, pools : the two convolution blocks (Eq. 2); 600 / pools[0] / pools[1] tokens
+        heads : of the cross-modal attention (Eq. 4); ``channels / heads`` should be 16 or more
+        hidden, dropout : width of the fused representation T_f, and its dropout
+        temperature, sigma_floor : of the relaxed gates (Eq. 7), and least noise of Eq. 6
+        eval_gate : evaluation with ``p H + (1 - p) mu`` (``expected``) or with the tokens as they are (``clean``)
+        beta, cross_term : weight of the bound (Eqs. 18, 19), and the sign of Eq. 19 (`symspectra.bottleneck`)
+        weighting, s1, s2, weight_ramp, cmi_reduce : weights by conditional mutual information (`symspectra.weighting`)
+        order, conditioning, decoder_hidden, decoder_dropout : the LSTM decoder (`symspectra.decoder`)
+        teacher_forcing, teacher_forcing_decay : probability of the true label, and its factor an epoch
+        prediction : which head answers: ``decoder``, ``main``, or their mean (``ensemble``)
+        dense : widths of the 1D-CNN's dense layers
+    Training
+        epochs, batch, lr, schedule : Adam; ``cosine`` to zero, or ``steps``: a tenth after 31/41 and 37/41 of the epochs
+        seed : of the weights, the order of the samples, dropout, gates and noise
+        precision, compile : bf16 autocast and `torch.compile`, both for CUDA
+    """
+
+    dataset: str = "open"
+    molecules: int = 0
+    modalities: tuple[str, ...] = ("ir", "c13", "h1")
+    resample: str = "blockmax"
+    nuisance: bool = True
+
+    model: str = "symspectra"
+    stem: int = 32
+    channels: int = 64
+    kernel: int = 11
+    pools: tuple[int, int] = (2, 2)
+    heads: int = 4
+    hidden: int = 256
+    dropout: float = 0.3
+    temperature: float = 1.0
+    sigma_floor: float = 0.1
+    eval_gate: str = "expected"
+    beta: float = 1e-6
+    cross_term: str = "printed"
+    weighting: str = "paper"
+    s1: float = 0.3
+    s2: float = 0.3
+    weight_ramp: int = 4
+    cmi_reduce: str = "max"
+    order: str = "iupac"
+    conditioning: str = "residual"
+    decoder_hidden: int = 128
+    decoder_dropout: float = 0.1
+    teacher_forcing: float = 0.5
+    teacher_forcing_decay: float = 0.95
+    prediction: str = "decoder"
+    dense: tuple[int, int, int] = (4927, 2785, 1574)
+
+    epochs: int = 100
+    batch: int = 128
+    lr: float = 3e-4
+    schedule: str = "cosine"
+    seed: int = 0
+    precision: str = "float32"
+    compile: bool = False
+
+    def __post_init__(self):
+        for name, hint in _hints().items():
+            _check_type(name, getattr(self, name), hint)
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            for item in value if isinstance(value, tuple) else (value,):
+                if item not in allowed:
+                    raise ConfigError(f"{name} is {item!r}; {suggest(item, allowed)}")
+        if not self.modalities or list(self.modalities) != sorted(set(self.modalities), key=MODALITIES.index):
+            raise ConfigError(
+                f"modalities are {self.modalities}; expected some of {MODALITIES}, in that order, each once"
+            )
+        for name in ("stem", "channels", "kernel", "heads", "hidden", "decoder_hidden", "epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if self.lr <= 0 or self.molecules < 0:
+            raise ConfigError(f"lr is {self.lr} and molecules is {self.molecules}; expected lr > 0 and molecules >= 0")
+        if self.channels % self.heads:
+            raise ConfigError(f"channels is {self.channels}, which is not a multiple of heads, {self.heads}")
+        if min(self.pools) < 1 or 600 // self.pools[0] // self.pools[1] < 2:
+            raise ConfigError(f"pools is {self.pools}; expected two factors that leave at least 2 of 600 points")
+
+    @classmethod
+    def for_model(cls, model: str, **settings: Any) -> Config:
+        """Configuration of a model with that model's own published optimiser settings as defaults."""
+        return cls.from_dict({**MODEL_DEFAULTS.get(model, {}), "model": model, **settings})
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> Config:
+        """Build from names and values, as read from TOML or JSON; lists become tuples.
+
+        Raises
+        ------
+        ConfigError : names an unknown setting and the nearest right one, or the value and the type expected.
+        """
+        hints = _hints()
+        for name in settings:
+            if name not in hints:
+                raise ConfigError(f"there is no setting {name!r}; {suggest(name, hints)}")
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+
+    def replace(self, **settings: Any) -> Config:
+        """A copy with some settings changed, checked like any other."""
+        return Config.from_dict({**self.to_dict(), **settings})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Names and values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+# 1D-CNN: Adam, batch 41, 41 epochs, 2.5e-4 with two steps of a tenth (Jung et al. 2023).
+MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
+    "jung_cnn": {"batch": 41, "epochs": 41, "lr": 2.5e-4, "schedule": "steps"},
+}
+
+
+def suggest(name: Any, allowed: Any) -> str:
+    """``did you mean ...?`` when one is near, and what would be right."""
+    near = difflib.get_close_matches(str(name), [str(a) for a in allowed], n=1, cutoff=0.5)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"Expected one of: {', '.join(map(str, allowed))}."
+
+
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Config)
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    """Refuse text for a number, a number for a flag, an integer outside its meaning."""
+    if get_origin(hint) is tuple:
+        args = get_args(hint)
+        length_ok = isinstance(value, tuple) and (args[-1] is Ellipsis or len(value) == len(args))
+        if not length_ok or not all(_is(v, args[0]) for v in value):
+            n = "" if args[-1] is Ellipsis else f"{len(args)} times "
+            raise ConfigError(f"{name} is {value!r}; expected a list of {n}{args[0].__name__}")
+    elif not _is(value, hint):
+        raise ConfigError(f"{name} is {value!r} ({type(value).__name__}); expected {hint.__name__}")
+    elif hint is float and value != value:
+        raise ConfigError(f"{name} is not a number")
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+def load_config(path: str | Path, **settings: Any) -> Config:
+    """Read a TOML file of settings, or the ``config.json`` of a run; ``settings`` override it.
+
+    Raises
+    ------
+    ConfigError : the file cannot be read or holds an unknown setting; the message names the file.
+    """
+    path = Path(path)
+    try:
+        raw = json.loads(path.read_text()) if path.suffix == ".json" else tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; expected a TOML file of settings, or a run's config.json") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    raw.update(settings)
+    try:
+        return Config.for_model(raw.pop("model", "symspectra"), **raw)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+PROFILES = ("smoke", "demo", "open", "paper")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large the experiments are: seeds, and the settings of every model (``data/profiles/<name>.toml``)."""
+
+    name: str
+    description: str
+    seeds: tuple[int, ...]
+    settings: dict[str, dict[str, Any]]
+
+    def config(self, model: str = "symspectra", **settings: Any) -> Config:
+        """Configuration of a model in this profile; ``settings`` override it."""
+        common, own = self.settings.get("all", {}), self.settings.get(model, {})
+        return Config.for_model(model, **{**common, **own, **settings})
+
+
+def load_profile(name: str) -> Profile:
+    """One of the profiles ``smoke``, ``demo``, ``open`` and ``paper``.
+
+    Raises
+    ------
+    ConfigError : for an unknown name, with the nearest right one.
+    """
+    if name not in PROFILES:
+        raise ConfigError(f"there is no profile {name!r}; {suggest(name, PROFILES)}")
+    path = Path(__file__).parent / "data" / "profiles" / f"{name}.toml"
+    raw = tomllib.loads(path.read_text())
+    return Profile(name, raw.pop("description"), tuple(raw.pop("seeds")), raw)

@@ -1,0 +1,221 @@
+"""SymSpectra (Figure 2): encoders, cross-modal gates, bottleneck, three predictors, objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from symspectra.bottleneck import (
+    compression_bound,
+    concrete_gate,
+    expected_representation,
+    inject_noise,
+    token_statistics,
+)
+from symspectra.classifier import SpectrumClassifier
+from symspectra.decoder import LSTMDecoder, scheduled_prefix
+from symspectra.weighting import CMIWeighting, pointwise_cmi
+
+EVALUATION_GATES = ("expected", "clean")
+PREDICTIONS = ("decoder", "main", "ensemble")
+
+
+class SpectralEncoder(nn.Module):
+    """Two blocks Conv1d -> BatchNorm -> ReLU -> MaxPool, each modality with its own weights (Eq. 2).
+
+    Grouped convolutions hold the modalities' stems side by side, so that one call encodes all of them. They are
+    written in two dimensions with a height of one, because only those have the channels-last memory layout, which
+    is three times as fast on a CPU. ReLU stands after the pooling: the same function on a fraction of the points.
+
+    ``(batch, n, 600) -> (batch, n, L, C)`` with ``L = 600 // pools[0] // pools[1]``.
+    """
+
+    def __init__(self, n: int, stem: int, channels: int, kernel: int, pools: tuple[int, int]):
+        super().__init__()
+        self.n, self.pools, self.tokens = n, pools, 600 // pools[0] // pools[1]
+        self.conv1 = nn.Conv2d(n, n * stem, (1, kernel), padding="same", groups=n, bias=False)
+        self.norm1 = nn.BatchNorm2d(n * stem)
+        self.conv2 = nn.Conv2d(n * stem, n * channels, (1, kernel), padding="same", groups=n, bias=False)
+        self.norm2 = nn.BatchNorm2d(n * channels)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Float[Tensor, "batch n 600"]) -> Float[Tensor, "batch n L C"]:
+        """Token maps O^i of all modalities."""
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        x = F.relu(F.max_pool2d(self.norm1(self.conv1(x)), (1, self.pools[0])))  # Eq. 2
+        x = F.relu(F.max_pool2d(self.norm2(self.conv2(x)), (1, self.pools[1])))
+        return x.squeeze(2).unflatten(1, (self.n, -1)).transpose(2, 3)
+
+
+class CrossModalGate(nn.Module):
+    """Importance of every token, read from attention over the tokens of all modalities (Eqs. 3 to 5).
+
+    One attention serves all modalities: the tokens of all of them are queries of a single batched call.
+    """
+
+    def __init__(self, n: int, tokens: int, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.position = nn.Parameter(0.02 * torch.randn(tokens, channels))
+        self.modality = nn.Parameter(0.02 * torch.randn(n, 1, channels))
+        self.joint = nn.Linear(channels, channels)
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(channels, 2 * channels)
+        self.attended = nn.Linear(channels, channels)
+        self.mlp = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, 1))
+
+    def forward(
+        self, tokens: Float[Tensor, "batch n L C"], present: Bool[Tensor, "batch n"]
+    ) -> Float[Tensor, "batch n L"]:
+        """Gate logits; their sigmoid is p^i of Eq. 5. Tokens of absent modalities are not attended to."""
+        batch, n, length, _ = tokens.shape
+        o_cat = self.joint((tokens + self.modality + self.position).flatten(1, 2))  # Eq. 3: (batch, n L, C)
+        q = self.query(tokens.flatten(1, 2)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        kv = self.key_value(o_cat).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mask = None
+        if n > 1:
+            mask = (present | ~present.any(dim=1, keepdim=True)).repeat_interleave(length, dim=1)[:, None, None, :]
+        o_attn = F.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=mask)  # Eq. 4: (batch, heads, n L, d)
+        o_attn = self.attended(o_attn.transpose(1, 2).flatten(2))
+        return self.mlp(o_attn).view(batch, n, length)  # Eq. 5, before the sigmoid
+
+
+class AuxiliaryPredictor(nn.Module):
+    """Small CNN that predicts the groups with one modality left out: p(Y | T^not i), for all i at once.
+
+    The first convolution is linear, so the sum over all modalities minus the own contribution is exactly the
+    input without modality i, and nothing is computed twice.
+    """
+
+    def __init__(self, n: int, tokens: int, channels: int, n_groups: int, width: int = 16, hidden: int = 64):
+        super().__init__()
+        self.n = n
+        self.conv = nn.Conv1d(n * channels, n * width, 3, padding="same", groups=n, bias=False)
+        self.bias = nn.Parameter(torch.zeros(width, 1))
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(width * (tokens // 2), hidden),
+            nn.ReLU(),
+            nn.Dropout(0.1),
+            nn.Linear(hidden, n_groups),
+        )
+
+    def forward(self, representation: Float[Tensor, "batch n L C"]) -> Float[Tensor, "batch n group"]:
+        """Logits without modality i, for i = 1..n. Absent modalities must be zero."""
+        own = self.conv(representation.transpose(2, 3).flatten(1, 2)).unflatten(1, (self.n, -1))
+        without = own.sum(dim=1, keepdim=True) - own + self.bias  # (batch, n, width, L)
+        z = F.max_pool1d(F.relu(without).flatten(0, 1), 2)
+        return self.head(z).unflatten(0, (-1, self.n))
+
+
+@dataclass
+class Representation:
+    """What the bottleneck makes of the spectra: T^i with its gates, and what the bound needs."""
+
+    tokens: Float[Tensor, "batch n L C"]
+    gate: Float[Tensor, "batch n L"]
+    mean: Float[Tensor, "batch n C"]
+    std: Float[Tensor, "batch n C"]
+    t: Float[Tensor, "batch n L C"]
+
+
+class SymSpectra(SpectrumClassifier):
+    """The paper's model. Options are described in `symspectra.config.Config`, whose fields it takes.
+
+    Parameters
+    ----------
+    n_modalities, n_groups : number of spectra a molecule and of functional groups
+    order : permutation of the groups for the decoder (`symspectra.ordering`)
+    """
+
+    def __init__(self, config, order: tuple[int, ...], n_groups: int = 37):
+        super().__init__()
+        self.config, c = config, config
+        n = len(c.modalities)
+        self.encoder = SpectralEncoder(n, c.stem, c.channels, c.kernel, c.pools)
+        length = self.encoder.tokens
+        self.gate = CrossModalGate(n, length, c.channels, c.heads)
+        self.fuse = nn.Sequential(
+            nn.Flatten(), nn.Linear(n * length * c.channels, c.hidden), nn.ReLU(), nn.Dropout(c.dropout)
+        )
+        self.main = nn.Linear(c.hidden, n_groups)
+        self.auxiliary = AuxiliaryPredictor(n, length, c.channels, n_groups)
+        self.decoder = LSTMDecoder(
+            c.hidden, order, c.decoder_hidden, dropout=c.decoder_dropout, conditioning=c.conditioning
+        )
+        self.weighting = CMIWeighting(n_groups, c.weighting, c.s1, c.s2, c.weight_ramp)
+
+    def represent(self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]) -> Representation:
+        """Encode the spectra and pass them through the bottleneck; sampled in training, expected in evaluation."""
+        tokens = self.encoder(x)
+        logit = self.gate(tokens, present)
+        mean, std = token_statistics(tokens, self.config.sigma_floor)
+        if self.training:
+            gate = concrete_gate(logit, self.config.temperature)
+            t = inject_noise(tokens, gate, mean, std)
+        else:
+            gate = torch.sigmoid(logit.float())
+            t = tokens if self.config.eval_gate == "clean" else expected_representation(tokens, gate, mean)
+        return Representation(tokens, gate, mean, std, t * present[:, :, None, None])
+
+    def forward(
+        self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]
+    ) -> Float[Tensor, "batch group"]:
+        """Logits of the main predictor, p(Y | T^i, T^not i)."""
+        return self.main(self.fuse(self.represent(x, present).t))
+
+    def loss(
+        self,
+        x: Float[Tensor, "batch n 600"],
+        present: Bool[Tensor, "batch n"],
+        y: Float[Tensor, "batch group"],
+        epoch: int,
+    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Eq. 10 for decoder and main predictor, the auxiliary's cross-entropy, and beta times the bound."""
+        c, r = self.config, self.represent(x, present)
+        fused = self.fuse(r.t)
+        main = self.main(fused).float()
+        auxiliary = self.auxiliary(r.t.detach()).float()  # an estimator: it does not train the encoder
+        prefix = scheduled_prefix(y, main, epoch, c.teacher_forcing, c.teacher_forcing_decay)
+        decoder = self.decoder(fused, main, prefix).float()
+
+        bce = F.binary_cross_entropy_with_logits
+        bce_main, bce_decoder = bce(main, y, reduction="none"), bce(decoder, y, reduction="none")
+        bce_aux = bce(auxiliary, y.unsqueeze(1).expand_as(auxiliary), reduction="none")
+        cmi = pointwise_cmi(bce_aux.detach(), bce_main.detach(), present, c.cmi_reduce)
+        weight = self.weighting(cmi, epoch)
+
+        loss_main, loss_decoder = (weight * bce_main).mean(), (weight * bce_decoder).mean()  # Eq. 10
+        measured = present.unsqueeze(-1).float()
+        loss_aux = (bce_aux * measured).sum() / (measured.sum() * y.shape[1]).clamp_min(1)
+        bound = compression_bound(r.tokens, r.gate, r.mean, r.std, present, c.cross_term)  # Eqs. 18, 19
+        total = loss_main + loss_decoder + loss_aux + c.beta * bound
+        logs = {
+            "main": loss_main,
+            "decoder": loss_decoder,
+            "auxiliary": loss_aux,
+            "bound": bound,
+            "gate": r.gate.mean(),
+        }
+        return total, {name: value.detach() for name, value in logs.items()} | {"element_weight": weight}
+
+    @torch.no_grad()
+    def predict(
+        self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]
+    ) -> Float[Tensor, "batch group"]:
+        """Probabilities from the free-running decoder, the main predictor, or the mean of both (``prediction``)."""
+        fused = self.fuse(self.represent(x, present).t)
+        main = self.main(fused).float()
+        if self.config.prediction == "main":
+            return main.sigmoid()
+        decoder = self.decoder.decode(fused, main).float().sigmoid()
+        return decoder if self.config.prediction == "decoder" else (decoder + main.sigmoid()) / 2
+
+    @torch.no_grad()
+    def gates(self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]) -> Float[Tensor, "batch n L"]:
+        """Importance p^i of every token of every spectrum (Eq. 5); token k covers points k*600/L to (k+1)*600/L."""
+        return torch.sigmoid(self.gate(self.encoder(x), present).float())

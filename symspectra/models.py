@@ -1,0 +1,74 @@
+"""From a configuration to a model; and where a model of your own is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from symspectra import config as _config
+from symspectra.baselines import JungCNN
+from symspectra.classifier import SpectrumClassifier
+from symspectra.config import Config
+from symspectra.functional_groups import NAMES
+from symspectra.lines import DataError
+from symspectra.model import SymSpectra
+from symspectra.ordering import label_order
+
+_BUILDERS: dict[str, Callable[[Config], SpectrumClassifier]] = {
+    "symspectra": lambda config: SymSpectra(config, label_order(config.order), len(NAMES)),
+    "jung_cnn": lambda config: JungCNN(len(config.modalities), len(NAMES), config.dense),
+}
+
+
+def register_model(name: str, build: Callable[[Config], SpectrumClassifier]) -> None:
+    """Make a model of your own available as ``Config(model=name)``.
+
+    Parameters
+    ----------
+    build : from a configuration to a `symspectra.classifier.SpectrumClassifier`
+    """
+    _BUILDERS[name] = build
+    _config.CHOICES["model"] = tuple(_BUILDERS)
+
+
+def build_model(config: Config) -> SpectrumClassifier:
+    """A model with fresh weights, drawn from the configuration's seed."""
+    torch.manual_seed(config.seed)
+    return _BUILDERS[config.model](config)
+
+
+def save_model(path: str | Path, model: SpectrumClassifier, config: Config) -> None:
+    """Write weights and configuration as one safetensors file."""
+    import json
+
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, path, metadata={"config": json.dumps(config.to_dict())})
+
+
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[SpectrumClassifier, Config]:
+    """Read a model written by `save_model`, in evaluation mode.
+
+    Raises
+    ------
+    DataError : the file is missing, truncated, or not such a file; the message names it.
+    """
+    import json
+
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as f:
+            metadata = f.metadata() or {}
+            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+        config = Config.from_dict(json.loads(metadata["config"]))
+        model = build_model(config)
+        model.load_state_dict(tensors)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such weights file") from error
+    except (SafetensorError, KeyError, RuntimeError, OSError) as error:
+        raise DataError(f"{path}: not a complete SymSpectra weights file ({error})") from error
+    return model.to(device).eval(), config

@@ -1,0 +1,296 @@
+"""Measured or simulated spectra to the vectors of 600 points that the model reads (paper section 2.2.1, Appendix F).
+
+Batches are torch tensors on any device and every step is vectorised over the molecules; `from_axis` takes one
+spectrum as numpy arrays, as a file reader delivers it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+POINTS = 600
+
+#: Standard axis of each continuous spectrum (those of the Alberts data set): ppm, ppm and cm-1.
+AXES: dict[str, Float[np.ndarray, " points"]] = {
+    "h1": np.linspace(10.0, -2.0, 10_000),
+    "c13": np.linspace(230.0, -20.0, 10_000),
+    "ir": np.linspace(400.0, 4000.0, 1800),
+}
+
+MZ_MAX = 600.0  # m/z; MS/MS covers [0, 600)
+BINS_PER_MZ = 10
+MSMS_BINS = 6000
+MSMS_SIGMA = 2.0  # bins; the paper gives no value
+MSMS_EPSILON = 1e-12
+_TAPS = 4  # samples j-1 .. j+2 around a bin of sample j: the next one is 20 bins = 10 sigma away
+
+
+def resample(
+    y: Float[Tensor, "batch points"], points: int = POINTS, how: str = "blockmax"
+) -> Float[Tensor, "batch {points}"]:
+    """Spectra on an even axis of P points to fewer points.
+
+    Parameters
+    ----------
+    y
+        Spectra.
+    points
+        Number of points wanted.
+    how
+        ``"linear"``: linear interpolation at evenly spaced positions from the first point to the last (Eq. 32 read
+        literally: it passes over lines narrower than the new step). ``"blockmax"`` / ``"blockmean"``: maximum / mean
+        over block i = [floor(i P / points), floor((i + 1) P / points)), so no line falls between two samples.
+
+    Raises
+    ------
+    ValueError
+        Unknown `how`, not a batch of spectra, or fewer points than blocks.
+
+    References
+    ----------
+    Paper, Appendix F.1.
+    """
+    if y.ndim != 2:
+        raise ValueError(f"expected spectra of shape (batch, points), got {tuple(y.shape)}")
+    length = y.shape[1]
+    if how == "linear":
+        if length < 2:
+            raise ValueError(f"linear interpolation needs at least 2 points a spectrum, got {length}")
+        x = torch.linspace(0, length - 1, points, dtype=torch.float64, device=y.device)
+        i = x.long().clamp(max=length - 2)
+        return y[:, i] + (x - i).to(y.dtype) * (y[:, i + 1] - y[:, i])  # Eq. 32
+    if how not in ("blockmax", "blockmean"):
+        raise ValueError(f"unknown resampling {how!r}: expected 'blockmax', 'blockmean' or 'linear'")
+    if length < points:
+        raise ValueError(f"{how} to {points} points needs at least as many input points, got {length}; use 'linear'")
+    # The block edges repeat: 10,000 points are 200 periods of 50 points, each of 3 blocks (16, 17 and 17 points).
+    periods = math.gcd(length, points)
+    width, blocks = length // periods, points // periods
+    folded = y.reshape(len(y), periods, width)
+    reduced = []
+    for i in range(blocks):
+        block = folded[:, :, i * width // blocks : (i + 1) * width // blocks]
+        reduced.append(block.amax(-1) if how == "blockmax" else block.mean(-1))
+    return torch.stack(reduced, dim=-1).flatten(1)
+
+
+def min_max(y: Float[Tensor, "*batch points"]) -> Float[Tensor, "*batch points"]:
+    """Scale each spectrum to [0, 1]; a constant spectrum becomes zeros.
+
+    References
+    ----------
+    Paper, Eq. 33.
+    """
+    low, high = y.aminmax(dim=-1, keepdim=True)
+    span = high - low
+    return (y - low) / torch.where(span > 0, span, 1.0)  # Eq. 33
+
+
+def nmr_vector(y: Float[Tensor, "batch 10000"], how: str = "blockmax") -> Float[Tensor, "batch 600"]:
+    """1H or 13C spectra on their standard axis (`AXES`) to 600 points in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        The spectra do not have 10,000 points (see `from_axis`), or `how` is unknown.
+
+    References
+    ----------
+    Paper, Appendix F.1.
+    """
+    _on_axis(y, "h1")  # 13C has as many points
+    return min_max(resample(y, POINTS, how))
+
+
+def ir_vector(y: Float[Tensor, "batch 1800"]) -> Float[Tensor, "batch 600"]:
+    """IR spectra on the ascending axis 400 .. 4000 cm-1 to 600 points; intensities are not scaled.
+
+    Values alone do not tell the direction of their axis: bring a spectrum measured from 4000 down to 400 cm-1 onto the
+    standard axis with `from_axis` first.
+
+    Raises
+    ------
+    ValueError
+        The spectra do not have 1800 points.
+
+    References
+    ----------
+    Paper, Appendix F.2.
+    """
+    _on_axis(y, "ir")
+    return resample(y, POINTS, "linear")
+
+
+def _on_axis(y: Tensor, modality: str) -> None:
+    expected = len(AXES[modality])
+    if y.ndim != 2 or y.shape[1] != expected:
+        raise ValueError(f"expected spectra of shape (batch, {expected}), got {tuple(y.shape)}; see from_axis")
+
+
+@lru_cache(maxsize=4)
+def _bin_response(how: str, device: torch.device) -> Float[Tensor, "6000 4"]:
+    """What a unit peak in bin p = 10 j + r adds to samples j-1, j, j+1 and j+2."""
+    p = np.arange(MSMS_BINS)[:, None]
+
+    def gaussian(x):  # Eq. 35 without 1/Z, zero outside the 6000 bins
+        return np.exp(-((x - p) ** 2) / (2 * MSMS_SIGMA**2)) * ((x >= 0) & (x < MSMS_BINS))
+
+    z = gaussian(p + np.arange(-50, 51)).sum(1, keepdims=True)
+    sample = BINS_PER_MZ * (p // BINS_PER_MZ + np.arange(-1, _TAPS - 1))
+    if how == "spline":
+        # Eq. 37: the samples x_j = 10 j are knots of the spline, where it equals the data whatever its end conditions.
+        response = gaussian(sample)
+    else:
+        response = sum(gaussian(sample + k) for k in range(BINS_PER_MZ))
+    return torch.from_numpy(response / z).to(device)
+
+
+def msms_vector(
+    mz: Float[Tensor, " peak"],
+    intensity: Float[Tensor, " peak"],
+    row: Int[Tensor, " peak"],
+    n_rows: int,
+    how: str = "spline",
+) -> Float[Tensor, "{n_rows} 600"]:
+    """Peak lists of mass spectra to 600 points of unit l2 norm.
+
+    Peaks go to 6000 bins of 0.1 m/z, are spread by a Gaussian of 2 bins, and the cubic spline through the bins is
+    sampled at x_j = 10 j bins (0, 1, .. 599 m/z): evenly spaced over [0, 600) without its end, so that the sharp peaks
+    at whole masses fall on samples. There the spline passes through the data, so the result is exact without fitting
+    it; it is nowhere negative, so the clip of Eq. 37 has nothing to do.
+
+    Parameters
+    ----------
+    mz, intensity, row
+        All peaks of all spectra, flat, in any order: m/z, intensity (any scale) and the spectrum each belongs to.
+        Peaks that belong to several collision energies of one molecule add up.
+    n_rows
+        Number of spectra; one without peaks is a row of zeros.
+    how
+        ``"spline"`` (Eq. 37) or ``"blocksum"`` (sum of the ten bins [10 j, 10 j + 10): keeps the area of each peak,
+        where point sampling weights it by its distance from a whole mass).
+
+    Notes
+    -----
+    Peaks at m/z >= 600 lie outside the paper's range and do not count.
+
+    Raises
+    ------
+    ValueError
+        Unequal lengths, unknown `how`, a row outside [0, n_rows), or an m/z or intensity that is negative or not
+        finite (the row is named).
+
+    References
+    ----------
+    Paper, Appendix F.3.
+    """
+    if how not in ("spline", "blocksum"):
+        raise ValueError(f"unknown MS/MS sampling {how!r}: expected 'spline' or 'blocksum'")
+    if mz.ndim != 1 or not mz.shape == intensity.shape == row.shape:
+        shapes = [tuple(values.shape) for values in (mz, intensity, row)]
+        raise ValueError(f"mz, intensity and row must be flat and of equal length, got {shapes}")
+    good = (mz >= 0) & (intensity >= 0) & mz.isfinite() & intensity.isfinite() & (row >= 0) & (row < n_rows)
+    if not good.all():  # NaN compares false
+        k = int((~good).nonzero()[0])
+        raise ValueError(
+            f"row {int(row[k])}: m/z {float(mz[k])}, intensity {float(intensity[k])}; expected finite values that are "
+            f"not negative, and a row in [0, {n_rows})"
+        )
+    # Eq. 34, in double precision; 5e-4 of a bin covers 57.3 * 10 = 572.99.. and the rounding of float32 m/z.
+    p = (mz.double() * BINS_PER_MZ + 5e-4).floor().long().clamp(max=MSMS_BINS - 1)
+    weight = torch.where(mz < MZ_MAX, intensity.double(), 0.0)
+    response = _bin_response(how, mz.device)[p] * weight[:, None]  # Eqs. 35 and 37
+    # One spare sample on the left and two on the right take the (zero) response beyond the ends.
+    padded = POINTS + _TAPS - 1
+    target = (row.long() * padded + p // BINS_PER_MZ)[:, None] + torch.arange(_TAPS, device=mz.device)
+    s = torch.zeros(n_rows * padded, dtype=torch.float64, device=mz.device)
+    s.index_add_(0, target.flatten(), response.flatten())  # Eq. 36
+    s = s.view(n_rows, padded)[:, 1 : POINTS + 1]
+    return (s / (s.norm(dim=1, keepdim=True) + MSMS_EPSILON)).float()  # Eq. 38
+
+
+def from_axis(
+    x_axis: ArrayLike, y: ArrayLike, modality: str, how: str = "linear", name: str = ""
+) -> Float[np.ndarray, " points"]:
+    """One spectrum on any ascending or descending axis onto the standard axis of its modality (`AXES`).
+
+    Parameters
+    ----------
+    x_axis, y
+        Axis (ppm for ``"h1"`` and ``"c13"``, cm-1 for ``"ir"``) and values, of equal length.
+    modality
+        ``"h1"``, ``"c13"`` or ``"ir"``. Mass spectra are peak lists: see `msms_vector`.
+    how
+        ``"linear"`` interpolation, or ``"blockmax"`` / ``"blockmean"``: maximum / mean of the measured points nearest
+        to each standard point (for axes finer than the standard one), interpolated where there is none.
+    name
+        Of the molecule or file, for messages.
+
+    Returns
+    -------
+    Values (float32) on the standard axis; zero where the spectrum was not measured.
+
+    Raises
+    ------
+    ValueError
+        The axis is not strictly monotonic, lengths differ, values are not finite, nothing overlaps the standard
+        axis, or the modality or `how` is unknown. The message begins with `name`.
+    """
+    where = f"{name}: {modality}" if name else str(modality)
+    if modality not in AXES:
+        raise ValueError(f"{where}: no standard axis; expected one of {', '.join(AXES)} (mass spectra: msms_vector)")
+    if how not in ("linear", "blockmax", "blockmean"):
+        raise ValueError(f"{where}: unknown resampling {how!r}: expected 'linear', 'blockmax' or 'blockmean'")
+    x, y = np.asarray(x_axis, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
+        raise ValueError(f"{where}: axis of shape {x.shape} and values of shape {y.shape}, expected two equal lengths")
+    for what, values in (("axis", x), ("value", y)):
+        if not np.isfinite(values).all():
+            k = np.flatnonzero(~np.isfinite(values))[0]
+            raise ValueError(f"{where}: {what} at point {k} is {values[k]}, expected a finite number")
+    step = np.diff(x)
+    if not ((step > 0).all() or (step < 0).all()):
+        raise ValueError(f"{where}: the axis is neither strictly ascending nor strictly descending")
+    if step[0] < 0:
+        x, y = x[::-1], y[::-1]
+    descending = AXES[modality][0] > AXES[modality][-1]
+    grid = AXES[modality][::-1] if descending else AXES[modality]
+    if x[-1] < grid[0] or x[0] > grid[-1]:
+        raise ValueError(f"{where}: axis {x[0]:g} .. {x[-1]:g} has no overlap with {grid[0]:g} .. {grid[-1]:g}")
+    out = np.interp(grid, x, y, left=0.0, right=0.0)  # Eq. 32
+    if how != "linear":
+        nearest = np.rint((x - grid[0]) / (grid[-1] - grid[0]) * (len(grid) - 1)).astype(int)
+        inside = (nearest >= 0) & (nearest < len(grid))
+        nearest, value = nearest[inside], y[inside]
+        if how == "blockmax":
+            out[nearest] = -np.inf
+            np.maximum.at(out, nearest, value)
+        else:
+            count = np.bincount(nearest, minlength=len(grid))
+            total = np.bincount(nearest, weights=value, minlength=len(grid))
+            out = np.where(count > 0, total / np.maximum(count, 1), out)
+    return (out[::-1] if descending else out).astype(np.float32)
+
+
+def check_finite(x: Float[Tensor, "batch points"], names: Sequence[str], modality: str) -> None:
+    """Refuse spectra that hold NaN or infinity.
+
+    Raises
+    ------
+    ValueError
+        Names the first such molecule, its modality and point; or the numbers of names and spectra differ.
+    """
+    if x.ndim != 2 or len(x) != len(names):
+        raise ValueError(f"{modality}: spectra of shape {tuple(x.shape)} for {len(names)} names")
+    bad = ~x.isfinite()
+    if bad.any():
+        molecule, point = bad.nonzero()[0].tolist()
+        raise ValueError(f"{names[molecule]}: {modality} is {float(x[molecule, point])} at point {point}")

@@ -1,0 +1,276 @@
+"""The run store: one folder a configuration, named by its content, complete or not there.
+
+``run(config)`` is the only way to train. A run's id is the digest of its configuration, of its data and of the
+code that makes the result; a second call reads what the first one wrote. The folder appears under its name only
+when everything is in it. An interrupted run leaves a checkpoint, from which the next call continues.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from symspectra.classifier import SpectrumClassifier
+from symspectra.config import Config
+from symspectra.datasets import SpectraDataset, load_dataset
+from symspectra.functional_groups import NAMES
+from symspectra.metrics import multilabel_metrics, tune_thresholds
+from symspectra.models import load_model, save_model
+from symspectra.training import TrainingResult, predict, train
+
+# Modules on which the numbers of a run depend; a change in any of them makes new runs.
+CODE = (
+    "functional_groups ordering metrics preprocessing lines rendering datasets config classifier model "
+    "bottleneck weighting decoder baselines models training runs"
+).split()
+
+
+class RunError(RuntimeError):
+    """A run that could not be written or read; the message names its folder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, read from its folder when asked."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """Digest of configuration, data and code."""
+        return self.path.name
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration."""
+        return Config.from_dict(self._json("config"))
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Metrics on validation and test (`symspectra.metrics`), and what the run cost."""
+        return self._json("metrics")
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """One entry an epoch: losses, learning rate, validation scores."""
+        return _read_parquet(self.path / "history.parquet").to_pylist()
+
+    def predictions(self, split: str = "test") -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+        """Molecules, labels (N, 37) and probabilities (N, 37) of ``validation`` or ``test``."""
+        table = _read_parquet(self.path / "predictions.parquet").to_pylist()
+        rows = [row for row in table if row["split"] == split]
+        y, p = (np.array([row[name] for row in rows]).reshape(len(rows), -1) for name in ("groups", "probability"))
+        return tuple(row["molecule"] for row in rows), y.astype(bool), p
+
+    def training_weights(self) -> tuple[dict[str, float], dict[str, float]] | None:
+        """Mean weight in the loss of each training molecule and of each group; None where the model has none."""
+        path = self.path / "training_weights.parquet"
+        if not path.exists():
+            return None
+        rows = _read_parquet(path).to_pylist()
+        kinds = ("molecule", "group")
+        return tuple({r["name"]: r["weight"] for r in rows if r["kind"] == kind} for kind in kinds)
+
+    def load(self, device: torch.device | str = "cpu") -> SpectrumClassifier:
+        """The model with the weights of its best validation epoch, in evaluation mode."""
+        return load_model(self.path / "weights.safetensors", device)[0]
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / f"{name}.json").read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.path}: {name}.json cannot be read ({error}); delete the folder to run again"
+            ) from error
+
+
+def _read_parquet(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); delete the run's folder to run again") from error
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Digest of the modules on which the numbers depend."""
+    digest = hashlib.sha256()
+    for name in CODE:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()
+
+
+def run_id(config: Config, data_digest: str) -> str:
+    """Name of the run of a configuration on data with this digest, with this code."""
+    content = json.dumps([config.to_dict(), data_digest, code_digest()], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def find_run(config: Config, store: str | Path = "runs", dataset: SpectraDataset | None = None) -> Run | None:
+    """The finished run of a configuration, or None."""
+    path = Path(store) / run_id(config, (dataset or _dataset(config)).digest)
+    return Run(path) if (path / "DONE").exists() else None
+
+
+@lru_cache(maxsize=8)
+def _cached_dataset(config: Config) -> SpectraDataset:
+    return load_dataset(config)
+
+
+def _dataset(config: Config) -> SpectraDataset:
+    """The data of a configuration; read once for all configurations that share them."""
+    keys = ("dataset", "molecules", "modalities", "resample", "nuisance")
+    return _cached_dataset(Config(**{key: getattr(config, key) for key in keys}))
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """``auto`` is the GPU where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def run(
+    config: Config,
+    store: str | Path = "runs",
+    device: str = "auto",
+    dataset: SpectraDataset | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> Run:
+    """Train a configuration, or read the run if it was trained before.
+
+    Parameters
+    ----------
+    store : folder of the runs
+    dataset : data of your own instead of ``config.dataset`` (`symspectra.datasets.ArrayDataset`)
+    report : called with the numbers of each epoch; they also go to ``progress.jsonl`` while the run lasts
+
+    Raises
+    ------
+    RunError : the store cannot be written (a full disk, say); nothing is left under the run's name.
+    """
+    dataset = dataset or _dataset(config)
+    store = Path(store)
+    path = store / run_id(config, dataset.digest)
+    work = store / f"{path.name}.partial"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with _lock(store / f"{path.name}.lock"):
+            if not (path / "DONE").exists():
+                _train_into(path, work, config, dataset, choose_device(device), report, checkpoint_seconds)
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise RunError(f"{path}: the run could not be written ({error}); the next call resumes it") from error
+    return Run(path)
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold a run, so that two processes that ask for it train it once."""
+    with open(path, "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def _train_into(
+    path: Path,
+    work: Path,
+    config: Config,
+    dataset: SpectraDataset,
+    device: torch.device,
+    report: Callable[[dict[str, float]], None] | None,
+    checkpoint_seconds: float,
+) -> None:
+    """Train, write everything into the working folder, and rename that to the run's name."""
+
+    def log(epoch: dict[str, float]) -> None:
+        with open(work / "progress.jsonl", "a") as f:
+            f.write(json.dumps(epoch) + "\n")
+        if report is not None:
+            report(epoch)
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    result = train(config, dataset, device, work / "checkpoint.safetensors", checkpoint_seconds, log)
+    finished = work / "finished"
+    shutil.rmtree(finished, ignore_errors=True)
+    finished.mkdir()
+    _write_results(finished, result, config, dataset.to(device), device)
+    (finished / "DONE").write_text("")
+    shutil.rmtree(path, ignore_errors=True)  # a folder without DONE is not a run
+    os.replace(finished, path)
+
+
+def _write_results(
+    folder: Path, result: TrainingResult, config: Config, dataset: SpectraDataset, device: torch.device
+) -> None:
+    """config, metrics, environment, history, predictions, training weights, model weights."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    state, y_of, p_of, rows_of = result.state, {}, {}, {}
+    for split in ("validation", "test"):
+        rows_of[split] = dataset.rows(split)
+        y_of[split] = dataset.y[rows_of[split]].cpu().numpy()
+        p_of[split] = predict(result.model, dataset, rows_of[split]).numpy()
+    n_train = len(dataset.rows("train"))
+    metrics: dict[str, Any] = {
+        split: multilabel_metrics(y_of[split], p_of[split]) for split in y_of if len(y_of[split])
+    }
+    threshold = tune_thresholds(y_of["validation"], p_of["validation"])
+    if "test" in metrics:
+        metrics["test_tuned_thresholds"] = multilabel_metrics(y_of["test"], p_of["test"], threshold)
+    metrics |= {
+        "thresholds": threshold.tolist(),
+        "best_epoch": state.best_epoch,
+        "molecules": {"train": n_train} | {split: len(y) for split, y in y_of.items()},
+        "train_positives": dataset.y[dataset.rows("train")].sum(dim=0).tolist(),
+        "parameters": sum(p.numel() for p in result.model.parameters()),
+        "seconds": round(state.seconds, 2),
+        "samples_per_second": round(n_train * state.epoch / max(state.seconds, 1e-9), 1),
+        "peak_gpu_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
+    }
+    for name, content in (("config", config.to_dict()), ("metrics", metrics), ("environment", environment(device))):
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    pq.write_table(pa.Table.from_pylist(state.history), folder / "history.parquet")
+    rows = [
+        {"molecule": dataset.ids[row], "split": split, "groups": y.tolist(), "probability": p.tolist()}
+        for split in y_of
+        for row, y, p in zip(rows_of[split].tolist(), y_of[split], p_of[split], strict=True)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")
+    if result.group_weight is not None:
+        ids = [dataset.ids[row] for row in dataset.rows("train").tolist()]
+        weights = [("molecule", *pair) for pair in zip(ids, result.sample_weight.tolist(), strict=True)]
+        weights += [("group", *pair) for pair in zip(NAMES, result.group_weight.tolist(), strict=True)]
+        table = [dict(zip(("kind", "name", "weight"), entry, strict=True)) for entry in weights]
+        pq.write_table(pa.Table.from_pylist(table), folder / "training_weights.parquet")
+    save_model(folder / "weights.safetensors", result.model, config)
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a run ran on."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": gpu or f"CPU, {torch.get_num_threads()} threads",
+        "code": code_digest(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

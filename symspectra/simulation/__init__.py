@@ -1,0 +1,1 @@
+"""Spectra of organic molecules computed from structure: molecule list, quantum chemistry, shifts, fragmentation."""

@@ -1,0 +1,320 @@
+"""MS/MS spectra of [M+H]+ and [M-H]- from a combinatorial bond-cut tree.
+
+Fragments are connected sets of heavy atoms, reached by up to three steps. A step takes one side of a minimal cut: an
+acyclic bond, two bonds of one ring, or, in fused rings, one bond of each ring and the bond they share. Each set is
+combined with hydrogen shifts; only even-electron ions whose hydrogen count their skeleton can carry are kept. The idea
+of bond-cut trees is that of MetFrag (Wolf et al., BMC Bioinformatics 11, 148, 2010) and CFM-ID (Allen et al.,
+Metabolomics 11, 98, 2015).
+
+The intensity of an ion is ``exp(-sum_k parameter_k * descriptor_k)``, summed over all ways to the same formula; see
+`DESCRIPTORS`. Fitted on CFM-ID at 40 eV (`symspectra.simulation.fit_fragmentation`), it imitates CFM-ID, not an
+instrument. Not modelled: odd-electron ions, isotope peaks, rearrangements of the skeleton, protonated alkanes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt64
+from rdkit import Chem
+
+Polarity = Literal["positive", "negative"]
+PARAMETERS = Path(__file__).parent.parent / "data" / "fragmentation.json"
+MAX_PEAKS, MIN_INTENSITY = 50, 0.01  # the latter of the base peak
+MAX_HEAVY_ATOMS, DEPTH = 63, 3  # one bit an atom; steps of the tree
+HYDROGEN_SHIFTS = range(-5, 5)  # relative to [M+H]+ or [M-H]-
+MAX_SIDES, MAX_PAIRS, MAX_FRAGMENTS = 300, 40_000, 2_000  # the cheapest ones, a level of the tree
+
+ELECTRON_MASS, HYDROGEN_MASS = 0.000548579909, 1.00782503207
+AROMATIC_ORDER = 1.4  # mean Wiberg order of aromatic C-C bonds is 1.39 (GFN2-xTB)
+# Valences that count for the degree of unsaturation; S=O and P=O do not count.
+VALENCE = {5: 3, 6: 4, 7: 3, 8: 2, 9: 1, 14: 4, 15: 3, 16: 2, 17: 1, 34: 2, 35: 1, 53: 1}
+# Mean single-bond energies, kJ/mol (Huheey, Keiter and Keiter, Inorganic Chemistry, 4th ed., appendix E; rounded).
+SINGLE_BOND_ENERGY = {
+    (6, 6): 347, (6, 7): 305, (6, 8): 358, (6, 9): 485, (6, 14): 318, (6, 15): 264, (6, 16): 272, (6, 17): 328,
+    (6, 35): 276, (6, 53): 240, (7, 7): 163, (7, 8): 201, (7, 15): 290, (7, 16): 200, (8, 8): 146, (8, 14): 452,
+    (8, 15): 335, (8, 16): 265, (5, 6): 356, (5, 8): 536, (16, 16): 240,
+}  # fmt: skip
+OTHER_BOND_ENERGY, CC_ENERGY = 280.0, 347.0  # the latter is the unit of energy in the descriptors
+CHARGE = {"positive": 1, "negative": -1}
+TYPICAL_UNSATURATION = 0.6  # rings and double bonds a heavy atom of a typical 40 eV fragment ion
+DESCRIPTORS = {
+    "bond_energy": "energy of the bonds cut, scaled by bond order, in units of a C-C single bond",
+    "cuts": "number of bonds cut",
+    "hydrogen_shift_squared": "hydrogens gained or lost relative to [M+H]+ or [M-H]-, squared",
+    "unsaturation_deviation": "|rings and double bonds a heavy atom - 0.6|",
+    "smallness": "1 / (number of heavy atoms)^2",
+    "lost_atoms": "number of heavy atoms lost, at most 6",
+    "heteroatom_share": "share of atoms other than carbon",
+    "heavy_element_share": "share of atoms beyond oxygen",
+    "saturated_carbon_share": "share of carbon atoms with single bonds only",
+    "heteroatom_ends": "number of atoms other than carbon where a bond was cut",
+}
+
+
+@dataclass(frozen=True)
+class HeavyAtomGraph:
+    """Heavy atoms and the bonds between them, with energies; hydrogens are counts."""
+
+    z: Int[np.ndarray, " atom"]
+    hydrogens: Int[np.ndarray, " atom"]
+    saturated: Bool[np.ndarray, " atom"]  # single bonds only
+    bonds: Int[np.ndarray, "bond 2"]
+    energy: Float[np.ndarray, " bond"]  # in units of a C-C single bond
+    acyclic: Bool[np.ndarray, " bond"]
+    rings: tuple[tuple[int, ...], ...]  # bond indices
+
+    @property
+    def neighbours(self) -> list[int]:
+        """Bit mask of the neighbours of every atom."""
+        return [sum(1 << int(i + j - atom) for i, j in self.bonds if atom in (i, j)) for atom in range(len(self.z))]
+
+
+@lru_cache
+def load_parameters(path: Path = PARAMETERS) -> dict[str, Mapping[str, float]]:
+    """Fitted parameters of both polarities from a JSON file, read once.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or not JSON, or a key is missing, unknown or not a finite number; names file and key.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable JSON file of fragmentation parameters: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
+        raise ValueError(f"{path}: key 'parameters': expected an object with 'positive' and 'negative'")
+    for polarity in ("positive", "negative"):
+        if not isinstance(values := content["parameters"].get(polarity), dict) or not values:
+            raise ValueError(f"{path}: key 'parameters.{polarity}': expected an object of descriptor names and numbers")
+        _check_parameters(values, f"{path}: key 'parameters.{polarity}.")
+    return {polarity: MappingProxyType(content["parameters"][polarity]) for polarity in ("positive", "negative")}
+
+
+def _check_parameters(values: Mapping[str, float], where: str) -> None:
+    for name, value in values.items():
+        if name not in DESCRIPTORS:
+            raise ValueError(f"{where}{name}': not a descriptor; expected one of {', '.join(DESCRIPTORS)}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError(f"{where}{name}': {value!r} is not a finite number")
+
+
+def heavy_atom_graph(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None) -> HeavyAtomGraph:
+    """Graph of a neutral, connected molecule; see `fragment` for the arguments and errors."""
+    atoms = [a for a in mol.GetAtoms() if a.GetAtomicNum() > 1]
+    if not 1 <= len(atoms) <= MAX_HEAVY_ATOMS:
+        raise ValueError(f"molecule has {len(atoms)} heavy atoms; expected 1 to {MAX_HEAVY_ATOMS}")
+    if Chem.GetFormalCharge(mol) or len(Chem.GetMolFrags(mol)) > 1:
+        raise ValueError(f"{Chem.MolToSmiles(mol)}: expected one neutral, connected molecule")
+    if unknown := {a.GetSymbol() for a in atoms} - {Chem.GetPeriodicTable().GetElementSymbol(z) for z in VALENCE}:
+        raise ValueError(f"{Chem.MolToSmiles(mol)}: element {', '.join(sorted(unknown))} is not supported")
+    formal = [AROMATIC_ORDER if b.GetIsAromatic() else b.GetBondTypeAsDouble() for b in mol.GetBonds()]
+    order = np.asarray(formal if wiberg_order is None else wiberg_order, dtype=float)
+    with_hydrogens = len(formal) + sum(a.GetTotalNumHs() for a in atoms)
+    if order.ndim != 1 or len(order) not in {len(formal), with_hydrogens}:
+        raise ValueError(f"wiberg_order has shape {order.shape}; expected ({len(formal)},) or ({with_hydrogens},)")
+    if not np.isfinite(order).all() or (order < 0).any():
+        raise ValueError("wiberg_order has a value that is negative or not finite")
+    position = {a.GetIdx(): k for k, a in enumerate(atoms)}
+    heavy = [b for b in mol.GetBonds() if b.GetBeginAtomIdx() in position and b.GetEndAtomIdx() in position]
+    bonds = [(position[b.GetBeginAtomIdx()], position[b.GetEndAtomIdx()]) for b in heavy]
+    number = {b.GetIdx(): k for k, b in enumerate(heavy)}
+    pairs = [tuple(sorted((b.GetBeginAtom().GetAtomicNum(), b.GetEndAtom().GetAtomicNum()))) for b in heavy]
+    single = np.array([SINGLE_BOND_ENERGY.get(pair, OTHER_BOND_ENERGY) for pair in pairs], dtype=float)
+    rings = [list(r) for r in Chem.GetSymmSSSR(mol)]  # the symmetrised set does not depend on the atom order
+    ring_bonds = [tuple(number[mol.GetBondBetweenAtoms(r[k - 1], r[k]).GetIdx()] for k in range(len(r))) for r in rings]
+    return HeavyAtomGraph(
+        z=np.array([a.GetAtomicNum() for a in atoms]),
+        hydrogens=np.array([a.GetTotalNumHs(includeNeighbors=True) for a in atoms]),
+        saturated=np.array([all(formal[b.GetIdx()] == 1 for b in a.GetBonds()) for a in atoms]),
+        bonds=np.array(bonds, dtype=int).reshape(-1, 2),
+        energy=single * order[[b.GetIdx() for b in heavy]] / CC_ENERGY,
+        acyclic=np.array([not b.IsInRing() for b in heavy], dtype=bool),
+        rings=tuple(ring_bonds),
+    )
+
+
+def _sides(graph: HeavyAtomGraph) -> UInt64[np.ndarray, " fragment"]:
+    """Both sides of every minimal cut, as bit masks."""
+    everything, found, bonds = (1 << len(graph.z)) - 1, set(), graph.bonds.tolist()
+    neighbours = graph.neighbours
+    cuts = [(int(k),) for k in np.flatnonzero(graph.acyclic)]
+    cuts += [pair for ring in graph.rings for pair in itertools.combinations(ring, 2)]
+    for first, second in itertools.combinations(map(set, graph.rings), 2):
+        cuts += itertools.product(first - second, first & second, second - first)
+    for cut in cuts:
+        left = list(neighbours)
+        for i, j in (bonds[k] for k in cut):
+            left[i] &= ~(1 << j)
+            left[j] &= ~(1 << i)
+        side = frontier = 1 << bonds[cut[0]][0]
+        while frontier:
+            atom = (frontier & -frontier).bit_length() - 1
+            new = left[atom] & ~side
+            side, frontier = side | new, (frontier & (frontier - 1)) | new
+        if side != everything:  # what is left over may be two pieces: `_components` separates them
+            found |= {side, everything ^ side}
+    return _components(np.array(sorted(found), dtype=np.uint64), neighbours)
+
+
+def _components(masks: UInt64[np.ndarray, " set"], neighbours: list[int]) -> UInt64[np.ndarray, " fragment"]:
+    """Connected components of sets of atoms, each once."""
+    one, zero = np.uint64(1), np.uint64(0)
+    found, rest = [masks[:0]], np.unique(masks[masks > 0])
+    while len(rest):
+        piece = rest & (~rest + one)  # lowest atom
+        grown = masks[:0]
+        while not np.array_equal(piece, grown):
+            grown = piece
+            for atom, adjacent in enumerate(neighbours):
+                piece = piece | np.where((piece >> np.uint64(atom)) & one, rest & np.uint64(adjacent), zero)
+        found.append(piece)
+        rest = np.unique((rest & ~piece)[rest != piece])
+    return np.unique(np.concatenate(found))
+
+
+def _cut_energy(masks: UInt64[np.ndarray, " fragment"], graph: HeavyAtomGraph) -> Float[np.ndarray, " fragment"]:
+    energy = np.zeros(len(masks))
+    for (i, j), bond in zip(graph.bonds.astype(np.uint64), graph.energy, strict=True):
+        energy += (((masks >> i) ^ (masks >> j)) & np.uint64(1)) * bond
+    return np.round(energy, 6)  # equal under renumbering of the atoms
+
+
+def _cheapest(energy: Float[np.ndarray, " item"], most: int) -> Bool[np.ndarray, " item"]:
+    """At most `most` items; of equals at the border none, so that the atom order does not matter."""
+    return energy < (np.partition(energy, most)[most] - 1e-5 if len(energy) > most else np.inf)
+
+
+def enumerate_fragments(graph: HeavyAtomGraph) -> UInt64[np.ndarray, " fragment"]:
+    """Bit masks of the molecule and its fragments, at most `MAX_SIDES` + 2 * `MAX_FRAGMENTS` + 1."""
+    sides = _sides(graph)
+    level = sides = sides[_cheapest(_cut_energy(sides, graph), MAX_SIDES)]
+    level_energy = side_energy = _cut_energy(sides, graph)
+    known, neighbours = np.append(sides, np.uint64((1 << len(graph.z)) - 1)), graph.neighbours
+    for _ in range(DEPTH - 1):
+        pairs = (level[:, None] & sides).ravel()
+        pairs = pairs[_cheapest((level_energy[:, None] + side_energy).ravel(), MAX_PAIRS)]
+        level = np.setdiff1d(_components(np.setdiff1d(pairs, known), neighbours), known)
+        level = level[_cheapest(_cut_energy(level, graph), MAX_FRAGMENTS)]
+        level_energy = _cut_energy(level, graph)
+        known = np.union1d(known, level)
+    return known
+
+
+def _describe(masks: UInt64[np.ndarray, " fragment"], graph: HeavyAtomGraph) -> tuple[dict[str, np.ndarray], ...]:
+    """Descriptors that do not depend on hydrogens, and the counts from which ions are made."""
+    z, n = graph.z, len(graph.z)
+    inside = ((masks[:, None] >> np.arange(n, dtype=np.uint64)) & np.uint64(1)).astype(np.int64)
+    begin, end = inside[:, graph.bonds[:, 0]], inside[:, graph.bonds[:, 1]]
+    cut, kept = begin != end, begin & end
+    size, ends = inside.sum(1), np.zeros_like(inside)
+    for k, pair in enumerate(graph.bonds):
+        ends[:, pair] |= cut[:, k, None] & inside[:, pair]
+    descriptors = {
+        "bond_energy": _cut_energy(masks, graph),
+        "cuts": cut.sum(1),
+        "smallness": 1 / size**2,
+        "lost_atoms": np.minimum(n - size, 6),
+        "heteroatom_share": inside @ (z != 6) / size,
+        "heavy_element_share": inside @ (z > 8) / size,
+        "saturated_carbon_share": inside @ ((z == 6) & graph.saturated) / size,
+        "heteroatom_ends": ends @ (z != 6),
+    }
+    isotope_mass = Chem.GetPeriodicTable().GetMostCommonIsotopeMass
+    counts = {
+        "size": size,
+        "hydrogens": inside @ graph.hydrogens,
+        # mass from element counts: the same formula gives the same float
+        "mass": sum(inside @ (z == element) * isotope_mass(int(element)) for element in np.unique(z)),
+        "valence": inside @ np.array([VALENCE[int(element)] - 2 for element in z]),
+        "rings": kept.sum(1) - size + 1,
+        "protonated": inside @ (z != 6) > 0,
+    }
+    return descriptors, counts
+
+
+def ions(
+    mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None, polarity: Polarity, names: tuple[str, ...]
+) -> tuple[Float[np.ndarray, " ion"], Float[np.ndarray, "ion descriptor"]]:
+    """M/z and named descriptors of all even-electron ions, once for every way to a formula; arguments as `fragment`."""
+    if polarity not in CHARGE:
+        raise ValueError(f"polarity is {polarity!r}; expected 'positive' or 'negative'")
+    charge, graph = CHARGE[polarity], heavy_atom_graph(mol, wiberg_order)
+    most = graph.hydrogens.sum() + charge
+    masks = enumerate_fragments(graph) if most >= 0 else np.zeros(0, dtype=np.uint64)
+    descriptors, counts = _describe(masks, graph)
+    all_mz, tables = [], []
+    for shift in HYDROGEN_SHIFTS:
+        hydrogens = counts["hydrogens"] + charge + shift
+        unsaturation = 2 + counts["valence"] - hydrogens  # twice the rings and double bonds; odd for even-electron ions
+        # A cation saturated at a heteroatom (onium ion) has -1/2, every other ion at least its rings + 1/2.
+        least = 2 * counts["rings"] + np.where(counts["protonated"] & (charge > 0), -1, 1)
+        keep = (hydrogens >= 0) & (hydrogens <= most) & (unsaturation % 2 == 1) & (unsaturation >= least)
+        here = descriptors | {
+            "hydrogen_shift_squared": np.full(len(masks), shift**2),
+            "unsaturation_deviation": np.abs(unsaturation / 2 / counts["size"] - TYPICAL_UNSATURATION),
+        }
+        all_mz.append((counts["mass"] + hydrogens * HYDROGEN_MASS - charge * ELECTRON_MASS)[keep])
+        tables.append(np.array([here[name][keep] for name in names], dtype=float).reshape(len(names), keep.sum()).T)
+    return np.concatenate(all_mz), np.concatenate(tables)
+
+
+def spectrum_from_ions(
+    mz: Float[np.ndarray, " ion"], exponent: Float[np.ndarray, " ion"]
+) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
+    """Sum ``exp(exponent)`` by formula and keep the `MAX_PEAKS` largest of at least `MIN_INTENSITY`."""
+    if not len(mz):
+        return np.zeros(0), np.zeros(0)
+    peak_mz, formula = np.unique(np.round(mz, 5), return_inverse=True)
+    intensity = np.bincount(formula, np.exp(exponent - exponent.max()))
+    intensity = np.round(intensity / intensity.max(), 6)  # so that renumbered atoms give the same peaks
+    best = np.lexsort((peak_mz, -intensity))[:MAX_PEAKS]
+    best = np.sort(best[intensity[best] >= MIN_INTENSITY])
+    return peak_mz[best], intensity[best]
+
+
+def fragment(
+    mol: Chem.Mol,
+    wiberg_order: Float[np.ndarray, " bond"] | None,
+    polarity: Polarity,
+    parameters: Mapping[str, float] | None = None,
+) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
+    """Simulated MS/MS spectrum of [M+H]+ or [M-H]- at about 40 eV.
+
+    Parameters
+    ----------
+    mol
+        Neutral, connected molecule of 1 to 63 heavy atoms, with or without explicit hydrogens; isotope labels ignored.
+    wiberg_order
+        Wiberg bond orders in the order of ``mol.GetBonds()``, or of ``AddHs(mol).GetBonds()`` as in quantum records;
+        None for formal orders (aromatic 1.4). Only bonds between heavy atoms are read.
+    polarity, parameters
+        "positive" or "negative", and descriptor name (`DESCRIPTORS`) to weight; None for the fitted ones.
+
+    Returns
+    -------
+    mz, intensity
+        Ascending m/z, and intensity relative to the base peak (1); at most 50 peaks of at least 0.01. Both are empty
+        for a molecule without hydrogen in negative mode, which has no [M-H]-.
+
+    Raises
+    ------
+    ValueError
+        If the molecule is charged, in pieces, too large or has an element outside `VALENCE`, if `wiberg_order` does not
+        fit the bonds or is not finite, or if a parameter is unknown or not finite.
+    """
+    if parameters is None:
+        parameters = load_parameters().get(polarity, {})
+    _check_parameters(parameters, "parameters: key '")
+    mz, descriptors = ions(mol, wiberg_order, polarity, tuple(parameters))
+    return spectrum_from_ions(mz, -descriptors @ np.array(list(parameters.values()), dtype=float))

@@ -1,0 +1,241 @@
+"""Train the shift network: ``python -m symspectra.simulation.train_shifts DATA.parquet --out FILE``.
+
+DATA.parquet has one row a molecule: ``molblock`` (V2000 with every hydrogen and the DFT geometry), ``atom_index`` and
+``shift_ppm`` of its carbons and hydrogens (the DFT8K set of CASCADE, Guan et al., Chem. Sci. 12, 12012, 2021).
+Rows whose molblock lost bond orders (it then holds radicals) are left out and counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import rdkit
+import torch
+from jaxtyping import Float
+from rdkit import Chem
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from symspectra.simulation.shifts import (
+    MolecularGraph,
+    ShiftNetwork,
+    batch_graphs,
+    equivalence_classes,
+    molecular_graph,
+)
+
+SPLIT_RULE = "sha256(first InChIKey block) % 10: 1 validation, 2 test, else training"
+BATCH = 32
+LEARNING_RATE = 2e-3
+JITTER = 0.015  # Angstrom an atom and axis: about 0.02 on a distance, the difference of GFN2-xTB and DFT bond lengths
+
+
+@dataclass(frozen=True)
+class Example:
+    """One molecule: graph, shifts in ppm (NaN off C and H) and equivalence classes."""
+
+    graph: MolecularGraph
+    ppm: Float[Tensor, " atom"]
+    classes: np.ndarray
+
+
+def split_of(inchikey: str) -> str:
+    """``train``, ``validation`` or ``test`` by the hash of the first InChIKey block."""
+    remainder = int(hashlib.sha256(inchikey.split("-")[0].encode()).hexdigest(), 16) % 10
+    return {1: "validation", 2: "test"}.get(remainder, "train")
+
+
+def read_examples(path: Path) -> tuple[dict[str, list[Example]], int]:
+    """Examples of each split, and the number of rows left out because their bond graph holds radicals.
+
+    Raises
+    ------
+    ValueError
+        A column is missing, a molblock cannot be read, or a C or H has no finite shift; the row is named.
+    """
+    table = pq.read_table(path)
+    missing = {"molblock", "atom_index", "shift_ppm"} - set(table.column_names)
+    if missing:
+        raise ValueError(f"{path}: no column {', '.join(sorted(missing))}")
+    splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
+    left_out = 0
+    for number, row in enumerate(table.select(["molblock", "atom_index", "shift_ppm"]).to_pylist()):
+        mol = Chem.MolFromMolBlock(row["molblock"], removeHs=False)
+        if mol is None:
+            raise ValueError(f"{path}, row {number}: the molblock cannot be read")
+        if any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()):
+            left_out += 1
+            continue
+        graph = molecular_graph(mol)
+        ppm = torch.full((mol.GetNumAtoms(),), torch.nan)
+        ppm[torch.tensor(row["atom_index"], dtype=torch.long)] = torch.tensor(row["shift_ppm"])
+        if not torch.equal(ppm.isfinite(), (graph.z == 1) | (graph.z == 6)):
+            raise ValueError(f"{path}, row {number}: expected one finite shift on every C and H and on no other atom")
+        splits[split_of(Chem.MolToInchiKey(mol))].append(Example(graph, ppm, equivalence_classes(mol)))
+    return splits, left_out
+
+
+def mean_absolute_errors(network: ShiftNetwork, examples: list[Example]) -> dict[str, float | int]:
+    """Mean absolute errors in ppm by element, over atoms and over equivalence classes (class means compared)."""
+    errors: dict[str, list[np.ndarray]] = {"h1": [], "c13": [], "h1_class": [], "c13_class": []}
+    network.eval()
+    for start in range(0, len(examples), BATCH):
+        part = examples[start : start + BATCH]
+        with torch.inference_mode():
+            predicted = network(batch_graphs([example.graph for example in part]))
+        for example, ppm in zip(part, predicted.split([len(example.ppm) for example in part]), strict=True):
+            error = (ppm - example.ppm).numpy()
+            for name, number in (("h1", 1), ("c13", 6)):
+                chosen = example.graph.z.numpy() == number
+                _, index = np.unique(example.classes[chosen], return_inverse=True)
+                class_error = np.bincount(index, error[chosen]) / np.maximum(np.bincount(index), 1)
+                errors[name].append(np.abs(error[chosen]))
+                errors[f"{name}_class"].append(np.abs(class_error))
+    flat = {name: np.concatenate(values) for name, values in errors.items()}
+    result = {f"{name}_mae_ppm": round(float(values.mean()), 4) for name, values in flat.items() if len(values)}
+    return result | {"molecules": len(examples)} | {f"{name}_number": len(values) for name, values in flat.items()}
+
+
+def train_epoch(network: ShiftNetwork, optimiser: torch.optim.Optimizer, examples: list[Example]) -> float:
+    """One pass over the training molecules in random order; returns the mean loss (units of the element's spread)."""
+    network.train()
+    losses = []
+    for chosen in torch.randperm(len(examples)).split(BATCH):
+        part = [examples[index] for index in chosen.tolist()]
+        graph, ppm = batch_graphs([example.graph for example in part]), torch.cat([example.ppm for example in part])
+        predicted = network(graph, jitter=JITTER)
+        known = ppm.isfinite()
+        spread = torch.where(graph.z == 1, network.scale[0], network.scale[1])
+        loss = ((predicted - ppm)[known].abs() / spread[known]).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+    return float(np.mean(losses))
+
+
+def standardise(network: ShiftNetwork, examples: list[Example]) -> None:
+    """Set the output mean and spread of H and C to those of the training shifts."""
+    z, ppm = torch.cat([e.graph.z for e in examples]), torch.cat([e.ppm for e in examples])
+    for row, number in enumerate((1, 6)):
+        network.mean[row], network.scale[row] = ppm[z == number].mean(), ppm[z == number].std()
+
+
+def save_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
+    """Write a safetensors file under a temporary name, then rename it."""
+    temporary = path.with_name(path.name + ".part")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+    os.replace(temporary, path)
+
+
+def _save_checkpoint(
+    path: Path, network: ShiftNetwork, optimiser: torch.optim.Optimizer, run: dict, epoch: int
+) -> None:
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    save_tensors(tensors, {"run": json.dumps(run, sort_keys=True), "epochs_done": str(epoch)}, path)
+
+
+def _resume(path: Path, network: ShiftNetwork, optimiser: torch.optim.Optimizer, run: dict) -> int:
+    """Epochs already done; 0 where there is no checkpoint of this very run."""
+    if not path.is_file():
+        return 0
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if json.loads(metadata.get("run", "null")) != run:
+        raise ValueError(f"{path}: checkpoint of another run ({metadata.get('run')}); expected {run}. Remove it.")
+    network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, field = name.split(".")
+            state.setdefault(int(index), {})[field] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return int(metadata["epochs_done"])
+
+
+def train(
+    data: Path, out: Path, epochs: int = 70, seed: int = 0, report: Callable[[str], None] = print
+) -> dict[str, float | int]:
+    """Train from `data`, write the weights to `out` and return the errors on the test molecules.
+
+    An epoch depends on `seed` and its number alone, so a run continued from its checkpoint (``out`` + ``.checkpoint``)
+    gives the weights of an uninterrupted one.
+    """
+    splits, left_out = read_examples(data)
+    if not all(splits.values()):
+        raise ValueError(
+            f"{data}: expected molecules in every split, found { ({k: len(v) for k, v in splits.items()}) }"
+        )
+    report(f"{ ({k: len(v) for k, v in splits.items()}) }, {left_out} rows with radicals left out")
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    run = {"data_sha256": digest, "epochs": epochs, "seed": seed, "batch": BATCH, "jitter": JITTER}
+    torch.manual_seed(seed)
+    network = ShiftNetwork()
+    standardise(network, splits["train"])
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
+    checkpoint = out.with_name(out.name + ".checkpoint")
+    for epoch in range(_resume(checkpoint, network, optimiser, run), epochs):
+        begin = time.monotonic()
+        torch.manual_seed(seed * 1_000_003 + epoch)
+        warmup = min(1.0, (epoch + 1) / 3)
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * warmup * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+        loss = train_epoch(network, optimiser, splits["train"])
+        errors = mean_absolute_errors(network, splits["validation"])
+        _save_checkpoint(checkpoint, network, optimiser, run, epoch + 1)
+        report(
+            f"epoch {epoch + 1}/{epochs} loss {loss:.4f} validation MAE 13C {errors['c13_mae_ppm']:.3f} "
+            f"1H {errors['h1_mae_ppm']:.4f} ppm, {time.monotonic() - begin:.0f} s"
+        )
+    return _ship(network, splits, run, out, report)
+
+
+def _ship(
+    network: ShiftNetwork, splits: dict[str, list[Example]], run: dict, out: Path, report: Callable[[str], None]
+) -> dict[str, float | int]:
+    parameters = dict(network.named_parameters())  # float16; the buffers (ppm, Angstrom) stay float32
+    half = {name: tensor.half() if name in parameters else tensor for name, tensor in network.state_dict().items()}
+    network.load_state_dict({name: tensor.float() for name, tensor in half.items()})  # errors of what is shipped
+    errors = {name: mean_absolute_errors(network, splits[name]) for name in ("validation", "test")}
+    facts = {
+        "sizes": network.sizes,
+        "run": run,
+        "split_rule": SPLIT_RULE,
+        "errors": errors,
+        "versions": {"torch": torch.__version__, "rdkit": rdkit.__version__},
+    }
+    # One entry: safetensors writes several in random order, and the same run has to give the same bytes.
+    save_tensors(half, {"shift_network": json.dumps(facts, sort_keys=True)}, out)
+    report(json.dumps(errors["test"], sort_keys=True))
+    return errors["test"]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=70)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    train(arguments.data, arguments.out, arguments.epochs, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
