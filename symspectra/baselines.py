@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -29,18 +30,21 @@ class JungCNN(SpectrumClassifier):
         dropout: float = 0.48599073736368,
     ):
         super().__init__()
-        self.conv1, self.norm1 = nn.Conv1d(n_modalities, 31, 11, padding="same"), nn.BatchNorm1d(31)
-        self.conv2, self.norm2 = nn.Conv1d(31, 62, 11, padding="same"), nn.BatchNorm1d(62)
+        # Two-dimensional with a height of one, and ReLU after the pooling: as in `symspectra.model.SpectralEncoder`.
+        self.conv1, self.norm1 = nn.Conv2d(n_modalities, 31, (1, 11), padding="same"), nn.BatchNorm2d(31)
+        self.conv2, self.norm2 = nn.Conv2d(31, 62, (1, 11), padding="same"), nn.BatchNorm2d(62)
         widths = (62 * 150, *dense)
         layers: list[nn.Module] = [nn.Flatten()]
         for before, after in zip(widths[:-1], widths[1:], strict=True):
             layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], n_groups))
+        self.to(memory_format=torch.channels_last)
 
     def forward(
         self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
     ) -> Float[Tensor, "batch group"]:
         """Logits of the functional groups; a modality that was not measured is a channel of zeros."""
-        x = F.max_pool1d(F.relu(self.norm1(self.conv1(x * present.unsqueeze(-1)))), 2)
-        x = F.max_pool1d(F.relu(self.norm2(self.conv2(x))), 2)
+        x = (x * present.unsqueeze(-1)).unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        x = F.relu(F.max_pool2d(self.norm1(self.conv1(x)), (1, 2)))
+        x = F.relu(F.max_pool2d(self.norm2(self.conv2(x)), (1, 2)))
         return self.head(x)

@@ -55,7 +55,7 @@ def rendering() -> None:
 
 def simulation() -> None:
     """Infrared spectra of ten molecules, beside the program `xtb` doing the same."""
-    from symspectra.simulation.quantum import compare_with_xtb_program
+    from symspectra.simulation.records import compare_with_xtb_program
 
     print("simulation, GFN2-xTB optimisation, frequencies and intensities of 10 molecules, one thread")
     try:

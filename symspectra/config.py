@@ -103,6 +103,8 @@ class Config:
     def __post_init__(self):
         for name, hint in _hints().items():
             _check_type(name, getattr(self, name), hint)
+            if hint is float:  # 1 and 1.0 are one setting, and one run
+                object.__setattr__(self, name, float(getattr(self, name)))
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             for item in value if isinstance(value, tuple) else (value,):

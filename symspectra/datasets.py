@@ -68,7 +68,9 @@ class LineDataset:
     ):
         self.lines, self.modalities = lines, tuple(modalities)
         self.nuisance, self.resampling = nuisance, resampling
-        self.ids, self.y, self.digest = lines.smiles, lines.y, lines.digest
+        self.ids, self.y = lines.smiles, lines.y
+        content = (lines.digest, self.modalities, nuisance, resampling)
+        self.digest = hashlib.sha256(repr(content).encode()).hexdigest()
         self._split = np.array([split_of(key) for key in lines.inchikey])
 
     def rows(self, split: str) -> Int[Tensor, " row"]:

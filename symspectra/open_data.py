@@ -20,7 +20,9 @@ from symspectra.datasets import OPEN_DIRECTORY
 from symspectra.functional_groups import label, to_bits
 from symspectra.lines import DataError, LineTable, append_shard, arrow_schema, line_table, read_rows
 from symspectra.simulation import quantum
+from symspectra.simulation import records as quantum_records
 from symspectra.simulation.molecules import flat_smiles, open_molecules
+from symspectra.simulation.quantum import QuantumRecord
 from symspectra.simulation.spectra import line_lists
 
 BATCH = 500  # molecules between two additions to the data set
@@ -68,7 +70,7 @@ def known_molecules(directory: Path = OPEN_DIRECTORY) -> tuple[set[str], set[str
     return smiles, set(table["inchikey"].to_pylist())
 
 
-def add_records(records: list[quantum.QuantumRecord], directory: Path = OPEN_DIRECTORY, workers: int = 1) -> int:
+def add_records(records: list[QuantumRecord], directory: Path = OPEN_DIRECTORY, workers: int = 1) -> int:
     """Turn quantum records into line lists and append them as one shard; return how many molecules were new.
 
     A molecule that is there already is left out; one that shares its InChIKey block with another (a tautomer, say) goes
@@ -95,7 +97,7 @@ def add_records(records: list[quantum.QuantumRecord], directory: Path = OPEN_DIR
     return len(kept)
 
 
-def _map(chunks: list[list[quantum.QuantumRecord]], workers: int) -> Iterator[list[dict[str, Any]]]:
+def _map(chunks: list[list[QuantumRecord]], workers: int) -> Iterator[list[dict[str, Any]]]:
     if workers == 1:
         yield from map(line_lists, chunks)
         return
@@ -132,7 +134,7 @@ def import_records(folder: Path, directory: Path = OPEN_DIRECTORY, workers: int 
     paths = sorted(folder.glob("part-*.parquet"))
     if not paths:
         raise DataError(f"{folder}: no part-*.parquet of quantum records here")
-    records = [record for path in paths for record in quantum.read_records(path)]
+    records = [record for path in paths for record in quantum_records.read_records(path)]
     added = add_records(records, directory, workers)
     known, _ = known_molecules(directory)
     add_failures([f for f in _failures(folder) if f[0] not in known], directory)
@@ -173,7 +175,7 @@ def build(
     for start in range(0, len(todo), BATCH):
         batch = todo[start : start + BATCH]
         folder = records / hashlib.sha256("\n".join(batch).encode()).hexdigest()[:12]
-        quantum.build_records(batch, folder, workers)
+        quantum_records.build_records(batch, folder, workers)
         added += import_records(folder, directory, workers)
     return added
 

@@ -71,15 +71,18 @@ def _mix(h: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     return h ^ ((h >> 16) & 0xFFFF)
 
 
-def _hash(seed: Int[Tensor, "*shape"], number: Tensor | int, stream: str) -> Int[Tensor, "*shape"]:
+def _hash(seed: Int[Tensor, "*shape"], number: Tensor | int, stream: str) -> Int[Tensor, "*broadcast"]:
     if isinstance(number, Tensor):
         number = number.to(torch.int32) * _int32(0x9E3779B9)
     return _mix(_mix(seed + _int32(_STREAM[stream])) + number)
 
 
 def uniform(seed: Int[Tensor, "*shape"], number: Tensor | int, stream: str) -> Float[Tensor, "*shape"]:
-    """Uniform on (0, 1), a function of the seed, the line's number and the purpose."""
-    return ((_hash(seed, number, stream) & 0xFFFFFF).float() + 0.5) / 2**24
+    """Uniform on (0, 1), a function of the seed, the line's number and the purpose.
+
+    23 bits and a half: with one bit more, the largest value would round to 1, and its logarithms to infinity.
+    """
+    return ((_hash(seed, number, stream) & 0x7FFFFF).float() + 0.5) / 2**23
 
 
 def _laplace(seed: Tensor, number: Tensor, stream: str) -> Tensor:

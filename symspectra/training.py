@@ -119,7 +119,7 @@ class _Trainer:
     def __init__(self, config: Config, dataset: SpectraDataset, device: torch.device, n_train: int):
         self.config, self.dataset, self.device = config, dataset, device
         self.model = build_model(config).to(device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=device.type == "cuda")
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
         self.loss = torch.compile(self.model.loss) if config.compile else self.model.loss
         self.state = TrainingState()
         self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
@@ -142,8 +142,8 @@ class _Trainer:
             x, present = self.dataset.spectra(rows[positions], draw=1 + epoch + 100_003 * config.seed)
             y = self.dataset.y[rows[positions]].float()
             for part in torch.arange(len(positions), device=rows.device).split(config.batch):
-                if len(part) == 1 and len(rows) > 1:
-                    continue  # batch normalisation needs two
+                if len(part) == 1 and len(rows) > 1 and config.batch > 1:
+                    continue  # left over: batch statistics of a single molecule
                 logs = self._step(x[part], present[part], y[part], positions[part])
                 for name, value in logs.items():
                     totals[name] = totals.get(name, 0.0) + value * len(part)
@@ -226,6 +226,8 @@ class _Trainer:
             index, key = name.split(".")
             optimizer.setdefault(int(index), {})[key] = t
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": optimizer})
+        for weight, values in self.optimizer.state.items():  # fused Adam needs them in the memory layout of the weights
+            values.update({name: torch.empty_like(weight).copy_(t) for name, t in values.items() if name != "step"})
         self.group_weight = tensors["weight.group"].to(self.device)
         self.sample_weight = tensors["weight.sample"].to(self.device)
         self.weighted = json.loads(meta["weighted"])

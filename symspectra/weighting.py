@@ -25,7 +25,8 @@ def pointwise_cmi(
     cmi = bce_auxiliary - bce_main.unsqueeze(1)  # Eq. 9
     mask = present.unsqueeze(-1)
     if reduce == "max":
-        return cmi.masked_fill(~mask, float("-inf")).amax(dim=1).masked_fill(~mask.any(dim=1), 0.0)  # 0: nothing measured
+        most = cmi.masked_fill(~mask, float("-inf")).amax(dim=1)
+        return most.masked_fill(~mask.any(dim=1), 0.0)  # no modality is present
     total = (cmi * mask).sum(dim=1)
     if reduce == "sum":
         return total

@@ -1,0 +1,140 @@
+"""Shared by all tests: shape checks, small line lists and data sets, the directory of development files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+# The shapes in the annotations are checked by every call in the test run, and only there. Not in datasets and
+# training: beartype cannot check a value against the protocol SpectraDataset.
+CHECKED = "bottleneck weighting decoder classifier model baselines preprocessing rendering metrics"
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int may stand for a float
+jaxtyping.install_import_hook([f"symspectra.{name}" for name in CHECKED.split()], CHECKER)
+
+from symspectra.config import Config  # noqa: E402
+from symspectra.datasets import ArrayDataset, LineDataset  # noqa: E402
+from symspectra.functional_groups import to_bits  # noqa: E402
+from symspectra.lines import LineTable, append_shard, line_table, read_lines, read_rows  # noqa: E402
+
+
+class LinesBuilder:
+    """Line lists of made-up molecules, written and read as the real ones are.
+
+    >>> LinesBuilder(folder).molecule("CCO", c13=[(58.0, 1, 2)]).molecule("C").read()
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.rows: list[dict] = []
+
+    def molecule(
+        self, smiles="C", inchikey=None, groups=(), polar_h=0, ir=(), c13=(), h1=(), msms_pos=(), msms_neg=()
+    ) -> LinesBuilder:
+        """Add a molecule. Lines are tuples in the order of `symspectra.lines.LIST_GROUPS`."""
+        y = np.zeros((1, 37), dtype=bool)
+        y[0, list(groups)] = True
+        self.rows.append(
+            {
+                "smiles": smiles,
+                "inchikey": inchikey or f"KEY{len(self.rows):011d}",
+                "groups": int(to_bits(y)[0]),
+                "ir_cm1": [line[0] for line in ir],
+                "ir_km_mol": [line[1] for line in ir],
+                "polar_h": polar_h,
+                "c13_ppm": [line[0] for line in c13],
+                "c13_count": [line[1] for line in c13],
+                "c13_hydrogens": [line[2] for line in c13],
+                "h1_ppm": [line[0] for line in h1],
+                "h1_count": [line[1] for line in h1],
+                "h1_couplings": [line[2] for line in h1],
+                "h1_spread": [line[3] for line in h1],
+                "msms_pos_mz": [line[0] for line in msms_pos],
+                "msms_pos_percent": [line[1] for line in msms_pos],
+                "msms_neg_mz": [line[0] for line in msms_neg],
+                "msms_neg_percent": [line[1] for line in msms_neg],
+            }
+        )
+        return self
+
+    def random(self, n: int, seed: int = 0) -> LinesBuilder:
+        """Add n molecules with a random number of random lines, some of them with none."""
+        rng = np.random.default_rng(seed)
+        patterns = ["", "7.0*1", "7.0*3", "7.0*2 1.5*1"]
+
+        def lines(low, high, most, *columns):
+            position = np.round(rng.uniform(low, high, rng.integers(0, most)), 1)
+            return [(float(p), *(column() for column in columns)) for p in position]
+
+        for _ in range(n):
+            spread = lambda: float(rng.choice([0.0, 0.0, 1.5]))  # noqa: E731
+            self.molecule(
+                smiles=f"made-up {seed} {len(self.rows)}",
+                groups=np.flatnonzero(rng.random(37) < 0.2),
+                polar_h=int(rng.integers(0, 3)),
+                ir=lines(450, 3900, 12, lambda: float(rng.integers(1, 90))),
+                c13=lines(0, 200, 8, lambda: int(rng.integers(1, 4)), lambda: int(rng.integers(0, 4))),
+                h1=lines(0, 9, 6, lambda: int(rng.integers(1, 4)), lambda: str(rng.choice(patterns)), spread),
+                msms_pos=lines(30, 500, 10, lambda: int(rng.integers(1, 101))),
+                msms_neg=lines(30, 500, 10, lambda: int(rng.integers(1, 101))),
+            )
+        return self
+
+    def write(self) -> Path:
+        """Append what was added as one shard."""
+        append_shard(self.directory, self.rows)
+        self.rows = []
+        return self.directory
+
+    def read(self) -> LineTable:
+        """Write, and read everything."""
+        return read_lines(self.write())
+
+
+@pytest.fixture
+def lines_builder(tmp_path) -> LinesBuilder:
+    return LinesBuilder(tmp_path / "lines")
+
+
+@pytest.fixture(scope="session")
+def random_lines(tmp_path_factory) -> LineTable:
+    """60 made-up molecules."""
+    return LinesBuilder(tmp_path_factory.mktemp("random_lines")).random(60).read()
+
+
+def tiny(**settings) -> Config:
+    """A SymSpectra that trains in milliseconds: 12 tokens of 16 channels."""
+    small = {"stem": 4, "channels": 16, "pools": (10, 5), "heads": 1, "hidden": 32, "decoder_hidden": 16, "batch": 16}
+    return Config(**{**small, "epochs": 3, "lr": 2e-3, "modalities": ("ir", "c13"), **settings})
+
+
+def marker_dataset(n: int = 48, modalities: tuple[str, ...] = ("ir", "c13"), seed: int = 0, missing: float = 0.0):
+    """Spectra in which group k shows as a peak at points 16 k to 16 k + 3, in one of the modalities each."""
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.rand(n, 37, generator=generator) < 0.3
+    m = len(modalities)
+    x = 0.05 * torch.rand(n, m, 600, generator=generator)
+    for k in range(37):
+        x[:, k % m, 16 * k : 16 * k + 4] += y[:, k : k + 1].float()
+    present = torch.rand(n, m, generator=generator) >= missing
+    present[:, 0] |= ~present.any(dim=1)
+    split = ["test" if i % 6 == 0 else "validation" if i % 6 == 1 else "train" for i in range(n)]
+    return ArrayDataset(x, present, y, [f"molecule {i}" for i in range(n)], split, modalities)
+
+
+@pytest.fixture(scope="session")
+def dev_data() -> Path:
+    """Directory of the development files; tests that need it are skipped elsewhere."""
+    path = os.environ.get("SYMSPECTRA_DEV_DATA")
+    if not path:
+        pytest.skip("SYMSPECTRA_DEV_DATA is not set")
+    return Path(path)
+
+
+__all__ = ["LineDataset", "LinesBuilder", "line_table", "marker_dataset", "read_rows", "tiny"]

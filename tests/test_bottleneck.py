@@ -1,0 +1,203 @@
+import math
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from symspectra.bottleneck import (
+    CROSS_TERMS,
+    compression_bound,
+    concrete_gate,
+    expected_representation,
+    inject_noise,
+    token_statistics,
+)
+
+BATCH, N, L, C = 5, 3, 12, 4
+
+
+@pytest.fixture
+def case():
+    """Tokens, gates, statistics and presence of a random batch."""
+    torch.manual_seed(1)
+    tokens = torch.randn(BATCH, N, L, C) * torch.rand(BATCH, N, 1, C) + torch.randn(BATCH, N, 1, C)
+    gate = torch.rand(BATCH, N, L) * 0.98 + 0.01
+    return tokens, gate, *token_statistics(tokens), torch.ones(BATCH, N, dtype=torch.bool)
+
+
+def plain_kl(tokens, gate, mean, std):
+    """Eq. 18 for one spectrum from Eqs. 24 and 25, mean over channels; float64."""
+    tokens, gate, mean, std = (v.double() for v in (tokens, gate, mean, std))
+    n = len(gate)
+    total = 0.0
+    for c in range(tokens.shape[1]):
+        shift = sum(gate[j] * (tokens[j, c] - mean[c]) for j in range(n))
+        p = Normal(n * mean[c] + shift, std[c] * (((1 - gate) ** 2).sum() + 1e-6 * n).sqrt())  # Eq. 25
+        q = Normal(n * mean[c], std[c] * math.sqrt(n))  # Eq. 24
+        total += kl_divergence(p, q) / tokens.shape[1]
+    return total
+
+
+def plain_bound(tokens, gate, mean, std, present, cross_term):
+    """Eqs. 18 and 19, one sample and one modality at a time."""
+    total = 0.0
+    for b in range(len(tokens)):
+        for i in range(tokens.shape[1]):
+            if not present[b, i]:
+                continue
+            total += plain_kl(tokens[b, i], gate[b, i], mean[b, i], std[b, i])
+            others = [m for m in range(tokens.shape[1]) if m != i and present[b, m]]
+            for m in others:  # Eqs. 30 and 31: gates and tokens of m, mean and deviation of i
+                cross = plain_kl(tokens[b, m], gate[b, m], mean[b, i], std[b, i]) / len(others)
+                total += {"printed": cross, "negated": -cross, "none": 0.0}[cross_term]
+    return float(total / len(tokens))
+
+
+def test_own_term_is_the_divergence_of_the_two_gaussians(case):
+    assert float(compression_bound(*case, "none")) == pytest.approx(plain_bound(*case, "none"), rel=1e-4)
+
+
+@pytest.mark.parametrize("cross_term", CROSS_TERMS)
+def test_cross_term_against_a_plain_loop(case, cross_term):
+    assert float(compression_bound(*case, cross_term)) == pytest.approx(plain_bound(*case, cross_term), rel=1e-4)
+
+
+def test_the_two_signs_stand_symmetrically_around_none(case):
+    printed, negated, none = (compression_bound(*case, form) for form in ("printed", "negated", "none"))
+    assert float(printed - none) == pytest.approx(float(none - negated), rel=1e-4)
+    assert printed > none
+
+
+@pytest.mark.parametrize("cross_term", CROSS_TERMS)
+def test_absent_modalities_are_skipped(case, cross_term):
+    tokens, gate, mean, std, present = case
+    present = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 0]], dtype=torch.bool)
+    expected = plain_bound(tokens, gate, mean, std, present, cross_term)
+    assert float(compression_bound(tokens, gate, mean, std, present, cross_term)) == pytest.approx(expected, rel=1e-4)
+    absent = ~present[:, :, None, None]
+    garbage = compression_bound(tokens + 50 * absent, gate, mean, std, present, cross_term)
+    assert float(garbage) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("cross_term", CROSS_TERMS)
+def test_a_single_modality_has_no_cross_term(case, cross_term):
+    tokens, gate, mean, std, present = (v[:, :1] for v in case)
+    expected = plain_bound(tokens, gate, mean, std, present, "none")
+    assert float(compression_bound(tokens, gate, mean, std, present, cross_term)) == pytest.approx(expected, rel=1e-4)
+    alone = torch.tensor([[1, 0, 0]] * BATCH, dtype=torch.bool)
+    assert float(compression_bound(*case[:4], alone, cross_term)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_saturated_gates_give_the_known_values_and_a_finite_gradient(case, value):
+    tokens, gate, mean, std, present = case
+    gate = torch.full_like(gate, value).requires_grad_()
+    bound = compression_bound(tokens, gate, mean, std, present, "none")
+    bound.backward()
+    # Closed: p = q. Open: A = 0 and B = 0 since mean is the tokens' own: (ln 1e6 - 1) / 2 from the regulariser.
+    expected = 0.0 if value == 0 else N * (1e-6 - 1 - math.log(1e-6)) / 2
+    assert float(bound.detach()) == pytest.approx(expected, abs=1e-3)
+    assert gate.grad.isfinite().all()
+
+
+def test_the_bound_is_never_negative(case):
+    for scale in (1e-3, 1.0, 30.0):
+        assert compression_bound(case[0] * scale, *case[1:], "none") >= 0
+
+
+def test_an_empty_spectrum_has_a_finite_bound_and_gradient():
+    tokens = torch.randn(4, 2, L, C)
+    tokens[:, 1] = 0.0
+    tokens[0, 0] = 3.0  # constant, not zero
+    tokens.requires_grad_()
+    gate = torch.rand(4, 2, L, requires_grad=True)
+    mean, std = token_statistics(tokens)
+    assert (std[:, 1] == 0.1).all() and (std[0, 0] == 0.1).all()
+    bound = compression_bound(tokens, gate, mean, std, torch.ones(4, 2, dtype=torch.bool))
+    bound.backward()
+    assert bound.isfinite() and bound < 1e5
+    assert tokens.grad.isfinite().all() and gate.grad.isfinite().all()
+
+
+def test_bf16_inputs_give_a_float32_bound(case):
+    tokens, gate, *rest = case
+    expected = compression_bound(tokens.bfloat16().float(), gate.bfloat16().float(), *rest)
+    with torch.autocast("cpu", torch.bfloat16):
+        bound = compression_bound(tokens.bfloat16(), gate.bfloat16(), *rest)
+    assert bound.dtype == torch.float32
+    assert float(bound) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_unknown_cross_term_is_refused(case):
+    with pytest.raises(ValueError, match="'eq19'; expected one of printed, negated, none"):
+        compression_bound(*case, "eq19")
+
+
+def test_token_statistics_are_those_of_each_channel_and_detached():
+    tokens = torch.randn(2, 3, L, C, requires_grad=True)
+    mean, std = token_statistics(tokens, floor=0.0)
+    assert not mean.requires_grad and not std.requires_grad
+    channel = tokens[1, 2, :, 3].detach().numpy()
+    assert float(mean[1, 2, 3]) == pytest.approx(channel.mean(), abs=1e-6)
+    assert float(std[1, 2, 3]) == pytest.approx(channel.std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
+def test_gates_open_with_probability_p_at_any_temperature(p, temperature):
+    torch.manual_seed(0)
+    draws = 40_000
+    gate = concrete_gate(torch.full((1, 1, draws), math.log(p / (1 - p))), temperature)
+    z = ((gate > 0.5).float().mean() - p) / math.sqrt(p * (1 - p) / draws)
+    assert abs(float(z)) < 4
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.97])
+def test_mean_gate_against_the_plain_formula(p, temperature):
+    """The plain formula, integrated over u by the midpoint rule."""
+    torch.manual_seed(0)
+    draws = 40_000
+    gate = concrete_gate(torch.full((1, 1, draws), math.log(p / (1 - p))), temperature)
+    u = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+    plain = 1 / (1 + ((1 - p) / p * (1 - u) / u) ** (1 / temperature))
+    assert abs(float(gate.mean() - plain.mean())) < 4 * float(plain.std()) / math.sqrt(draws)
+    assert float(gate.std()) == pytest.approx(float(plain.std()), rel=0.03)
+
+
+def test_gates_stay_finite_for_extreme_logits_and_bf16():
+    gate = concrete_gate(torch.tensor([[[-1e4, 0.0, 1e4]]]).bfloat16())
+    assert gate.dtype == torch.float32 and gate.isfinite().all()
+    assert gate[0, 0, 0] == 0 and gate[0, 0, 2] == 1
+
+
+def test_injected_noise_has_the_mean_and_variance_of_equation_6():
+    torch.manual_seed(0)
+    draws, gate_value, mean, std, h = 40_000, 0.3, -1.5, 0.4, 2.0
+    t = inject_noise(
+        torch.full((1, 1, draws, 1), h),
+        torch.full((1, 1, draws), gate_value),
+        torch.full((1, 1, 1), mean),
+        torch.full((1, 1, 1), std),
+    )
+    spread = (1 - gate_value) * std
+    assert abs(float(t.mean()) - (gate_value * h + (1 - gate_value) * mean)) < 4 * spread / math.sqrt(draws)
+    assert float(t.std()) == pytest.approx(spread, rel=0.02)
+
+
+def test_open_gates_keep_the_tokens_and_closed_gates_replace_them(case):
+    tokens, _, mean, std, _ = case
+    assert torch.equal(inject_noise(tokens, torch.ones(BATCH, N, L), mean, std), tokens)
+    closed = torch.zeros(BATCH, N, L)
+    torch.manual_seed(3)
+    first = inject_noise(tokens, closed, mean, std)
+    torch.manual_seed(3)
+    assert torch.equal(first, inject_noise(tokens + 7, closed, mean, std))
+
+
+def test_expected_representation_is_the_mean_of_equation_6(case):
+    tokens, gate, mean, std, _ = case
+    torch.manual_seed(0)
+    drawn = torch.stack([inject_noise(tokens, gate, mean, std) for _ in range(2000)]).mean(dim=0)
+    error = (drawn - expected_representation(tokens, gate, mean)).abs() / std.unsqueeze(2)
+    assert error.max() < 5 / math.sqrt(2000)

@@ -1,0 +1,59 @@
+"""The command line: what it prints, and one sentence with status 2 for bad input."""
+
+from __future__ import annotations
+
+import pytest
+
+from symspectra.cli import main, parse_settings
+from symspectra.config import ConfigError
+
+
+def test_label_prints_the_groups_with_their_numbers(capsys):
+    assert main(["label", "CCO", "C"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["CCO\t3 Alcohol, 5 Alkane", "C\tnone of the 37 groups"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["label", "CCO", "CCC)"], ["row 1", "CCC)"]),
+        (["train", "nowhere.toml"], ["nowhere.toml", "no such file"]),
+        (["plan", "--profile", "dem"], ["dem", "did you mean 'demo'"]),
+        (["plan", "99"], ["99", "00_quickstart"]),
+        (["reproduce", "--profile", "smoke", "--only", "2_performance"], ["did you mean '02_performance'"]),
+        (["bench", "--only", "rendring"], ["did you mean 'rendering'"]),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments, words, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("symspectra: ") and "Traceback" not in error
+    assert all(word in error for word in words)
+
+
+def test_settings_have_the_types_of_the_configuration():
+    settings = parse_settings(["lr=1e-3", "seed=2", "nuisance=false", "modalities=ir,c13", "order=alphabetical"])
+    assert settings == {"lr": 1e-3, "seed": 2, "nuisance": False, "modalities": ("ir", "c13"), "order": "alphabetical"}
+    assert parse_settings(["pools=(4, 4)", "modalities=ir"]) == {"pools": (4, 4), "modalities": ("ir",)}
+    with pytest.raises(ConfigError, match="NAME=VALUE"):
+        parse_settings(["seed"])
+
+
+def test_train_reads_a_file_and_settings_and_prints_the_scores(tmp_path, capsys):
+    (tmp_path / "tiny.toml").write_text('model = "symspectra"\nmodalities = ["ir"]\nmolecules = 200\nepochs = 1\n')
+    small = ["stem=4", "channels=16", "heads=1", "pools=(10,5)", "hidden=16", "batch=32"]
+    options = ["--store", str(tmp_path / "runs"), "--device", "cpu"]
+    command = ["train", str(tmp_path / "tiny.toml"), *small]
+    assert main([*command, *options]) == 0
+    printed = capsys.readouterr().out
+    assert "validation micro_f1" in printed and "test micro_f1" in printed
+    assert len(list((tmp_path / "runs").glob("*/DONE"))) == 1
+    assert main([*command, "chanels=3", *options]) == 2
+    assert "did you mean 'channels'" in capsys.readouterr().err
+
+
+def test_plan_counts_what_is_missing(tmp_path, capsys):
+    assert main(["plan", "02", "--profile", "smoke", "--store", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    runs = [line for line in lines if line.startswith("missing")]
+    assert runs and f"{len(runs)} runs, {len(runs)} missing" in lines[len(runs)]

@@ -1,0 +1,149 @@
+import pytest
+import torch
+
+from symspectra.decoder import BOS, CONDITIONINGS, LSTMDecoder, scheduled_prefix
+from symspectra.ordering import label_order
+
+GROUPS, FUSED, HIDDEN = 7, 10, 6
+ORDER = (3, 0, 6, 2, 5, 1, 4)
+
+
+def decoder(conditioning="residual", **settings):
+    torch.manual_seed(0)
+    module = LSTMDecoder(FUSED, ORDER, HIDDEN, 5, conditioning=conditioning, **settings).eval()
+    with torch.no_grad():  # larger than at the start, so that the fed-back labels matter
+        module.label_embedding.weight.mul_(3)
+        module.output.mul_(3)
+        module.bias.normal_()
+    return module
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(5)
+    return torch.randn(9, FUSED), torch.randn(9, GROUPS), (torch.rand(9, GROUPS) > 0.5).float()
+
+
+def plain_decoder(module, fused, main, prefix=None):
+    """Step by step with `torch.nn.LSTMCell`, one label at a time; without a prefix it feeds back its own labels."""
+    cell = torch.nn.LSTMCell(module.lstm.input_size, HIDDEN)
+    cell.load_state_dict({name.removesuffix("_l0"): v for name, v in module.lstm.state_dict().items()})
+    h = torch.tanh(module.initial(fused))
+    c = torch.zeros_like(h)
+    previous = torch.full((len(fused),), BOS)
+    result = torch.zeros(len(fused), GROUPS)
+    for k, group in enumerate(ORDER):
+        x = module.label_embedding.weight[previous] + module.position_embedding[k]
+        if module.conditioning == "input":
+            x = x + module.context(fused)
+        h, c = cell(x, (h, c))
+        logit = h @ module.output[k] + module.bias[k]
+        if module.conditioning == "residual":
+            logit = logit + main[:, group]
+        result[:, group] = logit
+        previous = (logit > 0).long() if prefix is None else prefix[:, group].long()
+    return result.detach()
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_one_call_is_the_step_by_step_loop(batch, conditioning):
+    module = decoder(conditioning)
+    torch.testing.assert_close(module(*batch).detach(), plain_decoder(module, *batch), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_free_running_feeds_back_its_own_labels(batch, conditioning):
+    module = decoder(conditioning)
+    fused, main, y = batch
+    decoded = module.decode(fused, main)
+    torch.testing.assert_close(decoded, plain_decoder(module, fused, main), rtol=1e-4, atol=1e-5)
+    # Teacher-forced with what it decoded, it gives the same; with something else, it does not.
+    torch.testing.assert_close(module(fused, main, (decoded > 0).float()).detach(), decoded, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(module(fused, main, 1 - (decoded > 0).float()), decoded)
+
+
+@pytest.mark.parametrize("position", range(GROUPS))
+def test_a_label_reaches_later_steps_only(batch, position):
+    module = decoder()
+    fused, main, y = batch
+    changed = y.clone()
+    changed[:, ORDER[position]] = 1 - changed[:, ORDER[position]]
+    difference = (module(fused, main, changed) - module(fused, main, y)).abs()[:, list(ORDER)]
+    assert (difference[:, : position + 1] == 0).all()
+    assert (difference[:, position + 1 :] > 0).all()
+
+
+def test_logits_come_back_in_the_order_of_table_8(batch):
+    module = decoder()
+    fused, main, y = batch
+    shift = torch.zeros_like(main)
+    shift[:, 2] = 1.0
+    with torch.no_grad():
+        difference = module(fused, main + shift, y) - module(fused, main, y)
+    torch.testing.assert_close(difference, shift, rtol=1e-4, atol=1e-5)
+    assert torch.equal(module.order[module.rank], torch.arange(GROUPS))
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_only_the_residual_form_sees_the_main_predictor(batch, conditioning):
+    module = decoder(conditioning)
+    fused, main, y = batch
+    changed = not torch.allclose(module(fused, main, y), module(fused, main + 1, y))
+    assert changed == (conditioning == "residual")
+
+
+def test_each_step_has_its_own_output_row(batch):
+    module = decoder()
+    fused, main, y = batch
+    before = module(fused, main, y)
+    with torch.no_grad():
+        module.output[4] += 1
+    changed = ((module(fused, main, y) - before).abs() > 0).any(dim=0)
+    assert changed.nonzero().flatten().tolist() == [ORDER[4]]
+
+
+def test_initial_state_is_bounded_and_the_cell_starts_at_zero(batch):
+    h, c = decoder()._initial_state(100 * batch[0])
+    assert h.abs().max() <= 1 and (c == 0).all()
+
+
+def test_forget_gates_start_at_one():
+    module = LSTMDecoder(FUSED, ORDER, HIDDEN)
+    bias = (module.lstm.bias_ih_l0 + module.lstm.bias_hh_l0).detach().view(4, HIDDEN)  # input, forget, cell, output
+    assert (bias[1] == 1).all() and (bias[[0, 2, 3]] == 0).all()
+
+
+def test_dropout_acts_in_training_only(batch):
+    module = decoder(dropout=0.5)
+    assert torch.equal(module(*batch), module(*batch))
+    module.train()
+    assert not torch.equal(module(*batch), module(*batch))
+
+
+def test_order_is_rebuilt_and_not_read_from_the_weights():
+    names = set(LSTMDecoder(FUSED, label_order("iupac")).state_dict())
+    assert not {"order", "rank"} & names
+
+
+def test_unknown_conditioning_is_refused():
+    with pytest.raises(ValueError, match="'residue'; expected one of residual, input, h0"):
+        LSTMDecoder(FUSED, ORDER, conditioning="residue")
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 20])
+def test_scheduled_prefix_takes_the_truth_with_the_scheduled_probability(epoch):
+    torch.manual_seed(epoch)
+    y, main = torch.ones(2000, 37), torch.full((2000, 37), -1.0, requires_grad=True)  # the prediction is always 0
+    prefix = scheduled_prefix(y, main, epoch, 0.5, 0.95)
+    p = 0.5 * 0.95**epoch
+    z = (float(prefix.mean()) - p) / (p * (1 - p) / prefix.numel()) ** 0.5
+    assert abs(z) < 4
+    assert set(prefix.unique().tolist()) == {0.0, 1.0} and not prefix.requires_grad
+    # Drawn for every step: a molecule is neither all truth nor all prediction.
+    assert ((prefix.mean(dim=1) > 0) & (prefix.mean(dim=1) < 1)).float().mean() > 0.95
+
+
+def test_scheduled_prefix_at_its_ends():
+    y, main = torch.tensor([[1.0, 0.0]]), torch.tensor([[-2.0, 3.0]])
+    assert torch.equal(scheduled_prefix(y, main, 5, 1.0, 1.0), y)
+    assert torch.equal(scheduled_prefix(y, main, 0, 0.0, 0.95), 1 - y)

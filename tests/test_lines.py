@@ -1,0 +1,189 @@
+import hashlib
+import json
+from math import comb
+
+import numpy as np
+import pytest
+import torch
+from conftest import LinesBuilder
+
+from symspectra.lines import COLUMNS, LIST_GROUPS, DataError, Ragged, molecule_seed, multiplet, read_lines, read_rows
+
+ETHANOL = {
+    "ir": [(2900.0, 50.0), (1050.5, 90.0), (3700.0, 20.0)],
+    "c13": [(58.1, 1, 2), (18.2, 1, 3), (170.0, 2, 0)],
+    "h1": [(3.69, 2, "7.0*3", 0.0), (1.25, 3, "7.0*2", 0.0), (2.6, 1, "", 1.5)],
+    "msms_pos": [(47.05, 100), (29.04, 7)],
+    "msms_neg": [],
+}
+
+
+def test_round_trip_through_parquet(lines_builder):
+    builder = lines_builder.molecule("CCO", "LFQSCWFLJHTTHZ", groups=(2, 4), polar_h=1, **ETHANOL).molecule(
+        "C", groups=(36,)
+    )
+    lines = builder.read()
+    assert len(lines) == 2 and lines.smiles == ("CCO", "C") and lines.inchikey[0] == "LFQSCWFLJHTTHZ"
+    assert lines.y.nonzero().tolist() == [[0, 2], [0, 4], [1, 36]]
+    columns, row, number = lines.spectra["c13"].select(torch.tensor([0]))
+    assert columns["ppm"].tolist() == pytest.approx([58.1, 18.2, 170.0])
+    assert columns["area"].tolist() == [1.0, 1.0, 1.0]  # two carbons without hydrogen count half
+    columns, _, _ = lines.spectra["ir"].select(torch.tensor([0]))
+    assert columns["cm1"].tolist() == [3700.0, 2900.0, 1050.5]  # descending
+    assert columns["km_mol"].tolist() == [20.0, 50.0, 90.0]
+    assert columns["polar"].tolist() == [True, False, False]
+    columns, _, _ = lines.spectra["msms_pos"].select(torch.tensor([0]))
+    assert columns["mz"].tolist() == pytest.approx([47.05, 29.04]) and columns["intensity"].tolist() == [100.0, 7.0]
+    for name in LIST_GROUPS:
+        assert len(lines.spectra[name].select(torch.tensor([1]))[1]) == 0
+
+
+def test_multiplets_of_the_table(lines_builder):
+    lines = lines_builder.molecule(**ETHANOL).read()
+    columns, row, number = lines.spectra["h1"].select(torch.tensor([0]))
+    assert columns["group"].tolist() == [0] * 4 + [1] * 3 + [2]
+    assert columns["hz"].tolist() == [-10.5, -3.5, 3.5, 10.5, -7.0, 0.0, 7.0, 0.0]
+    area = [torch.sum(columns["area"][columns["group"] == g]).item() for g in range(3)]
+    assert area == pytest.approx([2.0, 3.0, 1.0])
+    assert columns["spread"].tolist() == [0.0] * 7 + [1.5]
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_multiplet_intensities_are_pascals_triangle(n):
+    hz, area = multiplet(f"7.0*{n}")
+    assert hz.tolist() == [7.0 * (k - n / 2) for k in range(n + 1)]
+    expected = np.array([comb(n, k) for k in range(n + 1)])
+    kept = expected >= 0.02 * expected.max()
+    np.testing.assert_allclose(area, expected[kept] / expected[kept].sum())
+
+
+def test_multiplet_of_two_couplings_is_their_product():
+    hz, area = multiplet("8.0*1 2.0*2")
+    np.testing.assert_allclose(hz, [-6, -4, -2, 2, 4, 6])
+    np.testing.assert_allclose(area, np.array([1, 2, 1, 1, 2, 1]) / 8)
+    hz, area = multiplet("4.0*2 4.0*1")  # the same coupling in two terms: a quartet, coinciding lines added
+    np.testing.assert_allclose(hz, [-6, -2, 2, 6])
+    np.testing.assert_allclose(area, np.array([1, 3, 3, 1]) / 8)
+    hz, area = multiplet("")
+    assert hz.tolist() == [0.0] and area.tolist() == [1.0]
+
+
+def test_weak_components_are_left_out_and_the_area_kept():
+    hz, area = multiplet("7.0*9")  # outermost 1/126 of the inner
+    assert len(hz) == 8 and area.sum() == pytest.approx(1.0)
+
+
+def test_select_against_a_plain_loop(random_lines):
+    rows = torch.tensor([7, 0, 59, 7, 3])
+    for name, lines in random_lines.spectra.items():
+        columns, row, number = lines.select(rows)
+        expected = [
+            (position, k, *(float(column[int(lines.offsets[r]) + k]) for column in lines.columns.values()))
+            for position, r in enumerate(rows.tolist())
+            for k in range(int(lines.offsets[r + 1] - lines.offsets[r]))
+        ]
+        got = list(zip(row.tolist(), number.tolist(), *(c.tolist() for c in columns.values()), strict=True))
+        assert got == expected and len(got) > 0, name
+
+
+def test_select_of_no_rows_and_of_empty_rows():
+    lines = Ragged(torch.tensor([0, 0, 2, 2]), {"x": torch.tensor([1.0, 2.0])})
+    for rows in (torch.tensor([], dtype=torch.long), torch.tensor([0, 2])):
+        columns, row, number = lines.select(rows)
+        assert len(columns["x"]) == len(row) == len(number) == 0
+
+
+def test_shards_are_appended_and_the_first_ones_not_rewritten(tmp_path):
+    builder = LinesBuilder(tmp_path).random(5)
+    builder.write()
+    first = (tmp_path / "lines-000.parquet").read_bytes()
+    assert len(read_lines(tmp_path)) == 5
+    digest = read_lines(tmp_path, 4).digest
+    lines = builder.random(3, seed=1).read()
+    assert len(lines) == 8 and (tmp_path / "lines-000.parquet").read_bytes() == first
+    manifest = json.loads((tmp_path / "manifest.json").read_text())["shards"]
+    assert [(s["file"], s["molecules"]) for s in manifest] == [("lines-000.parquet", 5), ("lines-001.parquet", 3)]
+    assert manifest[0]["sha256"] == hashlib.sha256(first).hexdigest()
+    assert not list(tmp_path.glob("*.tmp"))
+    # The first molecules and their digest are what they were; other choices have other digests.
+    assert read_lines(tmp_path, 4).digest == digest
+    assert len({read_lines(tmp_path, n).digest for n in (0, 4, 5, 6)}) == 4
+    assert read_lines(tmp_path, 6).smiles == lines.smiles[:6]
+    one, all_ = read_lines(tmp_path, 6).spectra["h1"], lines.spectra["h1"]
+    assert torch.equal(one.columns["ppm"], all_.columns["ppm"][: int(all_.offsets[6])])
+
+
+def test_rows_of_a_slice_are_those_of_the_whole(random_lines, lines_builder):
+    """A shard that is cut in the middle keeps its offsets."""
+    builder = lines_builder.random(10)
+    whole = builder.read()
+    part = read_lines(builder.directory, 4)
+    for name in LIST_GROUPS:
+        for a, b in zip(part.spectra[name].columns.values(), whole.spectra[name].columns.values(), strict=True):
+            assert torch.equal(a, b[: len(a)])
+
+
+def test_a_damaged_shard_is_named(lines_builder):
+    folder = lines_builder.random(4).write()
+    path = folder / "lines-000.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="lines-000.parquet: its checksum"):
+        read_lines(folder)
+    path.unlink()
+    with pytest.raises(DataError, match="lines-000.parquet: the shard is named in manifest.json but missing"):
+        read_lines(folder)
+
+
+def test_a_missing_or_damaged_manifest_is_named(tmp_path):
+    with pytest.raises(DataError, match="manifest.json: cannot be read"):
+        read_lines(tmp_path)
+    for text in ("{", "{}"):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(DataError, match="manifest.json: cannot be read"):
+            read_lines(tmp_path)
+
+
+def test_more_molecules_than_there_are(lines_builder):
+    with pytest.raises(DataError, match="holds 4 molecules; 5 were asked for"):
+        read_rows(lines_builder.random(4).write(), 5)
+
+
+@pytest.mark.parametrize("column", [name for name, kind in COLUMNS.items() if kind.startswith("list")])
+def test_lists_of_different_length_are_refused(lines_builder, column):
+    lines_builder.molecule("CC").molecule("CCO", **ETHANOL)
+    lines_builder.rows[1][column] = [*lines_builder.rows[1][column], "" if column == "h1_couplings" else 1]
+    with pytest.raises(
+        DataError, match=rf"lines-000.parquet, row 1, CCO: lists of one spectrum differ in length: .*{column}"
+    ):
+        lines_builder.write()
+    assert (
+        not list(lines_builder.directory.glob("*.parquet")) and not (lines_builder.directory / "manifest.json").exists()
+    )
+
+
+def test_missing_columns_and_values_that_are_not_finite_are_refused(lines_builder):
+    lines_builder.molecule("CCO", **ETHANOL)
+    lines_builder.rows[0]["ir_km_mol"][1] = float("nan")
+    with pytest.raises(DataError, match="row 0, CCO: ir_km_mol holds a value that is not finite"):
+        lines_builder.write()
+    del lines_builder.rows[0]["polar_h"], lines_builder.rows[0]["ir_cm1"]
+    with pytest.raises(DataError, match="row 0: columns ir_cm1, polar_h are missing"):
+        lines_builder.write()
+
+
+def test_seed_is_a_function_of_the_smiles_alone(lines_builder):
+    lines = lines_builder.molecule("CCO").molecule("C").molecule("CCO").read()
+    assert lines.seed.dtype == torch.int32
+    assert lines.seed[0] == lines.seed[2] == molecule_seed("CCO") != lines.seed[1]
+    assert molecule_seed("CCO") == int.from_bytes(hashlib.sha256(b"CCO").digest()[:4], "little", signed=True)
+
+
+def test_polar_hydrogens_are_the_highest_modes_above_3200(lines_builder):
+    ir = [(3100.0, 1.0), (3650.0, 1.0), (3500.0, 1.0), (3250.0, 1.0)]
+    for polar_h, expected in ((0, 0), (2, 2), (3, 3), (4, 3)):
+        lines_builder.molecule(ir=ir, polar_h=polar_h)
+        assert lines_builder.read().spectra["ir"].select(torch.tensor([-1 + len(read_lines(lines_builder.directory))]))[
+            0
+        ]["polar"].tolist() == [True] * expected + [False] * (4 - expected)

@@ -1,0 +1,122 @@
+"""The embedded data set: what ships, and how it is extended."""
+
+from __future__ import annotations
+
+import ast
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+import symspectra
+from symspectra import open_data
+from symspectra.datasets import OPEN_DIRECTORY, split_of
+from symspectra.functional_groups import from_bits, label
+from symspectra.lines import read_lines, read_rows
+
+quantum = pytest.importorskip("symspectra.simulation.quantum")
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return read_rows(OPEN_DIRECTORY)[0].to_pylist()
+
+
+def test_at_least_5000_molecules_and_a_tenth_in_validation_and_test(shipped):
+    assert len(shipped) >= 5000
+    splits = [split_of(row["inchikey"]) for row in shipped]
+    for name in ("validation", "test"):
+        assert 0.08 < splits.count(name) / len(shipped) < 0.12
+
+
+def test_molecules_are_canonical_and_once_each(shipped):
+    assert len({row["smiles"] for row in shipped}) == len({row["inchikey"] for row in shipped}) == len(shipped)
+    for row in shipped[::50]:
+        mol = Chem.MolFromSmiles(row["smiles"])
+        assert Chem.MolToSmiles(mol, isomericSmiles=False) == row["smiles"]
+        assert Chem.MolToInchiKey(mol).startswith(row["inchikey"])
+        assert 4 <= mol.GetNumHeavyAtoms() <= 20
+
+
+def test_stored_labels_are_those_of_the_smiles(shipped):
+    sample = shipped[::7]
+    stored = from_bits(np.array([row["groups"] for row in sample], dtype=np.uint64))
+    assert np.array_equal(stored, label([row["smiles"] for row in sample]))
+
+
+def test_lines_agree_with_the_molecules(shipped):
+    for row in shipped[::40]:
+        mol = Chem.AddHs(Chem.MolFromSmiles(row["smiles"]))
+        numbers = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
+        assert sum(row["c13_count"]) == numbers.count(6)
+        assert sum(row["h1_count"]) == numbers.count(1)
+        assert max(row["msms_pos_mz"], default=0) < 1.02 + sum(a.GetMass() for a in mol.GetAtoms()) + 2
+        assert len(row["msms_pos_mz"]) <= 50 and len(row["msms_neg_mz"]) <= 50
+
+
+def test_shift_network_never_sees_a_test_molecule():
+    from symspectra.simulation import train_shifts
+
+    keys = [f"KEY{i:011d}" for i in range(200)]
+    tests = [key for key in keys if split_of(key) == "test"]
+    assert len(tests) > 5
+    assert {train_shifts.split_of(key) for key in tests} == {"reserved"}
+
+
+def test_no_simulation_module_knows_the_functional_groups():
+    for path in (Path(symspectra.__file__).parent / "simulation").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            module = getattr(node, "module", "") or ""
+            for name in [module, *names]:
+                assert "functional_groups" not in name and not name.endswith("open_data"), path.name
+            assert not module.startswith("symspectra.lines"), path.name  # which reads labels
+
+
+def ethanol_record():
+    pytest.importorskip("tblite")
+    return quantum.simulate("CCCO")
+
+
+def test_records_are_appended_once(tmp_path):
+    record = ethanol_record()
+    assert open_data.add_records([record], tmp_path) == 1
+    first = (tmp_path / "lines-000.parquet").read_bytes()
+    assert open_data.add_records([record], tmp_path) == 0
+    assert [p.name for p in sorted(tmp_path.glob("*.parquet"))] == ["lines-000.parquet"]
+    assert (tmp_path / "lines-000.parquet").read_bytes() == first
+    lines = read_lines(tmp_path)
+    assert lines.smiles == ("CCCO",) and lines.y[0].nonzero().flatten().tolist() == [2, 4]  # alcohol, alkane
+
+
+def test_a_second_molecule_of_one_inchikey_block_is_listed_with_the_reason(tmp_path, monkeypatch):
+    rows = [{"smiles": smiles, **EMPTY} for smiles in ("CC(C)=O", "C=C(C)O")]
+    monkeypatch.setattr(open_data, "_described", lambda rows: [{**r, "inchikey": "SAME", "groups": 0} for r in rows])
+    monkeypatch.setattr(open_data, "line_lists", lambda records: [rows[r] for r in records])
+    monkeypatch.setattr(open_data, "known_molecules", lambda directory: (set(), set()))
+    record = type("Record", (int,), {"smiles": property(lambda self: rows[self]["smiles"])})
+    assert open_data.add_records([record(0), record(1)], tmp_path) == 1
+    with open(tmp_path / "failed.csv", newline="") as f:
+        failed = list(csv.DictReader(f))
+    assert failed == [{"smiles": "C=C(C)O", "reason": "another molecule has the same InChIKey block SAME"}]
+
+
+EMPTY = {
+    **{name: [] for name in ("ir_cm1", "ir_km_mol", "c13_ppm", "c13_count", "c13_hydrogens", "h1_ppm", "h1_count")},
+    **{name: [] for name in ("h1_couplings", "h1_spread", "msms_pos_mz", "msms_pos_percent")},
+    **{"msms_neg_mz": [], "msms_neg_percent": [], "polar_h": 0},
+}
+
+
+@pytest.mark.parametrize("smiles", ["CCO)", "CCO.O", "[Na+].[Cl-]", "CC[CH2]", "[SiH4]", "C"])
+def test_what_cannot_be_simulated_is_named(smiles):
+    with pytest.raises(ValueError, match="cannot be simulated") as error:
+        open_data.simulate([smiles])
+    assert smiles in str(error.value)
+
+
+def test_a_folder_without_records_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no part-"):
+        open_data.import_records(tmp_path, tmp_path / "open")

@@ -1,0 +1,90 @@
+"""Files of quantum records: format, resumption, agreement with the stored ones."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+pytest.importorskip("tblite", reason="the simulation is the extra `simulate`")
+
+from symspectra.simulation import quantum, records  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def ethanol():
+    return quantum.simulate("CCO")
+
+
+def test_round_trip(tmp_path, ethanol):
+    path = tmp_path / "part.parquet"
+    records.write_records(path, [ethanol])
+    (back,) = records.read_records(path)
+    assert records.bands_agree(back, ethanol)
+    np.testing.assert_allclose(back.xyz_angstrom, ethanol.xyz_angstrom, atol=6e-5)
+    assert pq.read_schema(path).equals(records.SCHEMA)
+    assert os.listdir(tmp_path) == ["part.parquet"]
+
+
+def test_bands_that_moved_do_not_agree(ethanol):
+    assert not records.bands_agree(replace(ethanol, freq_cm1=ethanol.freq_cm1 + 3.1), ethanol)
+    assert not records.bands_agree(replace(ethanol, inten_km_mol=ethanol.inten_km_mol * 1.11), ethanol)
+
+
+def test_build_resumes(tmp_path, ethanol):
+    molecules = ["CCO", "C1#CC1", "C#C"]
+    records.build_records(molecules, tmp_path, shard_size=2, progress=False)
+    written = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert set(written) == {
+        f"{kind}-0000{k}.{e}" for kind, e in (("part", "parquet"), ("failed", "csv")) for k in (0, 1)
+    }
+    built = [record for k in (0, 1) for record in records.read_records(tmp_path / f"part-0000{k}.parquet")]
+    assert records.bands_agree(built[0], ethanol)  # although the workers may use another BLAS
+    found = [record.smiles for record in built]
+    with open(tmp_path / "failed-00000.csv", newline="", encoding="utf-8") as file:
+        found += [row["smiles"] for row in csv.DictReader(file)]
+    assert sorted(found) == sorted(molecules)
+    (tmp_path / "part-00001.parquet").unlink()  # as after an interruption
+    (tmp_path / ".part-00001.parquet.1.tmp").write_text("half")
+    records.build_records(molecules, tmp_path, shard_size=2, progress=False)
+    again = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert set(again) == set(written)
+    assert again["part-00000.parquet"] == written["part-00000.parquet"]
+    with pytest.raises(ValueError, match="other molecules"):
+        records.build_records(molecules, tmp_path, shard_size=1, progress=False)
+
+
+@pytest.mark.skipif(shutil.which("xtb") is None, reason="the program xtb is not installed")
+def test_comparison_with_the_program():
+    result = records.compare_with_xtb_program(["CO"])
+    assert result["ratio"] == pytest.approx(result["xtb_seconds"] / result["symspectra_seconds"])
+    assert result["cpu_ratio"] == pytest.approx(result["xtb_cpu_seconds"] / result["symspectra_cpu_seconds"])
+    assert 0 < result["symspectra_cpu_seconds"] < 10 * result["symspectra_seconds"]
+
+
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"shard_size": 0}])
+def test_numbers_of_workers_and_molecules_are_checked(tmp_path, wrong):
+    with pytest.raises(ValueError, match="at least 1"):
+        records.build_records(["CCO"], tmp_path, **wrong)
+
+
+def test_foreign_file_is_refused(tmp_path):
+    path = tmp_path / "part.parquet"
+    pq.write_table(pa.table({"smiles": ["CCO"]}), path)
+    with pytest.raises(ValueError, match="energy_hartree"):
+        records.read_records(path)
+
+
+@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
+def test_agrees_with_the_stored_records():
+    path = Path(os.environ["SYMSPECTRA_DEV_DATA"]) / "quantum" / "part-000.parquet"
+    stored = records.read_records(path)
+    small = [record for record in stored if len(record.z) <= 14][:6]
+    assert small and all(records.bands_agree(quantum.simulate(record.smiles), record) for record in small)

@@ -1,0 +1,236 @@
+import math
+
+import pytest
+import torch
+from scipy.stats import kstest
+
+from symspectra.preprocessing import AXES, ir_vector
+from symspectra.rendering import (
+    _STREAMS,
+    AXIS_POINTS,
+    AXIS_RANGE,
+    CLEAN,
+    Canvas,
+    Nuisance,
+    draw_seed,
+    render,
+    render_axis,
+    uniform,
+)
+
+ALL = ("ir", "c13", "h1", "msms_pos", "msms_neg")
+ROW = torch.tensor([0])
+
+
+def canvas_with(position, hwhm, window=40, points=400):
+    canvas = Canvas(1, points, window, torch.device("cpu"))
+    n = len(position)
+    canvas.add(torch.tensor(position), torch.ones(n), torch.full((n,), hwhm), torch.zeros(n, dtype=torch.long), window)
+    return canvas.spectra[0]
+
+
+def test_axes_are_those_of_the_preprocessing():
+    for name, axis in AXES.items():
+        assert len(axis) == AXIS_POINTS[name] and (axis[0], axis[-1]) == AXIS_RANGE[name]
+
+
+@pytest.mark.parametrize("hwhm", [0.3, 1.0, 3.0])
+def test_area_is_that_of_the_cut_profile_wherever_the_line_falls(hwhm):
+    """The Lorentzian over the window, less its value at the edge; the same within 1 % at any place between points."""
+    window = 40
+    inside = 2 / math.pi * math.atan((window + 0.5) / hwhm)
+    cut = (2 * window + 1) / math.pi * (math.atan((window + 0.5) / hwhm) - math.atan((window - 0.5) / hwhm))
+    area = [float(canvas_with([200 + shift], hwhm).sum()) for shift in (-0.5, -0.3, 0.0, 0.1, 0.49)]
+    assert area == pytest.approx([inside - cut] * 5, rel=0.01)
+    assert 0.85 < area[0] < 1
+
+
+def test_a_profile_is_the_lorentzian_integrated_over_each_point():
+    y = canvas_with([200.3], 2.0)
+    x = torch.arange(400.0)
+    lorentzian = sum(  # midpoint rule over each point
+        2.0 / math.pi / ((x + offset - 200.3) ** 2 + 4.0) / 50 for offset in torch.linspace(-0.49, 0.49, 50)
+    )
+    edge = float(lorentzian[160])
+    near = slice(165, 236)
+    torch.testing.assert_close(y[near], lorentzian[near] - edge, atol=1e-4, rtol=1e-2)
+    assert (y[:159] == 0).all() and (y >= 0).all()
+
+
+def test_lines_add_up_and_those_off_the_axis_are_left_out():
+    torch.testing.assert_close(
+        canvas_with([50.0, 60.2, 60.2], 1.0),
+        canvas_with([50.0], 1.0) + 2 * canvas_with([60.2], 1.0),
+        atol=1e-6,
+        rtol=1e-5,
+    )
+    assert (canvas_with([-0.6, -30.0, 399.6, 1e6], 1.0) == 0).all()
+    edge = canvas_with([0.0, 399.0], 1.0)
+    assert edge[0] == edge[399] > 0.2
+
+
+@pytest.mark.parametrize(("modality", "ppm"), [("c13", 128.4), ("h1", 7.26), ("c13", 0.0), ("h1", -1.0)])
+def test_nmr_peak_at_its_place_on_the_axis(lines_builder, modality, ppm):
+    line = {"c13": (ppm, 1, 1), "h1": (ppm, 1, "", 0.0)}[modality]
+    y = render_axis(lines_builder.molecule(**{modality: [line]}).read(), ROW, modality)[0]
+    step = abs(AXES[modality][1] - AXES[modality][0])
+    assert abs(AXES[modality][int(y.argmax())] - ppm) <= step / 2 + 1e-4
+    assert float(y.sum()) == pytest.approx(0.88, abs=0.06)
+
+
+@pytest.mark.parametrize(("cm1", "scale"), [(1700.0, 0.973), (2599.0, 0.973), (3000.0, 1.010)])
+def test_infrared_peak_at_its_scaled_place(lines_builder, cm1, scale):
+    lines = lines_builder.molecule(ir=[(cm1, 30.0)]).read()
+    y = render_axis(lines, ROW, "ir")[0]
+    assert abs(AXES["ir"][int(y.argmax())] - scale * cm1) <= 1.01
+    assert float(y.max()) == 1.0
+    half = (y > 0.5).sum() * (AXES["ir"][1] - AXES["ir"][0])
+    assert float(half) == pytest.approx(16, abs=2.1)  # full width at half maximum
+
+
+def test_infrared_at_600_points_is_close_to_the_preprocessed_standard_axis(random_lines):
+    rows = torch.arange(30)
+    full, short = ir_vector(render_axis(random_lines, rows, "ir")), render(random_lines, rows, ("ir",))[:, 0]
+    assert float((full - short).abs().max()) < 0.15
+    filled = full.amax(dim=1) > 0
+    assert float(torch.cosine_similarity(full[filled], short[filled]).min()) > 0.99
+
+
+def test_areas_of_nmr_lines_stand_in_the_ratio_of_their_atoms(lines_builder):
+    lines = lines_builder.molecule(
+        c13=[(150.0, 2, 1), (50.0, 1, 2), (100.0, 1, 0)], h1=[(7.0, 2, "7.0*2", 0.0), (2.0, 1, "", 0.0)]
+    ).read()
+    y, axis = render_axis(lines, ROW, "c13")[0], AXES["c13"]
+    area = [float(y[abs(axis - centre) < 2].sum()) for centre in (150.0, 50.0, 100.0)]
+    assert area[0] / area[1] == pytest.approx(2, rel=0.01) and area[2] / area[1] == pytest.approx(0.5, rel=0.01)
+    y, axis = render_axis(lines, ROW, "h1")[0], AXES["h1"]
+    area = [float(y[abs(axis - centre) < 0.5].sum()) for centre in (7.0, 2.0)]
+    assert area[0] / area[1] == pytest.approx(2, rel=0.01)
+
+
+def test_multiplet_spacing_on_the_axis(lines_builder):
+    y = render_axis(lines_builder.molecule(h1=[(4.0, 1, "8.0*1", 0.0)]).read(), ROW, "h1")[0]
+    peaks = [i for i in range(1, 9999) if y[i] > y[i - 1] and y[i] > y[i + 1] and y[i] > 0.1 * y.max()]
+    assert len(peaks) == 2
+    assert float(AXES["h1"][peaks[0]] - AXES["h1"][peaks[1]]) * 400 == pytest.approx(8.0, abs=0.5)
+
+
+@pytest.mark.parametrize("nuisance", [CLEAN, Nuisance()])
+@pytest.mark.parametrize("modality", ALL)
+def test_a_spectrum_does_not_depend_on_its_batch(random_lines, modality, nuisance):
+    together = render(random_lines, torch.arange(20), (modality,), nuisance, 5)
+    for row in range(20):
+        alone = render(random_lines, torch.tensor([row]), (modality,), nuisance, 5)
+        torch.testing.assert_close(alone[0], together[row], atol=1e-5, rtol=1e-5)
+    backwards = render(random_lines, torch.arange(19, -1, -1), ALL, nuisance, 5)[:, ALL.index(modality)]
+    torch.testing.assert_close(backwards.flip(0), together[:, 0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("modality", ALL)
+def test_draws(random_lines, modality):
+    """Draw 0 is always the same, the others differ from it and from each other, and asking for them changes nothing."""
+
+    def spectra(nuisance, draw):
+        return render(random_lines, torch.arange(60), (modality,), nuisance, draw)[:, 0]
+
+    noisy = Nuisance()
+    first = spectra(noisy, 0)
+    one, two = spectra(noisy, 1), spectra(noisy, 2)
+    assert torch.equal(spectra(noisy, 0), first) and torch.equal(spectra(noisy, 1), one)
+    filled = spectra(CLEAN, 0).amax(dim=1) > 0
+    assert filled.sum() > 30
+    for a, b in ((first, one), (one, two), (first, spectra(CLEAN, 0))):
+        changed = ((a - b).abs().amax(dim=1) > 1e-3)[filled].float().mean()
+        assert changed > (0.6 if modality.startswith("msms") else 0.99)  # a single peak has unit norm in any draw
+    assert torch.equal(spectra(CLEAN, 0), spectra(CLEAN, 1))
+    assert first.isfinite().all() and first.max() <= 1.02 and first.min() >= -0.0101
+
+
+def test_rendering_leaves_the_global_generator_alone(random_lines):
+    state = torch.get_rng_state()
+    render(random_lines, torch.arange(5), ALL, Nuisance(), 3)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("field", Nuisance.__dataclass_fields__)
+def test_every_nuisance_changes_its_own_modalities_only(random_lines, field):
+    nuisance = Nuisance(**{name: 0.0 for name in Nuisance.__dataclass_fields__ if name != field})
+    rows = torch.arange(60)
+    clean, noisy = render(random_lines, rows, ALL), render(random_lines, rows, ALL, nuisance)
+    changed = {m for i, m in enumerate(ALL) if not torch.equal(clean[:, i], noisy[:, i])}
+    expected = {"c13_shift": {"c13"}, "h1_shift": {"h1"}, "coupling": {"h1"}, "baseline": {"ir", "c13", "h1"}}
+    expected |= {"ir_frequency": {"ir"}, "ir_width": {"ir"}, "hydrogen_bond": {"ir"}}
+    assert changed == expected.get(field, {"msms_pos", "msms_neg"})
+
+
+def test_shift_error_has_the_size_it_says(lines_builder):
+    for k in range(300):
+        lines_builder.molecule(f"C{k}", c13=[(100.0, 1, 1)])
+    y = render_axis(lines_builder.read(), torch.arange(300), "c13", Nuisance())
+    error = torch.from_numpy(AXES["c13"])[y.argmax(dim=1)] - 100.0
+    assert kstest(error.numpy(), "laplace", args=(0, 1.4)).pvalue > 1e-3
+
+
+def test_exchangeable_hydrogen_stays_within_its_spread(lines_builder):
+    for k in range(200):
+        lines_builder.molecule(f"O{k}", h1=[(3.0, 1, "", 1.5)])
+    lines = lines_builder.read()
+    y = render_axis(lines, torch.arange(200), "h1", Nuisance())
+    centre = torch.from_numpy(AXES["h1"])[y.argmax(dim=1)]
+    width = (y > y.amax(dim=1, keepdim=True) / 2).sum(dim=1) * (12 / 9999) * 400  # Hz
+    assert 3 < width.min() < 6 and 20 < width.max() < 45
+    assert kstest(centre.numpy(), "uniform", args=(1.5, 3.0)).pvalue > 1e-3
+    narrow = lines_builder.molecule("C", h1=[(3.0, 1, "", 0.0)]).read()
+    widths = (render_axis(narrow, torch.tensor([0, 200]), "h1") > 0.01).sum(dim=1)
+    assert widths[0] > 3 * widths[1]
+
+
+def test_a_molecule_without_lines_is_zeros(lines_builder):
+    lines = lines_builder.molecule().read()
+    x = render(lines, ROW, ALL)
+    assert x.shape == (1, 5, 600) and (x == 0).all()
+    assert render(lines, ROW[:0], ALL).shape == (0, 5, 600)
+    assert render(lines, ROW, ALL, Nuisance()).isfinite().all()
+
+
+def test_hashed_numbers_are_uniform():
+    seed = torch.randint(-(2**31), 2**31, (500,), dtype=torch.int32, generator=torch.Generator().manual_seed(0))
+    number = torch.arange(40)
+    for stream in ("c13", "ir", "drop"):
+        u = uniform(seed.repeat_interleave(40), number.repeat(500), stream)
+        assert u.min() > 0 and u.max() < 1
+        assert kstest(u.numpy(), "uniform").pvalue > 1e-3
+    # Small consecutive seeds are as good, and so are the draws of one molecule.
+    assert kstest(uniform(torch.arange(20_000, dtype=torch.int32), 0, "bond").numpy(), "uniform").pvalue > 1e-3
+    drawn = torch.cat([draw_seed(seed[:1], draw) for draw in range(5000)])
+    assert len(drawn.unique()) > 4990
+    assert kstest(uniform(drawn, 7, "h1").numpy(), "uniform").pvalue > 1e-3
+
+
+def test_no_two_purposes_or_lines_share_a_number():
+    seed = torch.full((200,), 12345, dtype=torch.int32)
+    number = torch.arange(200)
+    values = torch.cat([uniform(seed, number, stream) for stream in _STREAMS])
+    assert len(values.unique()) > 0.999 * len(values)
+
+
+def test_streams_draws_lines_and_molecules_are_independent():
+    seed = torch.randint(-(2**31), 2**31, (20_000,), dtype=torch.int32, generator=torch.Generator().manual_seed(1))
+    zero = torch.zeros(len(seed), dtype=torch.long)
+    base = uniform(seed, zero, "c13")
+    others = {
+        "stream": uniform(seed, zero, "h1"),
+        "another stream": uniform(seed, zero, "labile"),
+        "next line": uniform(seed, zero + 1, "c13"),
+        "next draw": uniform(draw_seed(seed, 1), zero, "c13"),
+        "next molecule": base.roll(1),
+        "next seed": uniform(seed + 1, zero, "c13"),
+    }
+    for name, u in others.items():
+        r = torch.corrcoef(torch.stack([base, u]))[0, 1]
+        assert abs(float(r)) < 4 / math.sqrt(len(seed)), name
+        cells = torch.histogramdd(torch.stack([base, u], dim=1), [8, 8], range=[0.0, 1.0, 0.0, 1.0]).hist
+        chi2 = float(((cells - len(seed) / 64) ** 2 / (len(seed) / 64)).sum())
+        assert chi2 < 63 + 4 * math.sqrt(126), name
+    a, b = uniform(draw_seed(seed, 1), zero, "c13"), uniform(draw_seed(seed, 2), zero, "c13")
+    assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 4 / math.sqrt(len(seed))

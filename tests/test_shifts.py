@@ -1,0 +1,255 @@
+"""Shift network: invariances, bad input, and textbook shifts from the shipped weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+from safetensors import safe_open
+
+from symspectra.simulation import train_shifts
+from symspectra.simulation.shifts import (
+    HEAVY_HALOGEN_INCREMENT,
+    WEIGHTS,
+    ShiftNetwork,
+    batch_graphs,
+    load_shift_network,
+    molecular_graph,
+    molecule_with_geometry,
+    predict_shifts,
+)
+
+
+def embedded(smiles: str) -> Chem.Mol:
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    assert rdDistGeom.EmbedMolecule(mol, randomSeed=7) == 0
+    rdForceFieldHelpers.MMFFOptimizeMolecule(mol)
+    return mol
+
+
+@pytest.fixture(scope="module")
+def untrained() -> ShiftNetwork:
+    torch.manual_seed(0)
+    return ShiftNetwork(width=32, channels=16, layers=3).eval().requires_grad_(False)
+
+
+def moved(mol: Chem.Mol, xyz: np.ndarray) -> Chem.Mol:
+    copy = Chem.Mol(mol)
+    copy.GetConformer().SetPositions(xyz)
+    return copy
+
+
+def test_one_value_an_atom_and_nan_only_off_carbon_and_hydrogen(untrained):
+    mols = [embedded("CCO"), embedded("FC(Cl)Br"), embedded("CP(=O)(C)C")]
+    for mol, ppm in zip(mols, predict_shifts(mols, untrained), strict=True):
+        z = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
+        np.testing.assert_array_equal(np.isfinite(ppm), (z == 1) | (z == 6))
+    assert predict_shifts([], untrained) == []
+
+
+def test_atom_order_rotation_and_reflection_do_not_matter(untrained):
+    mol = embedded("C[C@H](O)c1ccc(Br)nc1")
+    ppm = predict_shifts([mol], untrained)[0]
+    order = np.random.default_rng(1).permutation(mol.GetNumAtoms())
+    shuffled = predict_shifts([Chem.RenumberAtoms(mol, order.tolist())], untrained)[0]
+    np.testing.assert_allclose(shuffled, ppm[order], atol=1e-4)
+    xyz = mol.GetConformer().GetPositions()
+    rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
+    for other in (xyz @ rotation + 5.0, xyz * [1, 1, -1]):
+        np.testing.assert_allclose(predict_shifts([moved(mol, other)], untrained)[0], ppm, atol=1e-3)
+
+
+def test_batching_does_not_change_a_molecule(untrained):
+    mols = [embedded(smiles) for smiles in ("C", "CC(=O)N", "c1ccsc1", "C#N")]
+    together = predict_shifts(mols, untrained, batch_size=3)
+    for mol, ppm in zip(mols, together, strict=True):
+        np.testing.assert_allclose(predict_shifts([mol], untrained)[0], ppm, atol=1e-4)
+
+
+def test_geometry_matters_and_is_continuous_at_the_cutoff(untrained):
+    monomer = embedded("C").GetConformer().GetPositions()  # C, 4 H
+    reach = monomer[:, 0].max() - monomer[:, 0].min()
+
+    def pair(gap: float) -> np.ndarray:
+        other = monomer + [reach + gap, 0, 0]
+        xyz = np.concatenate([monomer[:1], other[:1], monomer[1:], other[1:]])  # the order of AddHs: C, C, 4 H, 4 H
+        return predict_shifts([molecule_with_geometry("C.C", xyz)], untrained)[0]
+
+    # At these gaps only the outermost atoms of the two molecules come within 4 Angstrom of each other.
+    assert np.nanmax(np.abs(pair(3.999) - pair(4.001))) < 1e-3 < np.nanmax(np.abs(pair(2.5) - pair(4.001)))
+
+
+@pytest.mark.parametrize("halogen", ["Br", "I"])
+def test_heavy_halogens_read_as_chlorine_with_an_increment(untrained, halogen):
+    length = {"Cl": 1.78, "Br": 1.78 + 0.18, "I": 1.78 + 0.37}
+    mol = embedded("CCl")
+    xyz = mol.GetConformer().GetPositions()
+    direction = (xyz[1] - xyz[0]) / np.linalg.norm(xyz[1] - xyz[0])
+    predicted = {}
+    for symbol in ("Cl", halogen):
+        xyz[1] = xyz[0] + direction * length[symbol]
+        predicted[symbol] = predict_shifts([molecule_with_geometry(f"C{symbol}", xyz)], untrained)[0]
+    increment = HEAVY_HALOGEN_INCREMENT[{"Br": 35, "I": 53}[halogen]]
+    assert predicted[halogen][0] - predicted["Cl"][0] == pytest.approx(increment, abs=1e-3)
+    assert np.isfinite(predicted[halogen][2:]).all()
+
+
+@pytest.mark.parametrize(
+    ("mol", "message"),
+    [
+        (Chem.MolFromSmiles("CCO"), "hydrogens are implicit"),
+        (Chem.AddHs(Chem.MolFromSmiles("CCO")), "no conformer"),
+        (embedded("C[Si](C)(C)C"), "no shifts for element Si"),
+    ],
+)
+def test_bad_molecules_are_refused(untrained, mol, message):
+    with pytest.raises(ValueError, match=message):
+        predict_shifts([mol], untrained)
+
+
+def test_bad_geometry_is_refused(untrained):
+    mol = embedded("CCO")
+    xyz = mol.GetConformer().GetPositions()
+    xyz[0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        predict_shifts([moved(mol, xyz)], untrained)
+    xyz[0, 0] = 50.0
+    with pytest.raises(ValueError, match="more than 4.0 Angstrom apart"):
+        predict_shifts([moved(mol, xyz)], untrained)
+    with pytest.raises(ValueError, match=r"expected \(9, 3\)"):
+        molecule_with_geometry("CCO", xyz[:3])
+
+
+def test_truncated_or_foreign_weights_are_named(tmp_path):
+    short = tmp_path / "short.safetensors"
+    short.write_bytes(WEIGHTS.read_bytes()[:-1000])
+    other = tmp_path / "other.safetensors"
+    train_shifts.save_tensors({"a": torch.zeros(3)}, {"shift_network": json.dumps({"sizes": {"width": 8}})}, other)
+    plain = tmp_path / "plain.safetensors"
+    train_shifts.save_tensors({"a": torch.zeros(3)}, {}, plain)
+    for path in (short, other, plain):
+        with pytest.raises(ValueError, match=f"{path.name}: not the weights of a shift network"):
+            load_shift_network(path)
+    with pytest.raises(FileNotFoundError, match="absent.safetensors"):
+        load_shift_network(tmp_path / "absent.safetensors")
+
+
+def test_shipped_weights_state_their_errors():
+    with safe_open(WEIGHTS, framework="pt") as file:
+        errors = json.loads(file.metadata()["shift_network"])["errors"]["test"]
+    assert WEIGHTS.stat().st_size < 3_000_000
+    assert errors["c13_mae_ppm"] <= 1.8
+    assert errors["h1_mae_ppm"] <= 0.20
+
+
+@pytest.mark.parametrize(
+    ("smiles", "atom", "ppm", "tolerance"),
+    [
+        ("c1ccccc1", 0, 128.4, 6),
+        ("CC(C)=O", 1, 206, 10),
+        ("CC(C)=O", 0, 30.6, 5),
+        ("CCO", 0, 18.2, 5),
+        ("CCO", 1, 57.8, 6),
+        ("CC(=O)OCC", 1, 170.7, 8),
+        ("CC#N", 1, 117, 8),
+        ("Cc1ccccc1", 0, 21.4, 5),
+        ("C1CCCCC1", 0, 27.1, 5),
+        ("COc1ccccc1", 2, 159.7, 7),
+        ("CCBr", 1, 27.9, 9),
+        ("Ic1ccccc1", 1, 94.5, 14),
+    ],
+)
+def test_textbook_13c(smiles, atom, ppm, tolerance):
+    assert predict_shifts([embedded(smiles)])[0][atom] == pytest.approx(ppm, abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "atom", "ppm", "tolerance"),
+    [
+        ("c1ccccc1", 0, 7.36, 0.5),
+        ("CC(C)=O", 0, 2.17, 0.5),
+        ("CCO", 0, 1.22, 0.4),
+        ("CCO", 1, 3.72, 0.5),
+        ("CC=O", 1, 9.79, 0.7),
+        ("COC(C)=O", 0, 3.67, 0.5),
+        ("C1CCCCC1", 0, 1.43, 0.4),
+        ("c1ccoc1", 2, 7.42, 0.6),
+    ],
+)
+def test_textbook_1h(smiles, atom, ppm, tolerance):
+    mol = embedded(smiles)
+    attached = [n.GetIdx() for n in mol.GetAtomWithIdx(atom).GetNeighbors() if n.GetAtomicNum() == 1]
+    assert predict_shifts([mol])[0][attached].mean() == pytest.approx(ppm, abs=tolerance)
+
+
+def write_shift_table(path, smiles_list):
+    rows = {"molblock": [], "atom_index": [], "shift_ppm": []}
+    for smiles in smiles_list:
+        mol = embedded(smiles)
+        chosen = [atom for atom in mol.GetAtoms() if atom.GetAtomicNum() in (1, 6)]
+        rows["molblock"].append(Chem.MolToMolBlock(mol))
+        rows["atom_index"].append([atom.GetIdx() for atom in chosen])
+        rows["shift_ppm"].append([20.0 * atom.GetDegree() if atom.GetAtomicNum() == 6 else 2.0 for atom in chosen])
+    pq.write_table(pa.table(rows), path)
+
+
+CHAINS = ["C" * n + end for n in range(1, 8) for end in ("O", "N", "C#N", "Cl")]
+
+
+def test_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
+    write_shift_table(tmp_path / "shifts.parquet", CHAINS)
+    monkeypatch.setattr(train_shifts, "ShiftNetwork", lambda: ShiftNetwork(width=16, channels=8, layers=1))
+    lines: list[str] = []
+    train_shifts.train(tmp_path / "shifts.parquet", tmp_path / "whole.safetensors", 3, 0, lines.append)
+    assert sum(line.startswith("epoch ") for line in lines) == 3
+    stopped = []
+
+    def stop_after_two(line: str) -> None:
+        stopped.append(line)
+        if line.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_shifts.train(tmp_path / "shifts.parquet", tmp_path / "parts.safetensors", 3, 0, stop_after_two)
+    lines.clear()
+    train_shifts.train(tmp_path / "shifts.parquet", tmp_path / "parts.safetensors", 3, 0, lines.append)
+    assert [line[:9] for line in lines if line.startswith("epoch ")] == ["epoch 3/3"]
+    assert (tmp_path / "parts.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    assert not list(tmp_path.glob("*.part"))
+    with pytest.raises(ValueError, match="checkpoint of another run"):
+        train_shifts.train(tmp_path / "shifts.parquet", tmp_path / "parts.safetensors", 4, 0, lines.append)
+
+
+def test_training_table_is_checked(tmp_path):
+    pq.write_table(pa.table({"molblock": [""]}), tmp_path / "columns.parquet")
+    with pytest.raises(ValueError, match="no column atom_index, shift_ppm"):
+        train_shifts.read_examples(tmp_path / "columns.parquet")
+    write_shift_table(tmp_path / "gap.parquet", ["CCO"])
+    table = pq.read_table(tmp_path / "gap.parquet").to_pydict()
+    table["shift_ppm"][0][0] = float("nan")
+    pq.write_table(pa.table(table), tmp_path / "gap.parquet")
+    with pytest.raises(ValueError, match="row 0: expected one finite shift"):
+        train_shifts.read_examples(tmp_path / "gap.parquet")
+
+
+def test_class_errors_compare_class_means(untrained):
+    mol = embedded("CC")
+    graph = molecular_graph(mol)
+    predicted = untrained(batch_graphs([graph]))
+    offset = torch.tensor([1.0, 1.0, 0.5, -0.5, 0.5, -0.5, 0.5, -0.5])
+    example = train_shifts.Example(graph, predicted + offset, train_shifts.equivalence_classes(mol))
+    errors = train_shifts.mean_absolute_errors(untrained, [example])
+    assert errors["c13_mae_ppm"] == errors["c13_class_mae_ppm"] == pytest.approx(1.0, abs=1e-3)
+    assert errors["h1_mae_ppm"] == pytest.approx(0.5, abs=1e-3)
+    assert errors["h1_class_mae_ppm"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_split_follows_the_first_inchikey_block():
+    assert train_shifts.split_of("LFQSCWFLJHTTHZ-UHFFFAOYSA-N") == train_shifts.split_of("LFQSCWFLJHTTHZ-OTHER-N")
+    assert {train_shifts.split_of(f"KEY{k}") for k in range(60)} == {"train", "validation", "test"}

@@ -1,0 +1,292 @@
+import ast
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import marker_dataset, tiny
+
+import symspectra
+from symspectra.classifier import SpectrumClassifier
+from symspectra.config import Config
+from symspectra.datasets import ArrayDataset, LineDataset
+from symspectra.lines import DataError
+from symspectra.rendering import Nuisance
+from symspectra.training import learning_rate, predict, train
+
+
+class Stopped(Exception):
+    """Raised by a report callback: what a killed process is to the files."""
+
+
+def stop_at(epoch):
+    def report(numbers):
+        if numbers["epoch"] == epoch:
+            raise Stopped
+
+    return report
+
+
+def same(a, b):
+    """Whether two results agree in every bit."""
+    weights = zip(a.model.state_dict().items(), b.model.state_dict().items(), strict=True)
+    return (
+        all(n == m and torch.equal(x, y) for (n, x), (m, y) in weights)
+        and a.state.history == b.state.history
+        and a.state.best_epoch == b.state.best_epoch
+        and (a.sample_weight is None) == (b.sample_weight is None)
+        and (a.sample_weight is None or torch.equal(a.sample_weight, b.sample_weight))
+        and (a.group_weight is None or torch.equal(a.group_weight, b.group_weight))
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return marker_dataset()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data):
+    return train(tiny(epochs=5), data)
+
+
+def test_a_run_is_repeated_bit_for_bit(data, uninterrupted):
+    torch.manual_seed(99)  # whatever the generator did before
+    assert same(train(tiny(epochs=5), data), uninterrupted)
+    assert not same(train(tiny(epochs=5, seed=1), data), uninterrupted)
+
+
+@pytest.mark.parametrize("epochs", [[0], [1], [4], [1, 3], [1, 2, 3, 4]])
+def test_resumed_equals_uninterrupted_bit_for_bit(data, uninterrupted, tmp_path, epochs):
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    for epoch in epochs:
+        with pytest.raises(Stopped):
+            train(tiny(epochs=5), data, checkpoint=checkpoint, checkpoint_seconds=0, report=stop_at(epoch))
+        torch.manual_seed(epoch)
+    assert checkpoint.exists() == (epochs[-1] > 0)
+    assert same(train(tiny(epochs=5), data, checkpoint=checkpoint, checkpoint_seconds=0), uninterrupted)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_resumed_equals_uninterrupted_for_rendered_spectra_and_the_cnn(random_lines, tmp_path):
+    data = LineDataset(random_lines, ("ir", "c13"), Nuisance())
+    config = Config.for_model("jung_cnn", modalities=("ir", "c13"), dense=(32, 16, 16), epochs=3, batch=16)
+    whole = train(config, data)
+    assert whole.sample_weight is None and whole.group_weight is None
+    with pytest.raises(Stopped):
+        train(config, data, checkpoint=tmp_path / "c", checkpoint_seconds=0, report=stop_at(2))
+    assert same(train(config, data, checkpoint=tmp_path / "c"), whole)
+
+
+def test_checkpoints_are_written_when_their_time_has_come(data, tmp_path):
+    train(tiny(), data, checkpoint=tmp_path / "late", checkpoint_seconds=1e6)
+    assert not (tmp_path / "late").exists()
+
+
+def test_training_noise_is_new_every_epoch_and_validation_noise_is_not(random_lines):
+    asked = []
+
+    class Recording(LineDataset):
+        def spectra(self, rows, draw=0):
+            asked.append((draw, tuple(rows.tolist())))
+            return super().spectra(rows, draw)
+
+        def to(self, device):
+            return self
+
+    data = Recording(random_lines, ("ir", "c13"), Nuisance())
+    train(tiny(epochs=3, seed=2), data)
+    training, validation = set(data.rows("train").tolist()), set(data.rows("validation").tolist())
+    draws = {draw: {row for d, rows in asked for row in rows if d == draw} for draw, _ in asked}
+    assert len(draws) == 4 and draws.pop(0) == validation
+    assert all(rows == training for rows in draws.values())
+
+
+def relabelled(data, split, y):
+    """The same data with other labels in one split."""
+    other = data.y.clone()
+    other[data.rows(split)] = y[data.rows(split)]
+    return ArrayDataset(data.x, data.present, other, data.ids, data._split.tolist(), data.modalities)
+
+
+def test_the_test_set_has_no_influence(data, uninterrupted):
+    other = relabelled(data, "test", ~data.y)
+    assert other.digest != data.digest
+    assert same(train(tiny(epochs=5), other), uninterrupted)
+
+
+def test_validation_chooses_the_epoch_and_trains_nothing(data, uninterrupted):
+    scores = [entry["validation_micro_f1"] for entry in uninterrupted.state.history]
+    assert uninterrupted.state.best_score == max(scores)
+    assert uninterrupted.state.best_epoch == scores.index(max(scores))
+    # Labels by which the weights of the first epoch are the best there are: exactly what they predict.
+    first = train(tiny(epochs=1), data).model
+    full = torch.zeros_like(data.y)
+    full[data.rows("validation")] = predict(first, data, data.rows("validation")) >= 0.5
+    if not full.any():
+        pytest.skip("the first epoch predicts nothing")
+    other = train(tiny(epochs=5), relabelled(data, "validation", full))
+    losses = [[entry["loss"] for entry in run.state.history] for run in (other, uninterrupted)]
+    assert losses[0] == losses[1] and other.state.best_score == 1.0
+
+
+def test_returned_weights_are_those_of_the_best_epoch(data):
+    result = train(tiny(epochs=5, lr=1e-2), data)
+    p = predict(result.model, data, data.rows("validation"))
+    from symspectra.metrics import multilabel_metrics
+
+    assert multilabel_metrics(data.y[data.rows("validation")], p)["micro_f1"] == result.state.best_score
+    assert not result.model.training
+
+
+def test_training_learns_the_markers():
+    """On molecules it has not seen; calling every group everywhere gives 0.46."""
+    config = tiny(epochs=15, lr=1e-2, hidden=64, pools=(8, 5), weighting="none", dropout=0.0)
+    result = train(config, marker_dataset(240))
+    history = result.state.history
+    assert history[-1]["loss"] < 0.6 * history[0]["loss"]
+    assert result.state.best_score > 0.57
+
+
+def test_cosine_schedule():
+    config = tiny(epochs=10, lr=0.2)
+    for epoch in range(10):
+        assert learning_rate(config, epoch) == pytest.approx(0.1 * (1 + math.cos(math.pi * epoch / 10)))
+    assert learning_rate(config, 0) == 0.2 and learning_rate(config, 10) == pytest.approx(0)
+
+
+def test_step_schedule_of_the_cnn():
+    config = Config.for_model("jung_cnn")
+    rates = [learning_rate(config, epoch) for epoch in range(41)]
+    assert rates[:31] == [2.5e-4] * 31
+    assert rates[31:37] == pytest.approx([2.5e-5] * 6) and rates[37:] == pytest.approx([2.5e-6] * 4)
+
+
+def test_missing_modalities_train():
+    data = marker_dataset(48, ("ir", "c13", "h1"), missing=0.4)
+    assert (~data.present).any()
+    for model in ("symspectra", "jung_cnn"):
+        result = train(tiny(model=model, dense=(16, 16, 16), modalities=("ir", "c13", "h1")), data)
+        assert all(math.isfinite(value) for entry in result.state.history for value in entry.values())
+
+
+def test_bf16_trains(data):
+    history = train(tiny(precision="bf16", epochs=2), data).state.history
+    assert all(math.isfinite(value) for entry in history for value in entry.values())
+
+
+def test_weights_are_means_over_the_epochs(data):
+    n = len(data.rows("train"))
+    result = train(tiny(weighting="none", batch=8), data)
+    assert n % 8 != 1  # else one molecule sits out
+    torch.testing.assert_close(result.sample_weight, torch.ones(n))
+    torch.testing.assert_close(result.group_weight, torch.ones(37))
+    result = train(tiny(weight_ramp=0), data)
+    assert result.sample_weight.std() > 0.01 and result.group_weight.std() > 0.01
+
+
+@pytest.mark.parametrize("batch", [1, 31])
+def test_no_batch_size_is_refused_for_what_it_leaves_over(data, batch):
+    """32 training molecules leave one over for batches of 31."""
+    assert len(data.rows("train")) == 32
+    assert train(tiny(batch=batch, epochs=1), data).state.epoch == 1
+
+
+def test_empty_splits_are_refused():
+    data = marker_dataset(12)
+    for missing, name in (("train", "training"), ("validation", "validation")):
+        split = ["test" if s == missing else s for s in data._split.tolist()]
+        other = ArrayDataset(data.x, data.present, data.y, data.ids, split, data.modalities)
+        with pytest.raises(DataError, match=f"the {name} split is empty: 12 molecules"):
+            train(tiny(), other)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data, monkeypatch):
+    def loss(self, x, present, y, epoch):
+        value = sum(p.sum() for p in self.parameters()) * (math.nan if epoch == 1 else 0.0)
+        return value, {}
+
+    monkeypatch.setattr(SpectrumClassifier, "loss", loss)
+    with pytest.raises(FloatingPointError, match="in epoch 1"):
+        train(Config.for_model("jung_cnn", modalities=("ir", "c13"), dense=(8, 8, 8), epochs=3), data)
+
+
+@pytest.fixture
+def checkpoint(data, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    train(tiny(epochs=2), data, checkpoint=path, checkpoint_seconds=0)
+    return path
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_damaged_checkpoint_is_named(data, checkpoint, share):
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match="checkpoint.safetensors: the checkpoint is damaged"):
+        train(tiny(epochs=2), data, checkpoint=checkpoint)
+
+
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="a safetensors file without metadata is not recognised")
+def test_a_file_that_is_no_checkpoint_is_named(data, checkpoint):
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(2)}, checkpoint)
+    with pytest.raises(DataError, match="checkpoint.safetensors"):
+        train(tiny(epochs=2), data, checkpoint=checkpoint)
+
+
+def test_a_checkpoint_of_another_run_is_refused(data, checkpoint):
+    with pytest.raises(DataError, match="checkpoint.safetensors: the checkpoint is of another configuration"):
+        train(tiny(epochs=3), data, checkpoint=checkpoint)
+    with pytest.raises(DataError, match="other data"):
+        train(tiny(epochs=2), marker_dataset(seed=1), checkpoint=checkpoint)
+
+
+def test_training_does_not_import_what_it_does_not_need():
+    heavy = ["rdkit", "pyarrow", "pandas", "matplotlib", "scipy", "sklearn", "tblite", "networkx", "seaborn", "tqdm"]
+    # What torch and jaxtyping themselves take along is not ours.
+    code = (
+        "import json, sys, torch, jaxtyping; theirs = set(sys.modules); import symspectra.training, symspectra.runs; "
+    )
+    code += "print(json.dumps(sorted(set(sys.modules) - theirs)))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(symspectra.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+    ours = json.loads(done.stdout)
+    assert "symspectra.rendering" in ours
+    assert [name for name in heavy if name in ours] == []
+
+
+def imports(path):
+    """Modules that a file imports anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_simulation_never_sees_the_labels():
+    """Spectra come from physics: of the simulation, only `build`, which writes the rows, may know functional groups.
+
+    `symspectra.lines` imports them to unpack the labels, so it is out of bounds as well, and so is what imports it.
+    """
+    package = Path(symspectra.__file__).parent
+    allowed = {"symspectra.preprocessing"}
+    files = [path for path in sorted((package / "simulation").glob("*.py")) if path.name != "build.py"]
+    assert len(files) > 4
+    for path in files:
+        for name in imports(path):
+            own = name.startswith("symspectra.") and not name.startswith("symspectra.simulation")
+            assert not own or any(name.startswith(module) for module in allowed), f"{path.name} imports {name}"
+            assert not name.startswith("symspectra.simulation.build"), f"{path.name} imports {name}"
+
+
+def test_the_model_imports_nothing_of_the_training():
+    package = Path(symspectra.__file__).parent
+    for module in ("classifier", "bottleneck", "weighting", "decoder", "model", "baselines"):
+        for name in imports(package / f"{module}.py"):
+            assert not name.startswith(("symspectra.training", "symspectra.runs", "symspectra.datasets")), module
