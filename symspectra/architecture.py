@@ -70,7 +70,8 @@ def architecture(model: SymSpectra) -> Figure:
     pools = model.encoder.pools
     first, second = (f"Conv {s['kernel']}, {size}" for size in (f"1 to {s['stem']}", f"{s['stem']} to {c}"))
     kernels = f"{first}, pool {pools[0]}\n{second}, pool {pools[1]}"
-    attention = f"attention, {s['heads']} head{'s' if s['heads'] > 1 else ''}:\n{n * length} tokens to {n * length} tokens\nMLP, sigmoid"
+    heads = f"{s['heads']} head{'s' if s['heads'] > 1 else ''}"
+    attention = f"attention, {heads}:\n{n * length} tokens to {n * length} tokens\nMLP, sigmoid"
     mixing = "training: $T = \\lambda H + (1-\\lambda)\\,\\epsilon$\nuse: $T = p H + (1-p)\\,\\mu$"
     given_all, given_others = r"$p(Y\,|\,T^i, T^{\neg i})$", r"$p(Y\,|\,T^{\neg i})$"
     weights = "what spectrum $i$ adds:\nweights of molecules and\ngroups in the loss (Eq. 10)"

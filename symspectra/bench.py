@@ -63,8 +63,9 @@ def simulation() -> None:
     except (ImportError, FileNotFoundError) as error:
         print(f"  not measured: {error}")
         return
-    ours, theirs = result["symspectra_seconds"], result["xtb_seconds"]
-    print(f"  here {ours:.1f} s, xtb --ohess {theirs:.1f} s: {theirs / ours:.1f} times as fast")
+    for name, kind in (("", "wall-clock"), ("cpu_", "processor")):
+        ours, theirs = result[f"symspectra_{name}seconds"], result[f"xtb_{name}seconds"]
+        print(f"  {kind} time: here {ours:.1f} s, xtb --ohess {theirs:.1f} s, {theirs / ours:.1f} times as fast")
 
 
 def training(profile_name: str) -> None:

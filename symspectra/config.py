@@ -27,6 +27,22 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+RANGES: dict[str, tuple[float, float]] = {
+    "molecules": (0, 1e9),
+    "lr": (1e-9, 10),
+    "temperature": (1e-3, 100),
+    "sigma_floor": (1e-6, 100),
+    "dropout": (0, 0.99),
+    "decoder_dropout": (0, 0.99),
+    "teacher_forcing": (0, 1),
+    "teacher_forcing_decay": (0, 1),
+    "beta": (0, 1e6),
+    "s1": (0, 100),
+    "s2": (0, 100),
+    "weight_ramp": (0, 1e6),
+}
+
+
 class ConfigError(ValueError):
     """A setting that does not exist or has the wrong type or value."""
 
@@ -54,7 +70,7 @@ class Config:
         prediction : which head answers: ``decoder``, ``main``, or their mean (``ensemble``)
         dense : widths of the 1D-CNN's dense layers
     Training
-        epochs, batch, lr, schedule : Adam; ``cosine`` to zero, or ``steps``: a tenth after 31/41 and 37/41 of the epochs
+        epochs, batch, lr, schedule : Adam; ``cosine`` to zero, or ``steps``: a tenth after 31/41 and 37/41 of them
         seed : of the weights, the order of the samples, dropout, gates and noise
         precision, compile : bf16 autocast and `torch.compile`, both for CUDA
     """
@@ -117,8 +133,11 @@ class Config:
         for name in ("stem", "channels", "kernel", "heads", "hidden", "decoder_hidden", "epochs", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")
-        if self.lr <= 0 or self.molecules < 0:
-            raise ConfigError(f"lr is {self.lr} and molecules is {self.molecules}; expected lr > 0 and molecules >= 0")
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected {low:g} to {high:g}")
+        if min(self.dense) < 1:
+            raise ConfigError(f"dense is {self.dense}; expected widths of at least 1")
         if self.channels % self.heads:
             raise ConfigError(f"channels is {self.channels}, which is not a multiple of heads, {self.heads}")
         if min(self.pools) < 1 or 600 // self.pools[0] // self.pools[1] < 2:
@@ -200,8 +219,10 @@ def load_config(path: str | Path, **settings: Any) -> Config:
         raw = json.loads(path.read_text()) if path.suffix == ".json" else tomllib.loads(path.read_text())
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; expected a TOML file of settings, or a run's config.json") from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: holds a {type(raw).__name__}; expected names and values")
     raw.update(settings)
     try:
         return Config.for_model(raw.pop("model", "symspectra"), **raw)

@@ -122,6 +122,10 @@ class ArrayDataset:
         for name, (tensor, expected) in shapes.items():
             if tuple(tensor.shape) != expected:
                 raise DataError(f"{name} has shape {tuple(tensor.shape)}; expected {expected}")
+        bad = ((y != 0) & (y != 1)).nonzero()  # NaN differs from both
+        if len(bad):
+            row, group = bad[0].tolist()
+            raise DataError(f"{ids[row]}: the label of group {group + 1} is {y[row, group].item()}; expected 0 or 1")
         unknown = sorted(set(split) - set(SPLITS))
         if unknown or len(split) != n:
             raise DataError(f"{len(split)} splits for {n} molecules, unknown ones: {unknown}; expected {SPLITS}")

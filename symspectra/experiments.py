@@ -14,6 +14,8 @@ TABLE_1_SIMULATED: dict[str, tuple[str, ...]] = {
     "IR, 13C-NMR, 1H-NMR": THREE,
     "IR, MS/MS+, MS/MS-": ("ir", "msms_pos", "msms_neg"),
 }
+# What is also trained on NMR axes that were sampled point by point.
+RESAMPLED = (("symspectra", ("c13",)), ("symspectra", THREE), ("jung_cnn", ("c13",)))
 MODELS: dict[str, str] = {"jung_cnn": "1D-CNN", "symspectra": "SymSpectra"}
 
 
@@ -43,9 +45,7 @@ def _dataset_runs(profile: Profile) -> list[Config]:
 
 def _performance_runs(profile: Profile) -> list[Config]:
     cells = [config for row in TABLE_1_SIMULATED for model in MODELS for config in table_1(profile, model, row)]
-    linear = [
-        c for model in MODELS for spectra in (("c13",), THREE) for c in resampling(profile, model, "linear", spectra)
-    ]
+    linear = [c for model, spectra in RESAMPLED for c in resampling(profile, model, "linear", spectra)]
     return cells + linear + weighting(profile, "none")
 
 

@@ -79,7 +79,7 @@ def save_figure(
         "molecules": dict(molecules) if molecules else runs[0].metrics["molecules"] if runs else {},
         "seeds": sorted({run.config.seed for run in runs}),
         "runs": sorted({run.id for run in runs}),
-        "device": sorted({json.loads((run.path / "environment.json").read_text())["device"] for run in runs}),
+        "device": sorted({run.environment["device"] for run in runs}),
         "git_commit": git_commit(),
         "code": code_digest(),
         "numbers": as_json(numbers),
@@ -165,7 +165,8 @@ def grouped_bars(
             if value.sd is not None:
                 ax.errorbar(x, height, sd, color="black", linewidth=0.7)
             text = "none" if value.mean is None else f"{height:.2f}"
-            ax.text(x, height + sd + 0.015, text, ha="center", va="bottom", fontsize=6)
+            place = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6}
+            ax.annotate(text, (x, height + sd), (0, 2), **place)
     highest = max((v.mean or 0) + (v.sd or 0) for series in scores.values() for v in series.values())
     ax.set(ylabel=ylabel, ylim=(0, min(top, max(0.1, highest)) * 1.12))
     ax.set_xticks(range(len(places)), places)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass, replace
 from math import comb
 from pathlib import Path
@@ -127,7 +128,10 @@ def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
 
     for i, row in enumerate(rows):
         _check_row(row, f"{path}, row {i}")
-    table = pa.Table.from_pylist(rows, schema=arrow_schema())
+    try:
+        table = pa.Table.from_pylist(rows, schema=arrow_schema())
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"{path}: a value does not fit its column ({error})") from error
     temporary = path.with_name(path.name + ".tmp")
     pq.write_table(table, temporary, compression="zstd", compression_level=19, dictionary_pagesize_limit=1 << 22)
     os.replace(temporary, path)
@@ -137,6 +141,11 @@ def _check_row(row: dict[str, Any], where: str) -> None:
     missing = [name for name in COLUMNS if name not in row]
     if missing:
         raise DataError(f"{where}: columns {', '.join(missing)} are missing")
+    for text in row["h1_couplings"]:
+        if not re.fullmatch(r"(\d+(\.\d+)?\*\d+( |$))*", text):
+            raise DataError(
+                f"{where}, {row['smiles']}: h1_couplings holds {text!r}; expected '7.0*3 1.5*1', or nothing"
+            )
     for columns in LIST_GROUPS.values():
         lengths = {name: len(row[name]) for name in columns}
         if len(set(lengths.values())) > 1:
@@ -179,9 +188,9 @@ def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
     manifest = directory / "manifest.json"
     try:
         shards = json.loads(manifest.read_text())["shards"]
-    except (OSError, ValueError, KeyError) as error:
+        total = sum(shard["molecules"] for shard in shards)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{manifest}: cannot be read as a manifest of line-list shards ({error})") from error
-    total = sum(shard["molecules"] for shard in shards)
     if molecules > total:
         raise DataError(f"{directory} holds {total} molecules; {molecules} were asked for")
     tables, rows = [], 0

@@ -20,9 +20,6 @@ from symspectra.classifier import SpectrumClassifier
 from symspectra.decoder import LSTMDecoder, scheduled_prefix
 from symspectra.weighting import CMIWeighting, pointwise_cmi
 
-EVALUATION_GATES = ("expected", "clean")
-PREDICTIONS = ("decoder", "main", "ensemble")
-
 
 class SpectralEncoder(nn.Module):
     """Two blocks Conv1d -> BatchNorm -> ReLU -> MaxPool, each modality with its own weights (Eq. 2).
@@ -128,8 +125,9 @@ class SymSpectra(SpectrumClassifier):
 
     Parameters
     ----------
-    n_modalities, n_groups : number of spectra a molecule and of functional groups
+    config : sizes and options; ``config.modalities`` says how many spectra a molecule has
     order : permutation of the groups for the decoder (`symspectra.ordering`)
+    n_groups : number of functional groups
     """
 
     def __init__(self, config, order: tuple[int, ...], n_groups: int = 37):
@@ -217,5 +215,6 @@ class SymSpectra(SpectrumClassifier):
 
     @torch.no_grad()
     def gates(self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]) -> Float[Tensor, "batch n L"]:
-        """Importance p^i of every token of every spectrum (Eq. 5); token k covers points k*600/L to (k+1)*600/L."""
+        """Importance p^i of every token of every spectrum (Eq. 5); token k covers points k s to (k + 1) s,
+        with s = ``pools[0] * pools[1]``; what is left over at the end belongs to none."""
         return torch.sigmoid(self.gate(self.encoder(x), present).float())

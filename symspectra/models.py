@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +35,20 @@ def register_model(name: str, build: Callable[[Config], SpectrumClassifier]) -> 
     _config.CHOICES["model"] = tuple(_BUILDERS)
 
 
+def model_source(name: str) -> str:
+    """Source of a model that was registered from outside the package, so that a change of it makes new runs."""
+    build = _BUILDERS[name]
+    if build.__module__ == __name__:
+        return ""
+    path = Path(inspect.getsourcefile(build) or "")
+    return path.read_text() if path.is_file() else inspect.getsource(build)
+
+
+def own_model(name: str) -> bool:
+    """Whether a model was registered from outside the package: other processes do not know it."""
+    return _BUILDERS[name].__module__ != __name__
+
+
 def build_model(config: Config) -> SpectrumClassifier:
     """A model with fresh weights, drawn from the configuration's seed."""
     torch.manual_seed(config.seed)
@@ -41,8 +57,6 @@ def build_model(config: Config) -> SpectrumClassifier:
 
 def save_model(path: str | Path, model: SpectrumClassifier, config: Config) -> None:
     """Write weights and configuration as one safetensors file."""
-    import json
-
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -56,8 +70,6 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Sp
     ------
     DataError : the file is missing, truncated, or not such a file; the message names it.
     """
-    import json
-
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -65,10 +77,11 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Sp
             metadata = f.metadata() or {}
             tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
         config = Config.from_dict(json.loads(metadata["config"]))
-        model = build_model(config)
+        with torch.random.fork_rng():  # reading a model does not disturb the random numbers of a training
+            model = build_model(config)
         model.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such weights file") from error
-    except (SafetensorError, KeyError, RuntimeError, OSError) as error:
+    except (SafetensorError, KeyError, RuntimeError, OSError, ValueError) as error:
         raise DataError(f"{path}: not a complete SymSpectra weights file ({error})") from error
     return model.to(device).eval(), config

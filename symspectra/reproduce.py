@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,14 @@ NOTEBOOK_DIRECTORY = Path("notebooks")
 def describe(config: Config) -> str:
     """A run in one line."""
     parts = [config.model, "+".join(config.modalities), f"{config.epochs} epochs", f"seed {config.seed}"]
-    parts += [f"{name} {value}" for name, value, default in _options(config) if value != default]
+    default = Config()
+    options = ("resample", "weighting", "order", "beta", "nuisance")
+    parts += [f"{name} {getattr(config, name)}" for name in options if getattr(config, name) != getattr(default, name)]
     return ", ".join(parts)
 
 
-def _options(config: Config) -> Iterator[tuple[str, Any, Any]]:
-    default = Config()
-    for name in ("resample", "weighting", "order", "beta", "nuisance"):
-        yield name, getattr(config, name), getattr(default, name)
-
-
-def plan(
-    profile_name: str, store: Path, notebooks: list[str] | None = None
-) -> list[tuple[Config, bool, float | None]]:
-    """Every run that the notebooks need: configuration, whether it is finished, and its seconds (measured or estimated).
+def plan(profile_name: str, store: Path, notebooks: list[str] | None = None) -> list[tuple[Config, bool, float | None]]:
+    """Every run that the notebooks need: configuration, whether it is done, and its seconds (measured or estimated).
 
     The estimate comes from finished runs of the same model and number of spectra; None where there are none.
     """
@@ -48,6 +42,11 @@ def plan(
         (c, run is not None, run.metrics["seconds"] if run else measured.get((c.model, len(c.modalities))))
         for c, run in entries
     ]
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _train_one(settings: dict[str, Any], store: str, device: str, threads: int) -> str:
@@ -71,14 +70,15 @@ def train_missing(
     import torch
     from tqdm import tqdm
 
+    from symspectra.models import own_model
     from symspectra.runs import find_run
 
     missing = [config for config in configs if find_run(config, store) is None]
     missing.sort(key=lambda c: -len(c.modalities) * c.epochs * (c.model == "symspectra"))
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, _cores() // workers)
     if not missing:
         return 0
-    if workers == 1 or len(missing) == 1:
+    if workers == 1 or len(missing) == 1 or any(own_model(config.model) for config in missing):
         before = torch.get_num_threads()
         for config in tqdm(missing, desc="training", unit="run"):
             _train_one(config.to_dict(), str(store), device, before)
@@ -152,7 +152,7 @@ def reproduce(
     notebooks = find_notebooks(only)
     figures = figures or Path("figures") / profile
     on_gpu = device != "cpu" and torch.cuda.is_available()
-    workers = workers or (1 if on_gpu else min(4, os.cpu_count() or 1))
+    workers = workers or (1 if on_gpu else min(4, _cores()))
     configs = planned_runs(load_profile(profile), notebooks)
     show(f"profile {profile}: {len(configs)} runs for {', '.join(notebooks)}; store {store}/")
     trained = train_missing(configs, store, workers, device, show)

@@ -29,7 +29,7 @@ from symspectra.config import Config
 from symspectra.datasets import SpectraDataset, load_dataset
 from symspectra.functional_groups import NAMES
 from symspectra.metrics import multilabel_metrics, tune_thresholds
-from symspectra.models import load_model, save_model
+from symspectra.models import load_model, model_source, save_model
 from symspectra.training import TrainingResult, predict, train
 
 # Modules on which the numbers of a run depend; a change in any of them makes new runs.
@@ -63,6 +63,11 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """Metrics on validation and test (`symspectra.metrics`), and what the run cost."""
         return self._json("metrics")
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What the run ran on: versions, device, digest of the code."""
+        return self._json("environment")
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
@@ -118,7 +123,7 @@ def code_digest() -> str:
 
 def run_id(config: Config, data_digest: str) -> str:
     """Name of the run of a configuration on data with this digest, with this code."""
-    content = json.dumps([config.to_dict(), data_digest, code_digest()], sort_keys=True)
+    content = json.dumps([config.to_dict(), data_digest, code_digest(), model_source(config.model)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -163,19 +168,25 @@ def run(
     Raises
     ------
     RunError : the store cannot be written (a full disk, say); nothing is left under the run's name.
+    DataError : from reading the data, or from `symspectra.training.train`.
+    FloatingPointError : the loss is no longer finite.
     """
+    from safetensors import SafetensorError
+
     dataset = dataset or _dataset(config)
     store = Path(store)
     path = store / run_id(config, dataset.digest)
     work = store / f"{path.name}.partial"
+    if (path / "DONE").exists():
+        return Run(path)
     try:
         work.mkdir(parents=True, exist_ok=True)
-        with _lock(store / f"{path.name}.lock"):
+        with _lock(work / "lock"):
             if not (path / "DONE").exists():
                 _train_into(path, work, config, dataset, choose_device(device), report, checkpoint_seconds)
-            shutil.rmtree(work, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise RunError(f"{path}: the run could not be written ({error}); the next call resumes it") from error
+    shutil.rmtree(work, ignore_errors=True)
     return Run(path)
 
 
@@ -230,7 +241,7 @@ def _write_results(
         p_of[split] = predict(result.model, dataset, rows_of[split]).numpy()
     n_train = len(dataset.rows("train"))
     metrics: dict[str, Any] = {
-        split: multilabel_metrics(y_of[split], p_of[split]) for split in y_of if len(y_of[split])
+        split: multilabel_metrics(y_of[split], p_of[split]) for split in y_of if y_of[split].any()
     }
     threshold = tune_thresholds(y_of["validation"], p_of["validation"])
     if "test" in metrics:

@@ -57,6 +57,8 @@ def predict(
     model: SpectrumClassifier, dataset: SpectraDataset, rows: Tensor, batch: int = 512
 ) -> Float[Tensor, "row group"]:
     """Probabilities for some rows of a data set, in evaluation mode, under the fixed noise."""
+    if len(rows) == 0:
+        return torch.zeros(0, dataset.y.shape[1])
     model.eval()
     chunks = [model.predict(*dataset.spectra(chunk)) for chunk in rows.split(batch)]
     return torch.cat(chunks).float().cpu()
@@ -80,15 +82,20 @@ def train(
 
     Raises
     ------
-    DataError : an empty split, or a checkpoint that is damaged or of another model.
+    DataError : an empty split, a validation split without positives, data of other modalities than the
+        configuration's, or a checkpoint that is damaged or of another run.
     FloatingPointError : the loss is no longer finite; the message names the epoch.
     """
+    if tuple(dataset.modalities) != config.modalities:
+        raise DataError(f"the data have modalities {dataset.modalities}, the configuration {config.modalities}")
     device = torch.device(device)
     dataset = dataset.to(device)
     train_rows, validation_rows = dataset.rows("train"), dataset.rows("validation")
     for name, rows in (("training", train_rows), ("validation", validation_rows)):
         if len(rows) == 0:
             raise DataError(f"the {name} split is empty: {len(dataset.ids)} molecules are too few; use more molecules")
+    if not dataset.y[validation_rows].any():
+        raise DataError(f"no molecule of the validation split ({len(validation_rows)}) has any of the groups")
     trainer = _Trainer(config, dataset, device, len(train_rows))
     if checkpoint is not None and checkpoint.exists():
         trainer.restore(checkpoint)
@@ -206,14 +213,12 @@ class _Trainer:
 
         try:
             with safe_open(path, framework="pt", device="cpu") as f:
-                meta = f.metadata()
+                meta = f.metadata() or {}
                 tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise DataError(f"{path}: the checkpoint is damaged ({error}); delete it to start the run again") from error
-        if (
-            json.loads(meta["config"]) != json.loads(json.dumps(self.config.to_dict()))
-            or meta["data"] != self.dataset.digest
-        ):
+        same = json.dumps(self.config.to_dict()) == meta.get("config") and self.dataset.digest == meta.get("data")
+        if not same:
             raise DataError(f"{path}: the checkpoint is of another configuration or other data; delete it")
 
         def part(prefix: str) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.text import Text
+from scipy.stats import t as t_distribution
 
 from symspectra.architecture import architecture, shapes
 from symspectra.comparison import (
@@ -199,11 +200,21 @@ def test_verdicts_follow_the_rule():
     better, worse = summarise([0.90, 0.91, 0.92]), summarise([0.80, 0.81, 0.82])
     noisy, one, none = summarise([0.7, 0.9, 1.0]), summarise([0.9]), summarise([])
     pairs = {"a": (better, worse), "b": (worse, better), "c": (better, noisy), "d": (one, better), "e": (none, better)}
-    pairs["f"] = (summarise([0.5, 0.5]), summarise([0.4, 0.4]))
+    pairs["f"] = (summarise([0.5, 0.5]), summarise([0.4, 0.4]))  # Welch's test has no meaning
+    pairs["g"] = (better, summarise([0.5, 0.5, 0.5]))  # here it has, though one side has no spread
     verdicts = compare(pairs)
-    assert [v.verdict for v in verdicts.values()] == ["holds", "reversed", "noise", "untested", "empty", "no spread"]
+    assert [v.verdict for v in verdicts.values()] == [
+        "holds",
+        "reversed",
+        "noise",
+        "untested",
+        "empty",
+        "no spread",
+        "holds",
+    ]
     p = [welch_holm(pairs[k][0].values, {k: pairs[k][1].values})[k]["p"] for k in "abc"]
-    assert [verdicts[k].p_holm for k in "abc"] == pytest.approx(holm(p))
+    p.append(2 * t_distribution.sf((0.91 - 0.5) / (0.01 / 3**0.5), 2))
+    assert [verdicts[k].p_holm for k in "abcg"] == pytest.approx(holm(p))
     assert "one seed" in str(verdicts["d"]) and "+0.100" in str(verdicts["a"])
     assert count_verdicts({"a": verdicts["a"], "b": verdicts["a"]}) == "holds (in 2 of 2 rows)"
     assert summarise([0.5, 0.7]).sd == pytest.approx(np.std([0.5, 0.7], ddof=1)) and one.sd is None
