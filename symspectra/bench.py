@@ -70,7 +70,7 @@ def simulation() -> None:
 
 def training(profile_name: str) -> None:
     """Training samples a second, by model and number of spectra."""
-    from symspectra.training import _Trainer
+    from symspectra.training import Trainer
 
     profile = load_profile(profile_name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -81,7 +81,7 @@ def training(profile_name: str) -> None:
             config = profile.config(model, modalities=modalities)
             dataset = load_dataset(config).to(device)
             rows = dataset.rows("train")
-            trainer = _Trainer(config, dataset, device, len(rows))
+            trainer = Trainer(config, dataset, device, len(rows))
             seconds = median_seconds(lambda t=trainer, r=rows: t.train_epoch(r), 3)
             rates[model, len(modalities)] = len(rows) / seconds
             parameters = sum(p.numel() for p in trainer.model.parameters())

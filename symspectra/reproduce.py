@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import time
@@ -124,6 +123,7 @@ def execute(notebook: str, profile: str, store: Path, figures: Path) -> Path:
         progress_bar=False,
         cwd=str(NOTEBOOK_DIRECTORY),
         log_output=False,
+        extra_arguments=["--log-level=40"],  # the kernel does not warn of its TCP port
     )
     return target
 
@@ -166,8 +166,3 @@ def reproduce(
     show(f"{len(written)} files in {figures}/: " + ", ".join(sorted({p.stem for p in written})))
     show(f"in all {time.monotonic() - start:.0f} s")
     return written
-
-
-def read_results(figures: Path) -> dict[str, Any]:
-    """The numbers of every exhibit in a folder of figures."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(figures.glob("*.json"))}

@@ -96,7 +96,7 @@ def train(
             raise DataError(f"the {name} split is empty: {len(dataset.ids)} molecules are too few; use more molecules")
     if not dataset.y[validation_rows].any():
         raise DataError(f"no molecule of the validation split ({len(validation_rows)}) has any of the groups")
-    trainer = _Trainer(config, dataset, device, len(train_rows))
+    trainer = Trainer(config, dataset, device, len(train_rows))
     if checkpoint is not None and checkpoint.exists():
         trainer.restore(checkpoint)
     y_validation = dataset.y[validation_rows].cpu()
@@ -120,7 +120,7 @@ def train(
     return trainer.result()
 
 
-class _Trainer:
+class Trainer:
     """Model, optimiser and counters of one run."""
 
     def __init__(self, config: Config, dataset: SpectraDataset, device: torch.device, n_train: int):

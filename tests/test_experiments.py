@@ -41,8 +41,8 @@ def test_what_is_asked_twice_is_planned_once():
     assert weighting(profile, "paper") == table_1(profile, "symspectra", row)
     assert weighting(profile, "none") != weighting(profile, "paper")
     assert resampling(profile, "jung_cnn", "blockmax", ("ir", "c13", "h1")) == table_1(profile, "jung_cnn", row)
-    # 5 rows, 2 models; 2 linear ones a model; one without weights. Two seeds each.
-    assert len(planned_runs(profile, ["02"])) == 2 * (5 * 2 + 2 * 2 + 1)
+    # 5 rows, 2 models; 3 linear ones; one without weights. Two seeds each.
+    assert len(planned_runs(profile, ["02"])) == 2 * (5 * 2 + 3 + 1)
     assert planned_runs(profile, ["01", "02"]) == list(
         dict.fromkeys(planned_runs(profile, ["01"]) + planned_runs(profile, ["02"]))
     )

@@ -252,4 +252,4 @@ def test_class_errors_compare_class_means(untrained):
 
 def test_split_follows_the_first_inchikey_block():
     assert train_shifts.split_of("LFQSCWFLJHTTHZ-UHFFFAOYSA-N") == train_shifts.split_of("LFQSCWFLJHTTHZ-OTHER-N")
-    assert {train_shifts.split_of(f"KEY{k}") for k in range(60)} == {"train", "validation", "test"}
+    assert {train_shifts.split_of(f"KEY{k}") for k in range(60)} == {"train", "validation", "test", "reserved"}
