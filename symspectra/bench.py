@@ -111,6 +111,7 @@ def run_benchmarks(only: list[str] | None = None, profile: str = "demo") -> None
     for name in only or PARTS:
         if name not in PARTS:
             raise ConfigError(f"there is no benchmark {name!r}; {suggest(name, PARTS)}")
+    load_profile(profile)
     threads = torch.get_num_threads()
     for name in only or PARTS:
         if name == "training":

@@ -75,7 +75,8 @@ def compression_bound(
 
     Returns
     -------
-    mean over channels and batch, sum over modalities; float32 whatever the precision of the inputs.
+    mean over channels and batch, sum over modalities; float32 whatever the precision of the inputs. The divergence of
+    the C channels together would be their sum: with the mean, beta weighs C times less.
 
     Raises
     ------

@@ -69,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--import", type=Path, dest="source", help="take the records of this folder and compute none")
     p.add_argument("--directory", type=Path, help="data set to extend; the installed one by default")
 
+    p = add("show", _show, "what the open data set holds", data)
+    p.add_argument("dataset", choices=["open"])
+    p.add_argument("--directory", type=Path, help="data set to show; the installed one by default")
+
     p = add("bench", _bench, "speed and memory: rendering, simulation, training, as rates and ratios")
     p.add_argument("--only", nargs="+", metavar="PART", help="rendering, simulation, training")
     p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
@@ -100,15 +104,16 @@ def parse_settings(texts: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"{text!r} is not a setting; expected NAME=VALUE, for example lr=1e-3")
-        if isinstance(getattr(Config(), name, None), str):
+        default = getattr(Config(), name, None)
+        if isinstance(default, str):
             settings[name] = value
-            continue
-        try:
-            settings[name] = (
-                {"true": True, "false": False}[value] if value in ("true", "false") else ast.literal_eval(value)
-            )
-        except (ValueError, SyntaxError):
-            settings[name] = tuple(value.split(","))
+        elif value in ("true", "false"):
+            settings[name] = value == "true"
+        else:
+            try:
+                settings[name] = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                settings[name] = tuple(value.split(",")) if isinstance(default, tuple) else value
     return settings
 
 
@@ -159,12 +164,24 @@ def _build(options: argparse.Namespace) -> None:
     from symspectra.datasets import OPEN_DIRECTORY
     from symspectra.open_data import build, import_records
 
+    if options.workers < 1 or (options.molecules is not None and options.molecules < 0):
+        raise ConfigError(
+            f"--workers {options.workers}, --molecules {options.molecules}: expected at least 1, and 0 or more"
+        )
     directory = options.directory or OPEN_DIRECTORY
     if options.source is not None:
         added = import_records(options.source, directory, options.workers)
     else:
         added = build(options.records, directory, options.max_heavy, options.molecules, options.workers)
     print(f"{added} molecules added to {directory}")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from symspectra.datasets import OPEN_DIRECTORY
+    from symspectra.open_data import summary
+
+    for name, value in summary(options.directory or OPEN_DIRECTORY).items():
+        print(f"{name.replace('_', ' ')}: {value}")
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -40,6 +40,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "s1": (0, 100),
     "s2": (0, 100),
     "weight_ramp": (0, 1e6),
+    "seed": (0, 2**31 - 1),
 }
 
 
@@ -49,10 +50,11 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """One training run. Defaults are the paper's settings (App. B); `Config.for_model` gives a baseline its own.
+    """One training run. Sizes and rates default to the paper's (App. B), the rest to what the README lists under
+    "Where this differs from the paper"; `Config.for_model` gives a baseline its own.
 
     Data
-        dataset : name of a data set (`symspectra.datasets.load`)
+        dataset : name of a data set (`symspectra.datasets.load_dataset`)
         molecules : use the first so many of its molecules, 0 for all; the list of ``open`` is in random order
         modalities : which spectra the model sees
         resample : how NMR axes become 600 points (App. F.1): ``blockmax`` keeps narrow lines, ``linear`` is Eq. 32
@@ -146,7 +148,8 @@ class Config:
     @classmethod
     def for_model(cls, model: str, **settings: Any) -> Config:
         """Configuration of a model with that model's own published optimiser settings as defaults."""
-        return cls.from_dict({**MODEL_DEFAULTS.get(model, {}), "model": model, **settings})
+        defaults = MODEL_DEFAULTS.get(model, {}) if isinstance(model, str) else {}
+        return cls.from_dict({**defaults, "model": model, **settings})
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Config:
@@ -223,11 +226,13 @@ def load_config(path: str | Path, **settings: Any) -> Config:
         raise ConfigError(f"{path}: {error}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds a {type(raw).__name__}; expected names and values")
-    raw.update(settings)
+    if "all" in raw and "seeds" in raw:
+        raise ConfigError(f"{path}: is a profile; expected the settings of one run (see `symspectra plan`)")
     try:
-        return Config.for_model(raw.pop("model", "symspectra"), **raw)
+        config = Config.for_model(raw.pop("model", "symspectra"), **raw)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    return config.replace(**settings)
 
 
 PROFILES = ("smoke", "demo", "open", "paper")

@@ -19,7 +19,10 @@ class LSTMDecoder(nn.Module):
     order : permutation of the groups, 0-based positions in Table 8
     conditioning : how T_f reaches the steps, besides the initial state ``h_0 = tanh(Linear(T_f))``:
         ``"residual"``: the main predictor's logits are added at every step; ``"input"``: T_f enters every
-        step; ``"h0"``: not at all, the paper read literally.
+        step; ``"h0"``: not at all, the paper read literally. With ``"residual"`` the decoder's loss trains the main
+        predictor too.
+
+    Not in the paper: the embedding of the position, and an output row of its own for every position.
 
     Raises
     ------

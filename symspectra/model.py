@@ -51,7 +51,9 @@ class SpectralEncoder(nn.Module):
 class CrossModalGate(nn.Module):
     """Importance of every token, read from attention over the tokens of all modalities (Eqs. 3 to 5).
 
-    One attention serves all modalities: the tokens of all of them are queries of a single batched call.
+    One attention serves all modalities: the tokens of all of them are queries of a single batched call. The embeddings
+    of position and modality, added before Eq. 3, are not in the paper: without them attention could not tell where a
+    token lies.
     """
 
     def __init__(self, n: int, tokens: int, channels: int, heads: int):
@@ -215,6 +217,6 @@ class SymSpectra(SpectrumClassifier):
 
     @torch.no_grad()
     def gates(self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]) -> Float[Tensor, "batch n L"]:
-        """Importance p^i of every token of every spectrum (Eq. 5); token k covers points k s to (k + 1) s,
-        with s = ``pools[0] * pools[1]``; what is left over at the end belongs to none."""
+        """Importance p^i of every token of every spectrum (Eq. 5); token k is centred on points k s to
+        (k + 1) s, with s = ``pools[0] * pools[1]``; what is left over at the end belongs to none."""
         return torch.sigmoid(self.gate(self.encoder(x), present).float())

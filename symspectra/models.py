@@ -29,8 +29,15 @@ def register_model(name: str, build: Callable[[Config], SpectrumClassifier]) -> 
 
     Parameters
     ----------
-    build : from a configuration to a `symspectra.classifier.SpectrumClassifier`
+    build : a function from a configuration to a `symspectra.classifier.SpectrumClassifier`; its source file, or its own
+        source in a notebook, becomes part of a run's id
+
+    Raises
+    ------
+    TypeError : ``build`` is not a function or a class.
     """
+    if not (inspect.isfunction(build) or inspect.isclass(build)):
+        raise TypeError(f"{name}: expected a function or class that builds the model, got {build!r}")
     _BUILDERS[name] = build
     _config.CHOICES["model"] = tuple(_BUILDERS)
 

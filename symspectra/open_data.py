@@ -60,14 +60,15 @@ def _described(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def known_molecules(directory: Path = OPEN_DIRECTORY) -> tuple[set[str], set[str]]:
     """SMILES that are in the data set or in its list of failures, and the InChIKey blocks that are in it."""
-    if not (directory / "manifest.json").exists():
-        return set(), set()
-    table, _ = read_rows(directory)
-    smiles = set(table["smiles"].to_pylist())
+    smiles: set[str] = set()
+    keys: set[str] = set()
+    if (directory / "manifest.json").exists():
+        table, _ = read_rows(directory)
+        smiles, keys = set(table["smiles"].to_pylist()), set(table["inchikey"].to_pylist())
     if (directory / "failed.csv").exists():
         with open(directory / "failed.csv", newline="") as f:
             smiles |= {row["smiles"] for row in csv.DictReader(f)}
-    return smiles, set(table["inchikey"].to_pylist())
+    return smiles, keys
 
 
 def add_records(records: list[QuantumRecord], directory: Path = OPEN_DIRECTORY, workers: int = 1) -> int:
@@ -77,7 +78,7 @@ def add_records(records: list[QuantumRecord], directory: Path = OPEN_DIRECTORY, 
     to ``failed.csv`` with the reason, and so does nothing else.
     """
     smiles, keys = known_molecules(directory)
-    new = [record for record in records if record.smiles not in smiles]
+    new = list({record.smiles: record for record in records if record.smiles not in smiles}.values())
     chunks = [new[i : i + CHUNK] for i in range(0, len(new), CHUNK)]
     with tqdm(total=len(new), desc="line lists", unit="molecule", disable=not new) as bar:
         rows = []
@@ -115,6 +116,7 @@ def _one_thread() -> None:
 
 def add_failures(failures: list[tuple[str, str]], directory: Path = OPEN_DIRECTORY) -> None:
     """Append molecules that are not in the data set, and why, to ``failed.csv``."""
+    directory.mkdir(parents=True, exist_ok=True)
     path = directory / "failed.csv"
     old = path.read_text() if path.exists() else "smiles,reason\r\n"
     temporary = path.with_name("failed.csv.tmp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import time
@@ -63,8 +64,8 @@ def train_missing(
 ) -> int:
     """Train the runs that are not in the store yet, ``workers`` at a time; return how many.
 
-    On a CPU, two runs on one core each are faster than one run on two. The longest start first. A failed run is
-    named with its configuration and stops the rest; what was finished stays finished, and checkpoints are kept.
+    On a CPU, two runs on one core each are faster than one run on two. SymSpectra on most spectra starts first. With
+    several workers a failed run is named. It stops the rest; what is finished stays, and checkpoints are kept.
     """
     import torch
     from tqdm import tqdm
@@ -105,26 +106,47 @@ def train_missing(
     return len(missing)
 
 
+def check_notebooks(notebooks: list[str]) -> None:
+    """Before hours of training: are the notebooks here, and what executes them?
+
+    Raises
+    ------
+    ConfigError : a notebook is not in the folder ``notebooks``, or papermill is not installed.
+    """
+    for notebook in notebooks:
+        if not (NOTEBOOK_DIRECTORY / f"{notebook}.ipynb").exists():
+            raise ConfigError(f"notebooks/{notebook}.ipynb is not here; run this command in the project's folder")
+    if importlib.util.find_spec("papermill") is None:
+        raise ConfigError("executing notebooks needs papermill: pip install symspectra[notebooks]")
+
+
 def execute(notebook: str, profile: str, store: Path, figures: Path) -> Path:
-    """Execute a notebook with papermill in a fresh kernel; return the executed copy."""
+    """Execute a notebook with papermill in a fresh kernel; return the executed copy.
+
+    Raises
+    ------
+    RuntimeError : a cell failed; the message names the notebook, the cell and the error.
+    """
     import papermill
 
     source = NOTEBOOK_DIRECTORY / f"{notebook}.ipynb"
-    if not source.exists():
-        raise ConfigError(f"{source} is not here; run this command in the project's folder")
     target = store / "executed" / profile / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
     parameters = {"profile": profile, "store": str(store.resolve()), "figures": str(figures.resolve())}
-    papermill.execute_notebook(
-        source,
-        target,
-        parameters,
-        kernel_name="python3",
-        progress_bar=False,
-        cwd=str(NOTEBOOK_DIRECTORY),
-        log_output=False,
-        extra_arguments=["--log-level=40"],  # the kernel does not warn of its TCP port
-    )
+    try:
+        papermill.execute_notebook(
+            source,
+            target,
+            parameters,
+            kernel_name="python3",
+            progress_bar=False,
+            cwd=str(NOTEBOOK_DIRECTORY),
+            log_output=False,
+            extra_arguments=["--log-level=40"],  # the kernel does not warn of its TCP port
+        )
+    except papermill.PapermillExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}"
+        raise RuntimeError(f"{source}, cell {error.exec_count}: {reason}; the cells so far are in {target}") from error
     return target
 
 
@@ -150,6 +172,9 @@ def reproduce(
 
     start = time.monotonic()
     notebooks = find_notebooks(only)
+    check_notebooks(notebooks)
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; expected at least 1")
     figures = figures or Path("figures") / profile
     on_gpu = device != "cpu" and torch.cuda.is_available()
     workers = workers or (1 if on_gpu else min(4, _cores()))

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from symspectra.classifier import SpectrumClassifier
-from symspectra.config import Config
+from symspectra.config import Config, ConfigError, suggest
 from symspectra.datasets import SpectraDataset, load_dataset
 from symspectra.functional_groups import NAMES
 from symspectra.metrics import multilabel_metrics, tune_thresholds
@@ -145,7 +145,16 @@ def _dataset(config: Config) -> SpectraDataset:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """``auto`` is the GPU where there is one."""
+    """``auto`` is the GPU where there is one.
+
+    Raises
+    ------
+    ConfigError : ``cuda`` is asked for and not there, or the name is neither.
+    """
+    if name.split(":")[0] not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"there is no device {name!r}; {suggest(name, ('auto', 'cpu', 'cuda'))}")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device {name!r}: torch {torch.__version__} finds no GPU here; use cpu or auto")
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
@@ -168,13 +177,13 @@ def run(
     Raises
     ------
     RunError : the store cannot be written (a full disk, say); nothing is left under the run's name.
+    ConfigError : the device is not there.
     DataError : from reading the data, or from `symspectra.training.train`.
     FloatingPointError : the loss is no longer finite.
     """
     from safetensors import SafetensorError
 
-    dataset = dataset or _dataset(config)
-    store = Path(store)
+    on, dataset, store = choose_device(device), dataset or _dataset(config), Path(store)
     path = store / run_id(config, dataset.digest)
     work = store / f"{path.name}.partial"
     if (path / "DONE").exists():
@@ -183,7 +192,7 @@ def run(
         work.mkdir(parents=True, exist_ok=True)
         with _lock(work / "lock"):
             if not (path / "DONE").exists():
-                _train_into(path, work, config, dataset, choose_device(device), report, checkpoint_seconds)
+                _train_into(path, work, config, dataset, on, report, checkpoint_seconds)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path}: the run could not be written ({error}); the next call resumes it") from error
     shutil.rmtree(work, ignore_errors=True)

@@ -50,7 +50,8 @@ class CMIWeighting(nn.Module):
     weighting : ``"paper"``: sample weights (Eq. 11) times element weights (Eq. 12); ``"sample"``: Eq. 11 alone;
         ``"label_ema"``: Eq. 11 times one slowly moving weight a group; ``"none"``: all ones.
     s1, s2 : emphasis on samples and on groups
-    ramp : epochs over which the weights grow from 1 to their full size; early estimates are mostly noise
+    ramp : epochs over which the weights grow from 1 to their full size (not in the paper); early estimates are
+        mostly noise
     momentum : of the running statistics, used below ``small_batch`` samples and by ``"label_ema"``
 
     Raises

@@ -22,6 +22,9 @@ def test_label_prints_the_groups_with_their_numbers(capsys):
         (["plan", "99"], ["99", "00_quickstart"]),
         (["reproduce", "--profile", "smoke", "--only", "2_performance"], ["did you mean '02_performance'"]),
         (["bench", "--only", "rendring"], ["did you mean 'rendering'"]),
+        (["bench", "--only", "rendering", "--profile", "dmo"], ["did you mean 'demo'"]),
+        (["data", "build", "open", "--molecules", "-5"], ["-5"]),
+        (["reproduce", "--profile", "smoke", "--workers", "0"], ["workers is 0"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, words, capsys):
@@ -50,6 +53,28 @@ def test_train_reads_a_file_and_settings_and_prints_the_scores(tmp_path, capsys)
     assert len(list((tmp_path / "runs").glob("*/DONE"))) == 1
     assert main([*command, "chanels=3", *options]) == 2
     assert "did you mean 'channels'" in capsys.readouterr().err
+
+
+def test_a_bad_file_or_device_is_one_sentence(tmp_path, capsys):
+    file = tmp_path / "run.toml"
+    cases = {
+        'model = ["symspectra"]': ([], ["run.toml", "model is"]),
+        "seeds = [0]\n[all]\nepochs = 1": ([], ["run.toml", "is a profile"]),
+        "epochs = 1": (["lr=abc"], ["lr is 'abc'", "expected float"]),
+        "epochs = 2": (["--device", "tpu"], ["'tpu'"]),
+    }
+    for text, (more, words) in cases.items():
+        file.write_text(text)
+        assert main(["train", str(file), *more, "--store", str(tmp_path / "runs")]) == 2
+        error = capsys.readouterr().err
+        assert all(word in error for word in words), error
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_show_counts_the_molecules(capsys):
+    assert main(["data", "show", "open"]) == 0
+    molecules = int(capsys.readouterr().out.splitlines()[0].removeprefix("molecules: "))
+    assert molecules >= 5000
 
 
 def test_plan_counts_what_is_missing(tmp_path, capsys):

@@ -69,7 +69,8 @@ def propanol_record():
 
 def test_records_are_appended_once(tmp_path):
     record = propanol_record()
-    assert open_data.add_records([record], tmp_path) == 1
+    assert open_data.add_records([record, record], tmp_path) == 1
+    assert open_data.known_molecules(tmp_path)[0] == {"CCCO"}
     first = (tmp_path / "lines-000.parquet").read_bytes()
     assert open_data.add_records([record], tmp_path) == 0
     assert [p.name for p in sorted(tmp_path.glob("*.parquet"))] == ["lines-000.parquet"]

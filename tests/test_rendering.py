@@ -4,6 +4,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from symspectra import rendering
 from symspectra.preprocessing import AXES, ir_vector
 from symspectra.rendering import (
     _STREAMS,
@@ -234,3 +235,12 @@ def test_streams_draws_lines_and_molecules_are_independent():
         assert chi2 < 63 + 4 * math.sqrt(126), name
     a, b = uniform(draw_seed(seed, 1), zero, "c13"), uniform(draw_seed(seed, 2), zero, "c13")
     assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 4 / math.sqrt(len(seed))
+
+
+def test_the_extreme_hashes_give_finite_numbers(monkeypatch):
+    """The largest uniform must stay below one, or its normal deviate is infinite."""
+    seeds = torch.tensor([0, 0x7FFFFF, -1, 2**31 - 1, -(2**31)], dtype=torch.int32)
+    monkeypatch.setattr(rendering, "_hash", lambda seed, number, stream: seed)
+    u = rendering.uniform(seeds, 0, "ir")
+    assert (u > 0).all() and (u < 1).all()
+    assert rendering._normal(seeds, 0, "ir").isfinite().all() and rendering._laplace(seeds, 0, "ir").isfinite().all()
