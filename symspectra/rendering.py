@@ -85,7 +85,7 @@ def uniform(seed: Int[Tensor, "*shape"], number: Tensor | int, stream: str) -> F
     return ((_hash(seed, number, stream) & 0x7FFFFF).float() + 0.5) / 2**23
 
 
-def _laplace(seed: Tensor, number: Tensor, stream: str) -> Tensor:
+def _laplace(seed: Tensor, number: Tensor | int, stream: str) -> Tensor:
     u = uniform(seed, number, stream) - 0.5
     return -torch.sign(u) * torch.log1p(-2 * u.abs())
 
