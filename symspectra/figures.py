@@ -100,14 +100,17 @@ def save_figure(
 
 
 def git_commit() -> str | None:
-    """Commit of the package's own repository, with ``-dirty`` where files differ from it; None outside of one."""
+    """Commit of the package's repository, ``-dirty`` where the package differs from it; None outside of one."""
     git = ["git", "-C", str(Path(__file__).parent)]
-    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         subprocess.run([*git, "ls-files", "--error-unmatch", "figures.py"], check=True, capture_output=True)
-        return subprocess.run([*git, *describe], check=True, capture_output=True, text=True).stdout.strip()
+        answers = [
+            subprocess.run([*git, *question], check=True, capture_output=True, text=True).stdout.strip()
+            for question in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."])
+        ]
     except (OSError, subprocess.CalledProcessError):
         return None
+    return answers[0] + ("-dirty" if answers[1] else "")
 
 
 @styled
