@@ -65,7 +65,8 @@ def simulation() -> None:
         return
     for name, kind in (("", "wall-clock"), ("cpu_", "processor")):
         ours, theirs = result[f"symspectra_{name}seconds"], result[f"xtb_{name}seconds"]
-        print(f"  {kind} time: here {ours:.1f} s, xtb --ohess {theirs:.1f} s, {theirs / ours:.1f} times as fast")
+        ratio = result[f"{name}ratio"]
+        print(f"  {kind} time: here {ours:.1f} s, xtb --ohess {theirs:.1f} s, {ratio:.1f} times as fast")
 
 
 def training(profile_name: str) -> None:

@@ -141,9 +141,15 @@ def gallery(molecules: Sequence[tuple[str, Sequence[str], Mapping[str, tuple[Axi
 
 @styled
 def gates_figure(
-    spectra: Float[np.ndarray, "modality 600"], gates: Float[np.ndarray, "modality L"], modalities: Sequence[str]
+    spectra: Float[np.ndarray, "modality 600"],
+    gates: Float[np.ndarray, "modality L"],
+    modalities: Sequence[str],
+    stride: int,
 ) -> Figure:
-    """What the model reads, and under each spectrum the gate p of every token (Eq. 5): 1 kept, 0 replaced by noise."""
+    """What the model reads, and under each spectrum the gate p of every token (Eq. 5): 1 kept, 0 replaced by noise.
+
+    ``stride`` is the number of points of a token (`symspectra.model.SymSpectra.gates`); what is left over is white.
+    """
     figure = Figure(figsize=(PAGE, 1.25 * len(modalities) + 0.2), layout="constrained")
     rows = figure.subplots(2 * len(modalities), 1, height_ratios=[4, 0.6] * len(modalities), squeeze=False)[:, 0]
     for i, modality in enumerate(modalities):
@@ -151,7 +157,7 @@ def gates_figure(
         draw_spectrum(ax, modality, x, spectra[i] / max(float(spectra[i].max()), 1e-9))
         ax.set_xlabel("")
         ax.tick_params(labelbottom=False)
-        edges = x[0] + (x[-1] - x[0]) * np.arange(gates.shape[1] + 1) / gates.shape[1]
+        edges = x[0] + (x[-1] - x[0]) / POINTS * stride * np.arange(gates.shape[1] + 1)
         image = strip.pcolormesh(edges, [0, 1], gates[i : i + 1], vmin=0, vmax=1, cmap="viridis", rasterized=True)
         strip.set(yticks=[], xlim=ax.get_xlim())
         strip.set_xlabel(UNITS[modality], labelpad=1)

@@ -168,8 +168,8 @@ def grouped_bars(
             if value.sd is not None:
                 ax.errorbar(x, height, sd, color="black", linewidth=0.7)
             text = "none" if value.mean is None else f"{height:.2f}"
-            place = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6}
-            ax.annotate(text, (x, height + sd), (0, 2), **place)
+            above = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6}
+            ax.annotate(text, (x, height + sd), (0, 2), **above)
     highest = max((v.mean or 0) + (v.sd or 0) for series in scores.values() for v in series.values())
     ax.set(ylabel=ylabel, ylim=(0, min(top, max(0.1, highest)) * 1.12))
     ax.set_xticks(range(len(places)), places)

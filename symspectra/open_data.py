@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from symspectra.datasets import OPEN_DIRECTORY
 from symspectra.functional_groups import label, to_bits
-from symspectra.lines import DataError, LineTable, append_shard, arrow_schema, line_table, read_rows
+from symspectra.lines import LIST_GROUPS, DataError, LineTable, append_shard, arrow_schema, line_table, read_rows
 from symspectra.simulation import quantum
 from symspectra.simulation import records as quantum_records
 from symspectra.simulation.molecules import flat_smiles, open_molecules
@@ -188,12 +188,8 @@ def summary(directory: Path = OPEN_DIRECTORY) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in directory.glob("*.parquet"))
     heavy = [Chem.MolFromSmiles(s).GetNumHeavyAtoms() for s in table["smiles"].to_pylist()]
     known, _ = known_molecules(directory)
-    lines = {
-        name: float(np.mean([len(v) for v in table[name].to_pylist()])) for name in ("ir_cm1", "c13_ppm", "h1_ppm")
-    }
-    lines |= {
-        name: float(np.mean([len(v) for v in table[name].to_pylist()])) for name in ("msms_pos_mz", "msms_neg_mz")
-    }
+    positions = (columns[0] for columns in LIST_GROUPS.values())
+    lines = {name: float(np.mean([len(v) for v in table[name].to_pylist()])) for name in positions}
     return {
         "molecules": table.num_rows,
         "refused": len(known) - table.num_rows,

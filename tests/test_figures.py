@@ -88,7 +88,7 @@ FIGURES = {
     "table 8": lambda: groups_table(Y.sum(0).tolist(), [smallest_example(SMILES, Y, k) for k in range(37)]),
     "molecule": lambda: molecule_figure(SMILES[1], spectra()),
     "gallery": lambda: gallery([(s, list(NAMES[:7]), spectra()) for s in SMILES[:3]]),
-    "gates": lambda: gates_figure(np.random.default_rng(0).random((3, 600)), np.full((3, 37), 0.5), MODALITIES[:3]),
+    "gates": lambda: gates_figure(np.random.default_rng(0).random((3, 600)), np.full((3, 37), 0.5), MODALITIES[:3], 16),
     "architecture": lambda: architecture(small_model()),
 }
 
@@ -251,3 +251,10 @@ def test_sticks_and_lines():
     ax = Figure().subplots()
     draw_spectrum(ax, "msms_pos", np.array([50.0, 60.0]), np.array([1.0, 0.0]))
     assert len(ax.collections[0].get_segments()) == 1 and not ax.lines  # a peak of no height is no stick
+
+
+def test_a_gate_stands_under_the_points_of_its_token():
+    """37 tokens of 16 points cover 592 of the 600: the last 8 points of an axis belong to none."""
+    figure = gates_figure(np.zeros((1, 600)), np.full((1, 37), 0.5), ("c13",), 16)
+    edges = figure.axes[1].collections[0].get_coordinates()[0, :, 0]
+    assert edges[[0, 1, -1]] == pytest.approx([230, 230 - 250 * 16 / 600, 230 - 250 * 592 / 600])
