@@ -256,5 +256,5 @@ def test_sticks_and_lines():
 def test_a_gate_stands_under_the_points_of_its_token():
     """37 tokens of 16 points cover 592 of the 600: the last 8 points of an axis belong to none."""
     figure = gates_figure(np.zeros((1, 600)), np.full((1, 37), 0.5), ("c13",), 16)
-    edges = figure.axes[1].collections[0].get_coordinates()[0, :, 0]
-    assert edges[[0, 1, -1]] == pytest.approx([230, 230 - 250 * 16 / 600, 230 - 250 * 592 / 600])
+    edges = np.asarray(figure.axes[1].collections[0].get_coordinates())[0, :, 0]
+    assert edges[[0, 1, -1]].tolist() == pytest.approx([230, 230 - 250 * 16 / 600, 230 - 250 * 592 / 600])
