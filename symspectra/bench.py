@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import torch
 
-from symspectra.config import MODALITIES, ConfigError, load_profile, suggest
+from symspectra.config import MODALITIES, ConfigError, suggest
 from symspectra.datasets import OPEN_DIRECTORY, load_dataset
 from symspectra.experiments import THREE
+from symspectra.profiles import load_profile
 
 # Ten molecules of about ten heavy atoms, of different classes.
 TEN_MOLECULES = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -10,9 +12,15 @@ from torch import Tensor, nn
 class SpectrumClassifier(nn.Module):
     """Base class of SymSpectra, of the baselines, and of a model of your own.
 
-    A subclass defines ``forward(x, present) -> logits`` and is trained with the binary cross-entropy;
-    it may override `loss` and `predict` when it has more to say, as SymSpectra does.
+    A subclass defines ``forward(x, present) -> logits`` and is trained with ``criterion(logits, y)``, the binary
+    cross-entropy unless another strategy against imbalance is chosen; it may override `loss` and `predict` when it has
+    more to say, as SymSpectra does.
     """
+
+    criterion: Callable[[Tensor, Tensor], Tensor] = staticmethod(F.binary_cross_entropy_with_logits)
+
+    def prepare(self, y_train: Bool[Tensor, "molecule group"]) -> None:
+        """Called once before training with the labels of the training split: for what is read from them alone."""
 
     def forward(
         self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
@@ -38,7 +46,7 @@ class SpectrumClassifier(nn.Module):
         y : functional groups, 0 or 1
         epoch : counts from 0; for schedules inside the model
         """
-        loss = F.binary_cross_entropy_with_logits(self(x, present).float(), y)
+        loss = self.criterion(self(x, present).float(), y)
         return loss, {"bce": loss.detach()}
 
     def predict(

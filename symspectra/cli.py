@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from symspectra import __version__
-from symspectra.config import PROFILES, Config, ConfigError, load_config, load_profile
+from symspectra.config import Config, ConfigError, load_config
+from symspectra.profiles import PROFILES, load_profile
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,18 +141,20 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from symspectra.reproduce import describe, plan
+    from symspectra.reproduce import cores, describe, plan
 
     entries = plan(options.profile, options.store, options.notebooks)
     for config, done, seconds in entries:
-        print(
-            f"{'done   ' if done else 'missing'} {'' if seconds is None else f'{seconds:6.0f} s'}  {describe(config)}"
-        )
-    missing = [seconds for _, done, seconds in entries if not done]
-    known = [s for s in missing if s is not None]
+        time = "" if seconds is None else f"{seconds:6.0f} s"
+        print(f"{'done   ' if done else 'missing'} {time}  {describe(config)}")
+    missing = [entry.seconds for entry in entries if not entry.done]
+    known = [seconds for seconds in missing if seconds is not None]
     print(f"{len(entries)} runs, {len(missing)} missing", end="")
-    print(f", about {sum(known) / 60:.1f} minutes one after the other for {len(known)} of them" if known else "")
-    print(load_profile(options.profile).description)
+    if known:
+        minutes = sum(known) / 60
+        print(f"; {len(known)} of them take about {minutes:.1f} minutes of one core, ", end="")
+        print(f"{minutes / cores():.1f} minutes on {cores()}", end="")
+    print(f"\n{options.profile}: {load_profile(options.profile).description}")
 
 
 def _reproduce(options: argparse.Namespace) -> None:

@@ -120,7 +120,7 @@ def compare(pairs: Mapping[str, tuple[Score, Score]]) -> dict[str, Comparison]:
         if enough and max(np.ptp(ours.values), np.ptp(theirs.values)) > 0:
             stats = (v for s in (ours, theirs) for v in (s.mean, s.sd, len(s.values)))
             p_values[name] = float(ttest_ind_from_stats(*stats, equal_var=False).pvalue)
-    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True)) if p_values else {}
+    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     result = {}
     for name, (ours, theirs) in pairs.items():
         if ours.mean is None or theirs.mean is None:
@@ -170,8 +170,8 @@ def with_spread(value: PaperValue) -> str:
 
 
 def as_json(content: Any) -> Any:
-    """Scores and comparisons as plain dictionaries and lists, ready for JSON."""
-    if isinstance(content, Score | Comparison | PaperValue):
+    """Scores, comparisons, cells and claims as plain dictionaries and lists, ready for JSON."""
+    if isinstance(content, tuple) and hasattr(content, "_asdict"):
         return {name: as_json(value) for name, value in content._asdict().items()}
     if isinstance(content, Mapping):
         return {str(name): as_json(value) for name, value in content.items()}

@@ -1,4 +1,4 @@
-"""Everything that determines a training run, in one frozen dataclass; and the profiles that scale experiments."""
+"""Everything that determines a training run, in one frozen dataclass."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 MODALITIES = ("ir", "c13", "h1", "msms_pos", "msms_neg")
 CHOICES: dict[str, tuple[str, ...]] = {
-    "model": ("symspectra", "jung_cnn"),
+    "model": ("symspectra", "jung_cnn", "token_transformer", "patch_transformer", "patch_embedding", "xgboost"),
     "modalities": MODALITIES,
     "resample": ("blockmax", "blockmean", "linear"),
+    "split": ("molecule", "scaffold"),
+    "imbalance": ("none", "mlsmote", "class_weights", "focal"),
+    "augment": ("none", "shift", "vertical", "smooth", "mix"),
+    "prior": ("data", "gaussian", "laplace", "gamma"),
     "eval_gate": ("expected", "clean"),
     "cross_term": ("printed", "negated", "none"),
     "cmi_reduce": ("max", "mean", "sum"),
     "weighting": ("paper", "sample", "label_ema", "none"),
-    "order": ("iupac", "alphabetical"),
+    "decoder": ("lstm", "gru", "transformer", "none"),
+    "order": ("iupac", "alphabetical", "mutual_information", "gnn"),
     "conditioning": ("residual", "input", "h0"),
     "prediction": ("decoder", "main", "ensemble"),
-    "schedule": ("cosine", "steps"),
+    "schedule": ("cosine", "steps", "noam", "onecycle"),
     "precision": ("float32", "bf16"),
 }
 
@@ -37,6 +42,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "teacher_forcing": (0, 1),
     "teacher_forcing_decay": (0, 1),
     "beta": (0, 1e6),
+    "penalty": (0, 1e6),
+    "scarce_share": (1e-6, 1),
+    "beta2": (0, 1),
+    "clip": (0, 1e6),
     "s1": (0, 100),
     "s2": (0, 100),
     "weight_ramp": (0, 1e6),
@@ -48,10 +57,18 @@ class ConfigError(ValueError):
     """A setting that does not exist or has the wrong type or value."""
 
 
+POSITIVE = (
+    *("stem", "channels", "kernel", "heads", "hidden", "decoder_hidden", "width", "layers", "attention_heads"),
+    *("feedforward", "inner", "patch", "points", "trees", "epochs", "batch", "warmup"),
+)
+
+
 @dataclass(frozen=True)
 class Config:
     """One training run. Sizes and rates default to the paper's (App. B), the rest to what the README lists under
     "Where this differs from the paper"; `Config.for_model` gives a baseline its own.
+
+    Every option that an experiment changes is a field, so that equal fields mean the same run.
 
     Data
         dataset : name of a data set (`symspectra.datasets.load_dataset`)
@@ -59,20 +76,30 @@ class Config:
         modalities : which spectra the model sees
         resample : how NMR axes become 600 points (App. F.1): ``blockmax`` keeps narrow lines, ``linear`` is Eq. 32
         nuisance : instrument and simulation noise when line lists are rendered; redrawn for training every epoch
+        split : ``molecule``, by a hash of the InChIKey, or ``scaffold``: test scaffolds far from training (App. K)
+        scarce_groups, scarce_share : Table 8 numbers, and the share of their training positives that is kept (Fig 4)
+        imbalance : strategy of Table 2: ``mlsmote`` oversamples, the others change a baseline's loss
+        augment : augmentation of the training spectra (`symspectra.augmentation`, App. I)
     Model
         stem, channels, kernel, pools : the two convolution blocks (Eq. 2); 600 / pools[0] / pools[1] tokens
         heads : of the cross-modal attention (Eq. 4); ``channels / heads`` should be 16 or more
         hidden, dropout : width of the fused representation T_f, and its dropout
         temperature, sigma_floor : of the relaxed gates (Eq. 7), and least noise of Eq. 6
         eval_gate : evaluation with ``p H + (1 - p) mu`` (``expected``) or with the tokens as they are (``clean``)
-        beta, cross_term : weight of the bound (Eqs. 18, 19), and the sign of Eq. 19 (`symspectra.bottleneck`)
+        bottleneck : gates and noise (Eqs. 3 to 8); without, ``T = H`` and no bound (ablation of Table 3)
+        beta, cross_term, prior : weight of the bound (Eqs. 18, 19), sign of Eq. 19, and noise (`symspectra.bottleneck`)
+        penalty : weight of the term I(Y; T^not i) that the paper leaves out (Table 5)
         weighting, s1, s2, weight_ramp, cmi_reduce : weights by conditional mutual information (`symspectra.weighting`)
-        order, conditioning, decoder_hidden, decoder_dropout : the LSTM decoder (`symspectra.decoder`)
+        decoder, order, conditioning, decoder_hidden, decoder_dropout : the label decoder (`symspectra.decoder`)
         teacher_forcing, teacher_forcing_decay : probability of the true label, and its factor an epoch
         prediction : which head answers: ``decoder``, ``main``, or their mean (``ensemble``)
-        dense : widths of the 1D-CNN's dense layers
+        filters, dense : widths of the 1D-CNN's convolutions and dense layers
+        trees : boosting rounds of XGBoost, each one tree a group
+        width, layers, attention_heads, feedforward, inner, patch, points : of the Transformers; ``inner`` is the width
+            within a patch, ``patch`` its points, ``points`` the tokens of a spectrum (`symspectra.transformers`)
     Training
-        epochs, batch, lr, schedule : Adam; ``cosine`` to zero, or ``steps``: a tenth after 31/41 and 37/41 of them
+        epochs, batch, lr, beta2, clip : Adam; ``clip`` is the largest norm of the gradient, 0 for none
+        schedule, warmup : `symspectra.training.learning_rate`; ``warmup`` counts steps and is of ``noam``
         seed : of the weights, the order of the samples, dropout, gates and noise
         precision, compile : bf16 autocast and `torch.compile`, both for CUDA
     """
@@ -82,6 +109,11 @@ class Config:
     modalities: tuple[str, ...] = ("ir", "c13", "h1")
     resample: str = "blockmax"
     nuisance: bool = True
+    split: str = "molecule"
+    scarce_groups: tuple[int, ...] = ()
+    scarce_share: float = 1.0
+    imbalance: str = "none"
+    augment: str = "none"
 
     model: str = "symspectra"
     stem: int = 32
@@ -94,13 +126,17 @@ class Config:
     temperature: float = 1.0
     sigma_floor: float = 0.1
     eval_gate: str = "expected"
+    bottleneck: bool = True
     beta: float = 1e-6
     cross_term: str = "printed"
+    prior: str = "data"
+    penalty: float = 0.0
     weighting: str = "paper"
     s1: float = 0.3
     s2: float = 0.3
     weight_ramp: int = 4
     cmi_reduce: str = "max"
+    decoder: str = "lstm"
     order: str = "iupac"
     conditioning: str = "residual"
     decoder_hidden: int = 128
@@ -108,12 +144,24 @@ class Config:
     teacher_forcing: float = 0.5
     teacher_forcing_decay: float = 0.95
     prediction: str = "decoder"
+    filters: tuple[int, int] = (31, 62)
     dense: tuple[int, int, int] = (4927, 2785, 1574)
+    trees: int = 100
+    width: int = 512
+    layers: int = 4
+    attention_heads: int = 8
+    feedforward: int = 2048
+    inner: int = 512
+    patch: int = 20
+    points: int = 400
 
     epochs: int = 100
     batch: int = 128
     lr: float = 3e-4
     schedule: str = "cosine"
+    warmup: int = 1000
+    beta2: float = 0.999
+    clip: float = 0.0
     seed: int = 0
     precision: str = "float32"
     compile: bool = False
@@ -132,18 +180,37 @@ class Config:
             raise ConfigError(
                 f"modalities are {self.modalities}; expected some of {MODALITIES}, in that order, each once"
             )
-        for name in ("stem", "channels", "kernel", "heads", "hidden", "decoder_hidden", "epochs", "batch"):
+        for name in POSITIVE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")
         for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected {low:g} to {high:g}")
-        if min(self.dense) < 1:
-            raise ConfigError(f"dense is {self.dense}; expected widths of at least 1")
-        if self.channels % self.heads:
-            raise ConfigError(f"channels is {self.channels}, which is not a multiple of heads, {self.heads}")
+        for name in ("filters", "dense"):
+            if min(getattr(self, name)) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected widths of at least 1")
+        self._check_combinations()
         if min(self.pools) < 1 or 600 // self.pools[0] // self.pools[1] < 2:
             raise ConfigError(f"pools is {self.pools}; expected two factors that leave at least 2 of 600 points")
+
+    def _check_combinations(self) -> None:
+        """What is right alone and wrong together."""
+        pairs = [("channels", "heads"), ("width", "attention_heads")]
+        if self.model == "patch_transformer":
+            pairs.append(("inner", "attention_heads"))
+        for name, divisor in pairs:
+            if getattr(self, name) % getattr(self, divisor):
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}, which is not a multiple of {divisor}, {getattr(self, divisor)}"
+                )
+        if 600 % self.patch:
+            raise ConfigError(f"patch is {self.patch}; expected a divisor of the 600 points")
+        if not set(self.scarce_groups) <= set(range(1, 38)) or len(set(self.scarce_groups)) < len(self.scarce_groups):
+            raise ConfigError(f"scarce_groups is {self.scarce_groups}; expected numbers of Table 8, 1 to 37, each once")
+        if self.model == "symspectra" and self.imbalance in ("class_weights", "focal"):
+            raise ConfigError(f"imbalance {self.imbalance!r} is for baselines; SymSpectra's weights are `weighting`")
+        if self.decoder == "none" and self.prediction != "main":
+            raise ConfigError(f"prediction is {self.prediction!r}, but there is no decoder; expected 'main'")
 
     @classmethod
     def for_model(cls, model: str, **settings: Any) -> Config:
@@ -174,9 +241,19 @@ class Config:
         return dataclasses.asdict(self)
 
 
-# 1D-CNN: Adam, batch 41, 41 epochs, 2.5e-4 with two steps of a tenth (Jung et al. 2023).
+# Each baseline's own published settings.
+# 1D-CNN (Jung et al. 2023): Adam, 2.5e-4 with two steps of a tenth. Transformer (Alberts et al. 2024, OpenNMT): warm-up
+# and inverse square root with factor 2, which peaks at 2 (512 * 8000)^-1/2; trained there by steps, here by epochs.
+# Wu et al. 2025: the same with factor 1, peak (512 * 3000)^-1/2. Alberts et al. 2025: Adam, one cycle, clipped.
 MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     "jung_cnn": {"batch": 41, "epochs": 41, "lr": 2.5e-4, "schedule": "steps"},
+    "token_transformer": {"dropout": 0.1, "lr": 9.88e-4, "schedule": "noam", "warmup": 8000, "beta2": 0.998},
+    "patch_transformer": {"dropout": 0.1, "lr": 8.07e-4, "schedule": "noam", "warmup": 3000, "beta2": 0.98},
+    "patch_embedding": {
+        **{"dropout": 0.1, "layers": 6, "patch": 25, "epochs": 60, "lr": 1e-3},
+        **{"schedule": "onecycle", "clip": 1.0},
+    },
+    "xgboost": {"epochs": 1},
 }
 
 
@@ -227,41 +304,9 @@ def load_config(path: str | Path, **settings: Any) -> Config:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds a {type(raw).__name__}; expected names and values")
     if "all" in raw and "seeds" in raw:
-        raise ConfigError(f"{path}: is a profile; expected the settings of one run (see `symspectra plan`)")
+        raise ConfigError(f"{path}: is a profile; expected the settings of one run (`symspectra plan`)")
     try:
         config = Config.for_model(raw.pop("model", "symspectra"), **raw)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return config.replace(**settings)
-
-
-PROFILES = ("smoke", "demo", "open", "paper")
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How large the experiments are: seeds, and the settings of every model (``data/profiles/<name>.toml``)."""
-
-    name: str
-    description: str
-    seeds: tuple[int, ...]
-    settings: dict[str, dict[str, Any]]
-
-    def config(self, model: str = "symspectra", **settings: Any) -> Config:
-        """Configuration of a model in this profile; ``settings`` override it."""
-        common, own = self.settings.get("all", {}), self.settings.get(model, {})
-        return Config.for_model(model, **{**common, **own, **settings})
-
-
-def load_profile(name: str) -> Profile:
-    """One of the profiles ``smoke``, ``demo``, ``open`` and ``paper``.
-
-    Raises
-    ------
-    ConfigError : for an unknown name, with the nearest right one.
-    """
-    if name not in PROFILES:
-        raise ConfigError(f"there is no profile {name!r}; {suggest(name, PROFILES)}")
-    path = Path(__file__).parent / "data" / "profiles" / f"{name}.toml"
-    raw = tomllib.loads(path.read_text())
-    return Profile(name, raw.pop("description"), tuple(raw.pop("seeds")), raw)

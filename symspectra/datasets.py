@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,12 +16,14 @@ from torch import Tensor
 
 from symspectra.config import Config, suggest
 from symspectra.lines import DataError, LineTable, read_lines
-from symspectra.preprocessing import check_finite
+from symspectra.preprocessing import POINTS, check_finite
 from symspectra.rendering import CLEAN, Nuisance, render
 
 OPEN_DIRECTORY = Path(__file__).parent / "data" / "open"
 SPLITS = ("train", "validation", "test")
 RENDER_CHUNK = 512  # molecules at a time: the 10,000-point axes of more do not fit the processor's caches
+CACHE_BYTES = 600_000_000  # rendered spectra that a process keeps; a third of the time of small runs is rendering
+_RENDERED: OrderedDict[tuple, Tensor] = OrderedDict()
 
 
 class SpectraDataset(Protocol):
@@ -54,6 +58,11 @@ def split_of(inchikey: str) -> str:
     return {0: "test", 1: "validation"}.get(digit, "train")
 
 
+def kept_bytes() -> int:
+    """Size of the rendered spectra that this process keeps."""
+    return sum(x.nbytes for x in _RENDERED.values())
+
+
 class LineDataset:
     """Molecules whose spectra are rendered from line lists when they are asked for.
 
@@ -81,9 +90,25 @@ class LineDataset:
         self, rows: Int[Tensor, " batch"], draw: int = 0
     ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
         """Rendered spectra; all modalities are present."""
-        chunks = rows.split(RENDER_CHUNK)
-        x = torch.cat([render(self.lines, c, self.modalities, self.nuisance, draw, self.resampling) for c in chunks])
+        if rows.device.type == "cpu" and len(self.ids) * POINTS * 4 <= CACHE_BYTES // 60:
+            x = torch.stack([self._whole(modality, draw)[rows] for modality in self.modalities], dim=1)
+        else:
+            x = self._render(rows, self.modalities, draw)
         return x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+
+    def _render(self, rows: Tensor, modalities: Sequence[str], draw: int) -> Tensor:
+        chunks = rows.split(RENDER_CHUNK)
+        return torch.cat([render(self.lines, c, modalities, self.nuisance, draw, self.resampling) for c in chunks])
+
+    def _whole(self, modality: str, draw: int) -> Float[Tensor, "molecule 600"]:
+        """A small data set under one draw of the noise, kept: the next run on it sees the same draws."""
+        key = (self.lines.digest, modality, self.nuisance, self.resampling, draw)
+        if key not in _RENDERED:
+            _RENDERED[key] = self._render(torch.arange(len(self.ids)), (modality,), draw)[:, 0]
+            while kept_bytes() > CACHE_BYTES:
+                _RENDERED.popitem(last=False)
+        _RENDERED.move_to_end(key)
+        return _RENDERED[key]
 
     def to(self, device: torch.device | str) -> LineDataset:
         """The same data on another device."""
@@ -153,6 +178,33 @@ class ArrayDataset:
         other = object.__new__(ArrayDataset)
         other.__dict__.update(self.__dict__)
         other.x, other.present, other.y = self.x.to(device), self.present.to(device), self.y.to(device)
+        return other
+
+
+class DatasetView:
+    """A data set seen through a change: another split, fewer training molecules, other spectra.
+
+    It hands everything on to ``base``; a subclass overrides what it changes. ``draw`` 0 must stay what evaluation sees.
+    """
+
+    def __init__(self, base: SpectraDataset):
+        self.base = base
+        self.modalities, self.ids, self.y, self.digest = base.modalities, base.ids, base.y, base.digest
+
+    def rows(self, split: str) -> Int[Tensor, " row"]:
+        """Rows of ``train``, ``validation`` or ``test``."""
+        return self.base.rows(split)
+
+    def spectra(
+        self, rows: Int[Tensor, " batch"], draw: int = 0
+    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
+        """Spectra and ``present``, as the base has them."""
+        return self.base.spectra(rows, draw)
+
+    def to(self, device: torch.device | str) -> DatasetView:
+        """The same view of the data on another device."""
+        other = copy.copy(self)
+        other.base, other.y = self.base.to(device), self.y.to(device)
         return other
 
 

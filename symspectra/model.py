@@ -17,7 +17,8 @@ from symspectra.bottleneck import (
     token_statistics,
 )
 from symspectra.classifier import SpectrumClassifier
-from symspectra.decoder import LSTMDecoder, scheduled_prefix
+from symspectra.decoder import LabelDecoder, scheduled_prefix
+from symspectra.ordering import label_order
 from symspectra.weighting import CMIWeighting, pointwise_cmi
 
 
@@ -144,19 +145,29 @@ class SymSpectra(SpectrumClassifier):
         )
         self.main = nn.Linear(c.hidden, n_groups)
         self.auxiliary = AuxiliaryPredictor(n, length, c.channels, n_groups)
-        self.decoder = LSTMDecoder(
-            c.hidden, order, c.decoder_hidden, dropout=c.decoder_dropout, conditioning=c.conditioning
-        )
+        self.decoder = None
+        if c.decoder != "none":
+            self.decoder = LabelDecoder(
+                c.hidden, order, c.decoder_hidden, 32, c.decoder_dropout, c.conditioning, c.decoder
+            )
         self.weighting = CMIWeighting(n_groups, c.weighting, c.s1, c.s2, c.weight_ramp)
+
+    def prepare(self, y_train: Bool[Tensor, "molecule group"]) -> None:
+        """Let the decoder follow the order of the configuration, which may be learned from these labels (App. L)."""
+        if self.decoder is not None:
+            self.decoder.order.copy_(torch.tensor(label_order(self.config.order, y_train)))
 
     def represent(self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]) -> Representation:
         """Encode the spectra and pass them through the bottleneck; sampled in training, expected in evaluation."""
         tokens = self.encoder(x)
+        mean, std = token_statistics(tokens, self.config.sigma_floor, self.config.prior)
+        if not self.config.bottleneck:
+            gate, t = torch.ones_like(tokens[..., 0]), tokens
+            return Representation(tokens, gate, mean, std, t * present[:, :, None, None])
         logit = self.gate(tokens, present)
-        mean, std = token_statistics(tokens, self.config.sigma_floor)
         if self.training:
             gate = concrete_gate(logit, self.config.temperature)
-            t = inject_noise(tokens, gate, mean, std)
+            t = inject_noise(tokens, gate, mean, std, self.config.prior)
         else:
             gate = torch.sigmoid(logit.float())
             t = tokens if self.config.eval_gate == "clean" else expected_representation(tokens, gate, mean)
@@ -175,42 +186,60 @@ class SymSpectra(SpectrumClassifier):
         y: Float[Tensor, "batch group"],
         epoch: int,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Eq. 10 for decoder and main predictor, the auxiliary's cross-entropy, and beta times the bound."""
+        """Eq. 10 for main predictor and decoder, the auxiliary's cross-entropy, and beta times the bound."""
         c, r = self.config, self.represent(x, present)
         fused = self.fuse(r.t)
         main = self.main(fused).float()
         auxiliary = self.auxiliary(r.t.detach()).float()  # an estimator: it does not train the encoder
-        prefix = scheduled_prefix(y, main, epoch, c.teacher_forcing, c.teacher_forcing_decay)
-        decoder = self.decoder(fused, main, prefix).float()
 
         bce = F.binary_cross_entropy_with_logits
-        bce_main, bce_decoder = bce(main, y, reduction="none"), bce(decoder, y, reduction="none")
+        bce_main = bce(main, y, reduction="none")
         bce_aux = bce(auxiliary, y.unsqueeze(1).expand_as(auxiliary), reduction="none")
         cmi = pointwise_cmi(bce_aux.detach(), bce_main.detach(), present, c.cmi_reduce)
         weight = self.weighting(cmi, epoch)
 
-        loss_main, loss_decoder = (weight * bce_main).mean(), (weight * bce_decoder).mean()  # Eq. 10
-        measured = present.unsqueeze(-1).float()
-        loss_aux = (bce_aux * measured).sum() / (measured.sum() * y.shape[1]).clamp_min(1)
-        bound = compression_bound(r.tokens, r.gate, r.mean, r.std, present, c.cross_term)  # Eqs. 18, 19
-        total = loss_main + loss_decoder + loss_aux + c.beta * bound
-        logs = {
-            "main": loss_main,
-            "decoder": loss_decoder,
-            "auxiliary": loss_aux,
-            "bound": bound,
-            "gate": r.gate.mean(),
-        }
+        loss_main = (weight * bce_main).mean()  # Eq. 10
+        loss_aux = _over_present(bce_aux, present)
+        logs = {"main": loss_main, "auxiliary": loss_aux, "gate": r.gate.mean()}
+        total = loss_main + loss_aux
+        if self.decoder is not None:
+            prefix = scheduled_prefix(y, main, epoch, c.teacher_forcing, c.teacher_forcing_decay)
+            decoder = self.decoder(fused, main, prefix).float()
+            logs["decoder"] = (weight * bce(decoder, y, reduction="none")).mean()  # Eq. 10
+            total = total + logs["decoder"]
+        if c.bottleneck:
+            logs["bound"] = compression_bound(r.tokens, r.gate, r.mean, r.std, present, c.cross_term, c.prior)
+            total = total + c.beta * logs["bound"]  # Eqs. 18, 19
+        if c.penalty:
+            logs["context_information"] = self.context_information(r.t, present, y)
+            total = total + c.penalty * logs["context_information"]
         return total, {name: value.detach() for name, value in logs.items()} | {"element_weight": weight}
+
+    def context_information(
+        self, t: Float[Tensor, "batch n L C"], present: Bool[Tensor, "batch n"], y: Float[Tensor, "batch group"]
+    ) -> Float[Tensor, ""]:
+        """Estimate of I(Y; T^not i), in nats a group: the term that Eq. 15 leaves out (Table 5, Observation 11).
+
+        It is H(Y) - H(Y | T^not i), with the entropy of the batch's labels and the cross-entropy of the auxiliary
+        predictor, whose own weights it does not train. Information is not negative: where the auxiliary predictor
+        does worse than the frequencies of the groups the estimate is put at zero, and pushes no further.
+        """
+        frozen = {name: parameter.detach() for name, parameter in self.auxiliary.named_parameters()}
+        logits = torch.func.functional_call(self.auxiliary, frozen, (t,)).float()
+        frequency = y.mean(dim=0)
+        entropy = F.binary_cross_entropy(frequency, frequency, reduction="none").mean()
+        targets = y.unsqueeze(1).expand_as(logits)
+        known = entropy - F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(0, 2))
+        return (known.clamp_min(0) * present.any(dim=0)).mean()
 
     @torch.no_grad()
     def predict(
         self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]
     ) -> Float[Tensor, "batch group"]:
-        """Probabilities from the free-running decoder, the main predictor, or the mean of both (``prediction``)."""
+        """Probabilities from the free-running decoder, the main predictor, or their mean (``prediction``)."""
         fused = self.fuse(self.represent(x, present).t)
         main = self.main(fused).float()
-        if self.config.prediction == "main":
+        if self.decoder is None or self.config.prediction == "main":
             return main.sigmoid()
         decoder = self.decoder.decode(fused, main).float().sigmoid()
         return decoder if self.config.prediction == "decoder" else (decoder + main.sigmoid()) / 2
@@ -220,3 +249,9 @@ class SymSpectra(SpectrumClassifier):
         """Importance p^i of every token of every spectrum (Eq. 5); token k is centred on points k s to
         (k + 1) s, with s = ``pools[0] * pools[1]``; what is left over at the end belongs to none."""
         return torch.sigmoid(self.gate(self.encoder(x), present).float())
+
+
+def _over_present(loss: Float[Tensor, "batch n group"], present: Bool[Tensor, "batch n"]) -> Float[Tensor, ""]:
+    """Mean of a loss over the modalities that were measured."""
+    measured = present.unsqueeze(-1).float()
+    return (loss * measured).sum() / (measured.sum() * loss.shape[2]).clamp_min(1)

@@ -6,21 +6,38 @@ import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from symspectra import config as _config
-from symspectra.baselines import JungCNN
+from symspectra.baselines import BoostedTrees, JungCNN
 from symspectra.classifier import SpectrumClassifier
 from symspectra.config import Config
 from symspectra.functional_groups import NAMES
 from symspectra.lines import DataError
 from symspectra.model import SymSpectra
-from symspectra.ordering import label_order
+from symspectra.ordering import FIXED, label_order
+from symspectra.transformers import PatchEmbeddingTransformer, PatchTransformer, TokenTransformer
+
+
+def _symspectra(config: Config) -> SymSpectra:
+    # A learned order is not known yet: `SymSpectra.prepare` sets it, or the weights bring it.
+    return SymSpectra(config, label_order(config.order if config.order in FIXED else "alphabetical"), len(NAMES))
+
+
+def _sizes(config: Config, *names: str) -> dict[str, Any]:
+    sizes = {name: getattr(config, name) for name in ("width", "layers", "feedforward", "dropout", *names)}
+    return {"n_modalities": len(config.modalities), "n_groups": len(NAMES), "heads": config.attention_heads, **sizes}
+
 
 _BUILDERS: dict[str, Callable[[Config], SpectrumClassifier]] = {
-    "symspectra": lambda config: SymSpectra(config, label_order(config.order), len(NAMES)),
-    "jung_cnn": lambda config: JungCNN(len(config.modalities), len(NAMES), config.dense),
+    "symspectra": _symspectra,
+    "jung_cnn": lambda config: JungCNN(len(config.modalities), len(NAMES), config.dense, filters=config.filters),
+    "token_transformer": lambda config: TokenTransformer(**_sizes(config, "points")),
+    "patch_transformer": lambda config: PatchTransformer(**_sizes(config, "patch", "inner")),
+    "patch_embedding": lambda config: PatchEmbeddingTransformer(**_sizes(config, "patch")),
+    "xgboost": lambda config: BoostedTrees(config.trees, config.seed),
 }
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+import numpy as np
+from torch import Tensor
+
 from symspectra.functional_groups import NAMES
 
 # Seniority of classes in IUPAC nomenclature, as Table 8 numbers: acids, anhydrides, esters, acyl halides, amides,
@@ -15,19 +18,23 @@ _IUPAC = (
     *(9, 14, 22, 19, 20, 11, 28, 17, 29, 34, 32, 23, 24, 18, 10, 6, 7, 5),
 )
 
-_ORDERS: dict[str, tuple[int, ...]] = {
+FIXED: dict[str, tuple[int, ...]] = {
     "iupac": tuple(number - 1 for number in _IUPAC),
     "alphabetical": tuple(range(len(NAMES))),  # Table 8 is in alphabetical order
 }
+ORDERS = (*FIXED, "mutual_information", "gnn")
 
 
-def label_order(name: str) -> tuple[int, ...]:
+def label_order(name: str, y_train: np.ndarray | Tensor | None = None) -> tuple[int, ...]:
     """The permutation in which the decoder visits the 37 groups.
 
     Parameters
     ----------
     name
-        ``"iupac"`` (seniority of classes, the paper's choice) or ``"alphabetical"`` (Table 8 order).
+        ``"iupac"`` (seniority of classes, the paper's choice), ``"alphabetical"`` (Table 8 order), or one that is
+        learned from labels: ``"mutual_information"`` and ``"gnn"`` (`symspectra.label_graphs`).
+    y_train
+        Labels (molecule, 37) of the training set, for the learned orders; the fixed ones do not look at them.
 
     Returns
     -------
@@ -36,13 +43,21 @@ def label_order(name: str) -> tuple[int, ...]:
     Raises
     ------
     ValueError
-        Unknown name; the message gives the nearest known one.
+        Unknown name (the message gives the nearest known one), or no labels (molecule, 37) for a learned order.
 
     References
     ----------
-    Paper, section 2.2.4 and Table 4.
+    Paper, section 2.2.4, Table 4 and Appendix L.
     """
-    if name not in _ORDERS:
-        nearest = get_close_matches(str(name).lower(), _ORDERS, n=1, cutoff=0.0)[0]
-        raise ValueError(f"unknown label order {name!r}: did you mean {nearest!r}? Known: {', '.join(_ORDERS)}")
-    return _ORDERS[name]
+    if name not in ORDERS:
+        nearest = get_close_matches(str(name).lower(), ORDERS, n=1, cutoff=0.0)[0]
+        raise ValueError(f"unknown label order {name!r}: did you mean {nearest!r}? Known: {', '.join(ORDERS)}")
+    if name in FIXED:
+        return FIXED[name]
+    if y_train is None:
+        raise ValueError(f"label order {name!r} is learned from labels: y_train must hold those of the training set")
+    if tuple(y_train.shape[1:]) != (len(NAMES),):
+        raise ValueError(f"y_train has shape {tuple(y_train.shape)}; expected (molecule, {len(NAMES)})")
+    from symspectra.label_graphs import gnn_order, information_order
+
+    return (information_order if name == "mutual_information" else gnn_order)(y_train).order

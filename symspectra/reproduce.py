@@ -7,44 +7,60 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, as_completed, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from symspectra.config import Config, ConfigError, load_profile
+from symspectra.config import Config, ConfigError
 from symspectra.experiments import find_notebooks, planned_runs
+from symspectra.profiles import load_profile
 
 NOTEBOOK_DIRECTORY = Path("notebooks")
+LAST = "12_report"  # reads what the others write
+OPTIONS = (  # what an experiment may change, to tell runs apart in a line
+    *("resample", "split", "scarce_share", "imbalance", "augment", "bottleneck", "beta", "prior", "penalty"),
+    *("weighting", "s1", "s2", "decoder", "order", "nuisance"),
+)
 
 
 def describe(config: Config) -> str:
-    """A run in one line."""
+    """A run in one line: model, spectra, and what differs from that model's settings in no profile."""
     parts = [config.model, "+".join(config.modalities), f"{config.epochs} epochs", f"seed {config.seed}"]
     default = Config()
-    options = ("resample", "weighting", "order", "beta", "nuisance")
-    parts += [f"{name} {getattr(config, name)}" for name in options if getattr(config, name) != getattr(default, name)]
+    parts += [f"{name} {getattr(config, name)}" for name in OPTIONS if getattr(config, name) != getattr(default, name)]
     return ", ".join(parts)
 
 
-def plan(profile_name: str, store: Path, notebooks: list[str] | None = None) -> list[tuple[Config, bool, float | None]]:
-    """Every run that the notebooks need: configuration, whether it is done, and its seconds (measured or estimated).
+class Entry(NamedTuple):
+    """A run that a notebook needs: whether it is done, and its seconds on one core, measured or estimated."""
 
-    The estimate comes from finished runs of the same model and number of spectra; None where there are none.
+    config: Config
+    done: bool
+    seconds: float | None
+
+
+def plan(profile_name: str, store: Path, notebooks: list[str] | None = None) -> list[Entry]:
+    """Every run that the notebooks need.
+
+    The estimate comes from finished runs of the same model and number of spectra, else from the profile, which holds
+    seconds measured for its models; None where neither knows.
     """
     from symspectra.runs import find_run
 
-    entries = [(config, find_run(config, store)) for config in planned_runs(load_profile(profile_name), notebooks)]
+    profile = load_profile(profile_name)
+    entries = [(config, find_run(config, store)) for config in planned_runs(profile, notebooks)]
     measured: dict[tuple, float] = {}
     for config, run in entries:
         if run is not None:
             measured[config.model, len(config.modalities)] = run.metrics["seconds"]
+    estimates = [measured.get((c.model, len(c.modalities)), profile.seconds(c)) for c, _ in entries]
     return [
-        (c, run is not None, run.metrics["seconds"] if run else measured.get((c.model, len(c.modalities))))
-        for c, run in entries
+        Entry(config, run is not None, run.metrics["seconds"] if run else estimate)
+        for (config, run), estimate in zip(entries, estimates, strict=True)
     ]
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -64,8 +80,9 @@ def train_missing(
 ) -> int:
     """Train the runs that are not in the store yet, ``workers`` at a time; return how many.
 
-    On a CPU, two runs on one core each are faster than one run on two. SymSpectra on most spectra starts first. With
-    several workers a failed run is named. It stops the rest; what is finished stays, and checkpoints are kept.
+    On a CPU, two runs on one core each are faster than one run on two. Runs of one seed follow each other, because they
+    see the same draws of the noise, which each process keeps. With several workers a failed run is named. It stops the
+    rest; what is finished stays, and checkpoints are kept.
     """
     import torch
     from tqdm import tqdm
@@ -74,8 +91,8 @@ def train_missing(
     from symspectra.runs import find_run
 
     missing = [config for config in configs if find_run(config, store) is None]
-    missing.sort(key=lambda c: -len(c.modalities) * c.epochs * (c.model == "symspectra"))
-    threads = max(1, _cores() // workers)
+    missing.sort(key=lambda c: (c.model != "xgboost", c.seed, -len(c.modalities) * c.epochs))
+    threads = max(1, cores() // workers)
     if not missing:
         return 0
     if workers == 1 or len(missing) == 1 or any(own_model(config.model) for config in missing):
@@ -118,6 +135,38 @@ def check_notebooks(notebooks: list[str]) -> None:
             raise ConfigError(f"notebooks/{notebook}.ipynb is not here; run this command in the project's folder")
     if importlib.util.find_spec("papermill") is None:
         raise ConfigError("executing notebooks needs papermill: pip install symspectra[notebooks]")
+
+
+def execute_all(
+    notebooks: list[str], profile: str, store: Path, figures: Path, workers: int, show: Callable[[str], None] = print
+) -> None:
+    """Execute notebooks, ``workers`` at a time, each in a fresh kernel; the report comes last.
+
+    Raises
+    ------
+    RuntimeError : a cell failed; the others are finished first.
+    """
+    threads = max(1, cores() // workers)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_limit_threads, initargs=(threads,)) as pool:
+        for group in ([n for n in notebooks if n != LAST], [n for n in notebooks if n == LAST]):
+            futures = {pool.submit(_timed, notebook, profile, store, figures): notebook for notebook in group}
+            for future in as_completed(futures):
+                if future.exception() is None:
+                    show(f"{futures[future]}: {future.result()[0]:.0f} s, {future.result()[1]}")
+            for future in futures:
+                future.result()
+
+
+def _limit_threads(threads: int) -> None:
+    """Kernels inherit it from the process that starts them."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def _timed(notebook: str, profile: str, store: Path, figures: Path) -> tuple[float, Path]:
+    start = time.monotonic()
+    target = execute(notebook, profile, store, figures)
+    return time.monotonic() - start, target
 
 
 def execute(notebook: str, profile: str, store: Path, figures: Path) -> Path:
@@ -166,7 +215,7 @@ def reproduce(
     profile : ``smoke``, ``demo``, ``open`` or ``paper``
     only : notebooks by number, all by default
     figures : folder of the figures, ``figures/<profile>`` by default
-    workers : runs at a time; by default one a core on a CPU (at most 4), one on a GPU
+    workers : runs, and notebooks, at a time; by default one a core on a CPU (at most 4), one on a GPU
     """
     import torch
 
@@ -177,16 +226,13 @@ def reproduce(
         raise ConfigError(f"workers is {workers}; expected at least 1")
     figures = figures or Path("figures") / profile
     on_gpu = device != "cpu" and torch.cuda.is_available()
-    workers = workers or (1 if on_gpu else min(4, _cores()))
+    workers = workers or (1 if on_gpu else min(4, cores()))
     configs = planned_runs(load_profile(profile), notebooks)
     show(f"profile {profile}: {len(configs)} runs for {', '.join(notebooks)}; store {store}/")
     trained = train_missing(configs, store, workers, device, show)
     show(f"{trained} runs trained, {len(configs) - trained} read from the store, {time.monotonic() - start:.0f} s")
     before = {path: path.stat().st_mtime_ns for path in figures.glob("*")}
-    for notebook in notebooks:
-        began = time.monotonic()
-        target = execute(notebook, profile, store, figures)
-        show(f"{notebook}: {time.monotonic() - began:.0f} s, {target}")
+    execute_all(notebooks, profile, store, figures, workers, show)
     written = sorted(p for p in figures.glob("*") if before.get(p) != p.stat().st_mtime_ns)
     show(f"{len(written)} files in {figures}/: " + ", ".join(sorted({p.stem for p in written})))
     show(f"in all {time.monotonic() - start:.0f} s")

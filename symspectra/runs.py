@@ -26,7 +26,7 @@ import torch
 
 from symspectra.classifier import SpectrumClassifier
 from symspectra.config import Config, ConfigError, suggest
-from symspectra.datasets import SpectraDataset, load_dataset
+from symspectra.datasets import SpectraDataset, kept_bytes, load_dataset
 from symspectra.functional_groups import NAMES
 from symspectra.metrics import multilabel_metrics, tune_thresholds
 from symspectra.models import load_model, model_source, save_model
@@ -34,8 +34,8 @@ from symspectra.training import TrainingResult, predict, train
 
 # Modules on which the numbers of a run depend; a change in any of them makes new runs.
 CODE = (
-    "functional_groups ordering metrics preprocessing lines rendering datasets config classifier model "
-    "bottleneck weighting decoder baselines models training runs"
+    "functional_groups label_graphs ordering metrics preprocessing lines rendering datasets scaffolds imbalance "
+    "augmentation config classifier model bottleneck weighting decoder baselines transformers models training runs"
 ).split()
 
 
@@ -226,24 +226,23 @@ def _train_into(
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    reset_peak_memory()
     result = train(config, dataset, device, work / "checkpoint.safetensors", checkpoint_seconds, log)
     finished = work / "finished"
     shutil.rmtree(finished, ignore_errors=True)
     finished.mkdir()
-    _write_results(finished, result, config, dataset.to(device), device)
+    _write_results(finished, result, config, device)
     (finished / "DONE").write_text("")
     shutil.rmtree(path, ignore_errors=True)  # a folder without DONE is not a run
     os.replace(finished, path)
 
 
-def _write_results(
-    folder: Path, result: TrainingResult, config: Config, dataset: SpectraDataset, device: torch.device
-) -> None:
+def _write_results(folder: Path, result: TrainingResult, config: Config, device: torch.device) -> None:
     """config, metrics, environment, history, predictions, training weights, model weights."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    state, y_of, p_of, rows_of = result.state, {}, {}, {}
+    state, dataset, y_of, p_of, rows_of = result.state, result.dataset, {}, {}, {}
     for split in ("validation", "test"):
         rows_of[split] = dataset.rows(split)
         y_of[split] = dataset.y[rows_of[split]].cpu().numpy()
@@ -263,6 +262,7 @@ def _write_results(
         "parameters": sum(p.numel() for p in result.model.parameters()),
         "seconds": round(state.seconds, 2),
         "samples_per_second": round(n_train * state.epoch / max(state.seconds, 1e-9), 1),
+        "peak_memory_mb": peak_memory_mb(),
         "peak_gpu_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
     }
     for name, content in (("config", config.to_dict()), ("metrics", metrics), ("environment", environment(device))):
@@ -281,6 +281,21 @@ def _write_results(
         table = [dict(zip(("kind", "name", "weight"), entry, strict=True)) for entry in weights]
         pq.write_table(pa.Table.from_pylist(table), folder / "training_weights.parquet")
     save_model(folder / "weights.safetensors", result.model, config)
+
+
+def reset_peak_memory() -> None:
+    """Let the next `peak_memory_mb` speak of what comes from here on (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb() -> float | None:
+    """Largest resident memory of this process without the spectra kept for other runs, in MB; None where unknown."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) / 1024 - kept_bytes() / 2**20, 1)
+    return None
 
 
 def environment(device: torch.device) -> dict[str, Any]:

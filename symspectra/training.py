@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from symspectra.augmentation import Augmented
 from symspectra.classifier import SpectrumClassifier
 from symspectra.config import Config
 from symspectra.datasets import SpectraDataset
+from symspectra.imbalance import Oversampled, Scarce, criterion
 from symspectra.lines import DataError
 from symspectra.metrics import multilabel_metrics
 from symspectra.models import build_model
@@ -40,28 +42,50 @@ class TrainingResult:
 
     model: SpectrumClassifier
     state: TrainingState
+    dataset: SpectraDataset  # as the configuration arranges it
     group_weight: Float[Tensor, " group"] | None  # mean weight of each group in the loss, over all epochs
     sample_weight: Float[Tensor, " train"] | None  # mean weight of each training molecule
 
 
-def learning_rate(config: Config, epoch: int) -> float:
-    """Learning rate of an epoch (from 0): cosine to zero, or a tenth after 31/41 and again after 37/41 of them."""
+def learning_rate(config: Config, step: int, per_epoch: int) -> float:
+    """Learning rate of a step (from 0), by ``config.schedule``.
+
+    ``cosine`` falls to zero, epoch by epoch; ``steps`` falls to a tenth after 31/41 and again after 37/41 of the
+    epochs; ``noam`` rises for ``warmup`` steps to ``lr`` and falls as one over the square root (Vaswani et al. 2017);
+    ``onecycle`` rises from lr / 25 over three tenths of all steps and falls to lr / 250,000, by cosines (Smith 2018).
+    """
+    epoch, total = step // per_epoch, config.epochs * per_epoch
     if config.schedule == "cosine":
         return config.lr * 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
-    passed = sum(epoch >= round(config.epochs * step / 41) for step in (31, 37))
-    return config.lr * 0.1**passed
+    if config.schedule == "steps":
+        return config.lr * 0.1 ** sum(epoch >= round(config.epochs * last / 41) for last in (31, 37))
+    if config.schedule == "noam":
+        return config.lr * min((step + 1) / config.warmup, math.sqrt(config.warmup / (step + 1)))
+    top = max(1.0, 0.3 * total - 1)
+    low, high, share = (1 / 25, 1, step / top) if step < top else (1, 4e-6, (step - top) / max(1.0, total - 1 - top))
+    return config.lr * (low + (high - low) * 0.5 * (1 - math.cos(math.pi * min(1.0, share))))
 
 
 @torch.no_grad()
-def predict(
-    model: SpectrumClassifier, dataset: SpectraDataset, rows: Tensor, batch: int = 512
+def predict_spectra(
+    model: SpectrumClassifier,
+    x: Float[Tensor, "row modality 600"],
+    present: Bool[Tensor, "row modality"],
+    batch: int = 512,
 ) -> Float[Tensor, "row group"]:
-    """Probabilities for some rows of a data set, in evaluation mode, under the fixed noise."""
+    """Probabilities for some spectra, in evaluation mode, on the CPU."""
+    model.eval()
+    chunks = [model.predict(*chunk) for chunk in zip(x.split(batch), present.split(batch), strict=True)]
+    return torch.cat(chunks).float().cpu()
+
+
+def predict(
+    model: SpectrumClassifier, dataset: SpectraDataset, rows: Int[Tensor, " row"], batch: int = 512
+) -> Float[Tensor, "row group"]:
+    """Probabilities for some rows of a data set, under the fixed noise of draw 0."""
     if len(rows) == 0:
         return torch.zeros(0, dataset.y.shape[1])
-    model.eval()
-    chunks = [model.predict(*dataset.spectra(chunk)) for chunk in rows.split(batch)]
-    return torch.cat(chunks).float().cpu()
+    return torch.cat([predict_spectra(model, *dataset.spectra(chunk), batch) for chunk in rows.split(8 * batch)])
 
 
 def train(
@@ -89,25 +113,27 @@ def train(
     if tuple(dataset.modalities) != config.modalities:
         raise DataError(f"the data have modalities {dataset.modalities}, the configuration {config.modalities}")
     device = torch.device(device)
-    dataset = dataset.to(device)
+    dataset = arrange(config, dataset).to(device)
     train_rows, validation_rows = dataset.rows("train"), dataset.rows("validation")
     for name, rows in (("training", train_rows), ("validation", validation_rows)):
         if len(rows) == 0:
             raise DataError(f"the {name} split is empty: {len(dataset.ids)} molecules are too few; use more molecules")
     if not dataset.y[validation_rows].any():
         raise DataError(f"no molecule of the validation split ({len(validation_rows)}) has any of the groups")
+    if config.model == "xgboost":
+        return _fit_trees(config, dataset, report)
     trainer = Trainer(config, dataset, device, len(train_rows))
     if checkpoint is not None and checkpoint.exists():
         trainer.restore(checkpoint)
-    y_validation = dataset.y[validation_rows].cpu()
+    y_validation, seen = dataset.y[validation_rows].cpu(), dataset.spectra(validation_rows)
     state, saved = trainer.state, time.monotonic()
     while state.epoch < config.epochs:
         start = time.monotonic()
         logs = trainer.train_epoch(train_rows)
-        scores = multilabel_metrics(y_validation, predict(trainer.model, dataset, validation_rows))
+        scores = multilabel_metrics(y_validation, predict_spectra(trainer.model, *seen))
         logs |= {f"validation_{name}": scores[name] for name in ("micro_f1", "macro_f1", "exact_match")}
         state.seconds += time.monotonic() - start
-        state.history.append({"epoch": state.epoch, "lr": learning_rate(config, state.epoch), **logs})
+        state.history.append({"epoch": state.epoch, "lr": trainer.optimizer.param_groups[0]["lr"], **logs})
         if scores["micro_f1"] > state.best_score:
             state.best_score, state.best_epoch = scores["micro_f1"], state.epoch
             trainer.keep_best()
@@ -120,13 +146,55 @@ def train(
     return trainer.result()
 
 
+def arrange(config: Config, dataset: SpectraDataset) -> SpectraDataset:
+    """The data as an experiment wants them: another split, scarce groups, oversampling, augmentation.
+
+    Raises
+    ------
+    DataError : what was asked for cannot be done with these data; the message says what.
+    """
+    try:
+        if config.split == "scaffold":
+            from symspectra.scaffolds import Resplit, scaffold_split
+
+            dataset = Resplit(dataset, scaffold_split(dataset.ids).split)
+        if config.scarce_groups:
+            dataset = Scarce(dataset, [number - 1 for number in config.scarce_groups], config.scarce_share)
+        if config.imbalance == "mlsmote":
+            dataset = Oversampled(dataset, seed=config.seed)
+        return dataset if config.augment == "none" else Augmented(dataset, config.augment)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+
+
+def _fit_trees(
+    config: Config, dataset: SpectraDataset, report: Callable[[dict[str, float]], None] | None
+) -> TrainingResult:
+    """Boosted trees are fitted in one go, to the spectra of the first draw of the noise."""
+    model, state, start = build_model(config), TrainingState(epoch=1, best_epoch=0), time.monotonic()
+    rows, validation = dataset.rows("train"), dataset.rows("validation")
+    model.fit(*dataset.spectra(rows, draw=1 + 100_003 * config.seed), dataset.y[rows])
+    scores = multilabel_metrics(dataset.y[validation].cpu(), predict(model, dataset, validation))
+    names = ("micro_f1", "macro_f1", "exact_match")
+    entry = {"epoch": 0, "lr": 0.0, "loss": 0.0} | {f"validation_{name}": scores[name] for name in names}
+    state.history, state.best_score, state.seconds = [entry], scores["micro_f1"], time.monotonic() - start
+    if report is not None:
+        report(entry)
+    return TrainingResult(model, state, dataset, None, None)
+
+
 class Trainer:
     """Model, optimiser and counters of one run."""
 
     def __init__(self, config: Config, dataset: SpectraDataset, device: torch.device, n_train: int):
         self.config, self.dataset, self.device = config, dataset, device
         self.model = build_model(config).to(device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
+        y_train = dataset.y[dataset.rows("train")]
+        self.model.prepare(y_train)
+        if config.imbalance != "none":
+            self.model.criterion = criterion(config.imbalance, y_train)
+        betas = (0.9, config.beta2)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, betas=betas, fused=True)
         self.loss = torch.compile(self.model.loss) if config.compile else self.model.loss
         self.state = TrainingState()
         self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
@@ -138,8 +206,8 @@ class Trainer:
         """One pass over the training rows in a new order, under a new draw of the nuisance noise."""
         config, epoch = self.config, self.state.epoch
         self.model.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, epoch)
+        per_epoch = math.ceil(len(rows) / config.batch)
+        step = epoch * per_epoch
         generator = torch.Generator().manual_seed(1_000_003 * config.seed + epoch)
         order = torch.randperm(len(rows), generator=generator).to(rows.device)
         totals: dict[str, Tensor] = {}
@@ -151,6 +219,9 @@ class Trainer:
             for part in torch.arange(len(positions), device=rows.device).split(config.batch):
                 if len(part) == 1 and len(rows) > 1 and config.batch > 1:
                     continue  # left over: batch statistics of a single molecule
+                for group in self.optimizer.param_groups:
+                    group["lr"] = learning_rate(config, step, per_epoch)
+                step += 1
                 logs = self._step(x[part], present[part], y[part], positions[part])
                 for name, value in logs.items():
                     totals[name] = totals.get(name, 0.0) + value * len(part)
@@ -166,6 +237,8 @@ class Trainer:
             loss, logs = self.loss(x, present, y, self.state.epoch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self.config.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
         weight = logs.pop("element_weight", None)
         if weight is not None:
@@ -185,7 +258,7 @@ class Trainer:
         epochs, n = max(1, self.state.epoch), len(self.sample_weight)
         group = self.group_weight.cpu() / (epochs * n) if self.weighted else None
         sample = self.sample_weight.cpu() / epochs if self.weighted else None
-        return TrainingResult(self.model.eval(), self.state, group, sample)
+        return TrainingResult(self.model.eval(), self.state, self.dataset, group, sample)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint to a temporary name and rename it."""

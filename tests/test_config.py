@@ -1,23 +1,20 @@
 import dataclasses
-import tomllib
-from pathlib import Path
 
 import pytest
 
-import symspectra
-from symspectra.bottleneck import CROSS_TERMS
+from symspectra.augmentation import KINDS as AUGMENTATIONS
+from symspectra.bottleneck import CROSS_TERMS, PRIORS
 from symspectra.config import (
     CHOICES,
     MODEL_DEFAULTS,
-    PROFILES,
     Config,
     ConfigError,
     load_config,
-    load_profile,
 )
 from symspectra.decoder import CONDITIONINGS
-from symspectra.models import build_model
-from symspectra.ordering import label_order
+from symspectra.decoder import KINDS as DECODERS
+from symspectra.imbalance import STRATEGIES
+from symspectra.ordering import ORDERS
 from symspectra.weighting import REDUCTIONS, WEIGHTINGS
 
 
@@ -49,6 +46,15 @@ from symspectra.weighting import REDUCTIONS, WEIGHTINGS
         ({"weighting": "papers"}, "did you mean 'paper'"),
         ({"heads": 3}, "channels is 64, which is not a multiple of heads, 3"),
         ({"molecules": -1}, "molecules is -1"),
+        ({"width": 64, "attention_heads": 3}, "width is 64, which is not a multiple of attention_heads, 3"),
+        ({"model": "patch_transformer", "inner": 20}, "inner is 20, which is not a multiple of attention_heads, 8"),
+        ({"patch": 70}, "patch is 70; expected a divisor of the 600 points"),
+        ({"scarce_groups": [0]}, "expected numbers of Table 8, 1 to 37"),
+        ({"scarce_groups": [5, 5]}, "each once"),
+        ({"scarce_share": 0}, "scarce_share is 0"),
+        ({"imbalance": "focal"}, "imbalance 'focal' is for baselines"),
+        ({"imbalance": "smote"}, "did you mean 'mlsmote'"),
+        ({"decoder": "none"}, "prediction is 'decoder', but there is no decoder"),
     ],
 )
 def test_wrong_settings_are_refused_with_what_was_expected(settings, message):
@@ -92,7 +98,9 @@ def test_choices_are_those_of_the_modules():
     assert CHOICES["cross_term"] == CROSS_TERMS
     assert CHOICES["weighting"] == WEIGHTINGS and CHOICES["cmi_reduce"] == REDUCTIONS
     assert CHOICES["conditioning"] == CONDITIONINGS
-    assert all(sorted(label_order(name)) == list(range(37)) for name in CHOICES["order"])
+    assert CHOICES["order"] == ORDERS and CHOICES["decoder"] == (*DECODERS, "none")
+    assert CHOICES["prior"] == tuple(PRIORS) and CHOICES["imbalance"] == STRATEGIES
+    assert CHOICES["augment"] == AUGMENTATIONS
 
 
 def test_toml_file(tmp_path):
@@ -119,34 +127,3 @@ def test_errors_name_the_toml_file(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(ConfigError, match=rf"mine.toml: .*{message}"):
         load_config(path)
-
-
-@pytest.mark.parametrize("name", PROFILES)
-def test_profiles_load_and_build(name):
-    profile = load_profile(name)
-    assert profile.name == name and profile.seeds == tuple(range(len(profile.seeds))) and profile.description
-    assert set(profile.settings) <= {"all", *CHOICES["model"]}
-    import torch
-
-    for model in ("symspectra", "jung_cnn"):
-        config = profile.config(model, modalities=("ir",), seed=1)
-        assert config.model == model and config.modalities == ("ir",) and config.seed == 1
-        with torch.device("meta"):
-            assert sum(p.numel() for p in build_model(config).parameters()) > 10_000
-
-
-def test_every_profile_is_listed():
-    folder = Path(symspectra.__file__).parent / "data" / "profiles"
-    assert {path.stem for path in folder.glob("*.toml")} == set(PROFILES)
-    for path in folder.glob("*.toml"):
-        assert "description" in tomllib.loads(path.read_text())
-
-
-def test_unknown_profile_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match="there is no profile 'demos'; did you mean 'demo'"):
-        load_profile("demos")
-
-
-def test_settings_of_a_profile_are_checked():
-    with pytest.raises(ConfigError, match="did you mean 'seed'"):
-        load_profile("smoke").config(seeds=3)

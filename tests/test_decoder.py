@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from symspectra.decoder import BOS, CONDITIONINGS, LSTMDecoder, scheduled_prefix
-from symspectra.ordering import label_order
+from symspectra.decoder import BOS, CONDITIONINGS, KINDS, LabelDecoder, scheduled_prefix
 
 GROUPS, FUSED, HIDDEN = 7, 10, 6
 ORDER = (3, 0, 6, 2, 5, 1, 4)
@@ -10,7 +9,7 @@ ORDER = (3, 0, 6, 2, 5, 1, 4)
 
 def decoder(conditioning="residual", **settings):
     torch.manual_seed(0)
-    module = LSTMDecoder(FUSED, ORDER, HIDDEN, 5, conditioning=conditioning, **settings).eval()
+    module = LabelDecoder(FUSED, ORDER, HIDDEN, 5, conditioning=conditioning, **settings).eval()
     with torch.no_grad():  # larger than at the start, so that the fed-back labels matter
         module.label_embedding.weight.mul_(3)
         module.output.mul_(3)
@@ -26,9 +25,11 @@ def batch():
 
 def plain_decoder(module, fused, main, prefix=None):
     """Step by step with `torch.nn.LSTMCell`, one label at a time; without a prefix it feeds back its own labels."""
-    cell = torch.nn.LSTMCell(module.lstm.input_size, HIDDEN)
-    cell.load_state_dict({name.removesuffix("_l0"): v for name, v in module.lstm.state_dict().items()})
-    h = torch.tanh(module.initial(fused))
+    steps = module.cell.steps
+    lstm = isinstance(steps, torch.nn.LSTM)
+    cell = (torch.nn.LSTMCell if lstm else torch.nn.GRUCell)(steps.input_size, HIDDEN)
+    cell.load_state_dict({name.removesuffix("_l0"): v for name, v in steps.state_dict().items()})
+    h = torch.tanh(module.cell.initial(fused))
     c = torch.zeros_like(h)
     previous = torch.full((len(fused),), BOS)
     result = torch.zeros(len(fused), GROUPS)
@@ -36,7 +37,7 @@ def plain_decoder(module, fused, main, prefix=None):
         x = module.label_embedding.weight[previous] + module.position_embedding[k]
         if module.conditioning == "input":
             x = x + module.context(fused)
-        h, c = cell(x, (h, c))
+        h, c = cell(x, (h, c)) if lstm else (cell(x, h), c)
         logit = h @ module.output[k] + module.bias[k]
         if module.conditioning == "residual":
             logit = logit + main[:, group]
@@ -45,26 +46,30 @@ def plain_decoder(module, fused, main, prefix=None):
     return result.detach()
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
-def test_one_call_is_the_step_by_step_loop(batch, conditioning):
-    module = decoder(conditioning)
+def test_one_call_is_the_step_by_step_loop(batch, conditioning, kind):
+    module = decoder(conditioning, kind=kind)
     torch.testing.assert_close(module(*batch).detach(), plain_decoder(module, *batch), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
-def test_free_running_feeds_back_its_own_labels(batch, conditioning):
-    module = decoder(conditioning)
+@pytest.mark.parametrize("kind", KINDS)
+def test_free_running_feeds_back_its_own_labels(batch, conditioning, kind):
+    module = decoder(conditioning, kind=kind)
     fused, main, y = batch
     decoded = module.decode(fused, main)
-    torch.testing.assert_close(decoded, plain_decoder(module, fused, main), rtol=1e-4, atol=1e-5)
+    if kind != "transformer":
+        torch.testing.assert_close(decoded, plain_decoder(module, fused, main), rtol=1e-4, atol=1e-5)
     # Teacher-forced with what it decoded, it gives the same; with something else, it does not.
     torch.testing.assert_close(module(fused, main, (decoded > 0).float()).detach(), decoded, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(module(fused, main, 1 - (decoded > 0).float()), decoded)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("position", range(GROUPS))
-def test_a_label_reaches_later_steps_only(batch, position):
-    module = decoder()
+def test_a_label_reaches_later_steps_only(batch, position, kind):
+    module = decoder(kind=kind)
     fused, main, y = batch
     changed = y.clone()
     changed[:, ORDER[position]] = 1 - changed[:, ORDER[position]]
@@ -81,7 +86,6 @@ def test_logits_come_back_in_the_order_of_table_8(batch):
     with torch.no_grad():
         difference = module(fused, main + shift, y) - module(fused, main, y)
     torch.testing.assert_close(difference, shift, rtol=1e-4, atol=1e-5)
-    assert torch.equal(module.order[module.rank], torch.arange(GROUPS))
 
 
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
@@ -103,13 +107,14 @@ def test_each_step_has_its_own_output_row(batch):
 
 
 def test_initial_state_is_bounded_and_the_cell_starts_at_zero(batch):
-    h, c = decoder()._initial_state(100 * batch[0])
+    h, c = decoder().cell.start(100 * batch[0])
     assert h.abs().max() <= 1 and (c == 0).all()
 
 
 def test_forget_gates_start_at_one():
-    module = LSTMDecoder(FUSED, ORDER, HIDDEN)
-    bias = (module.lstm.bias_ih_l0 + module.lstm.bias_hh_l0).detach().view(4, HIDDEN)  # input, forget, cell, output
+    module = LabelDecoder(FUSED, ORDER, HIDDEN)
+    steps = module.cell.steps
+    bias = (steps.bias_ih_l0 + steps.bias_hh_l0).detach().view(4, HIDDEN)  # input, forget, cell, output
     assert (bias[1] == 1).all() and (bias[[0, 2, 3]] == 0).all()
 
 
@@ -120,14 +125,27 @@ def test_dropout_acts_in_training_only(batch):
     assert not torch.equal(module(*batch), module(*batch))
 
 
-def test_order_is_rebuilt_and_not_read_from_the_weights():
-    names = set(LSTMDecoder(FUSED, label_order("iupac")).state_dict())
-    assert not {"order", "rank"} & names
+def test_the_order_is_part_of_the_weights(batch):
+    module, other = decoder(), LabelDecoder(FUSED, tuple(range(GROUPS)), HIDDEN, 5).eval()
+    other.load_state_dict(module.state_dict())
+    assert torch.equal(module(*batch), other(*batch))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_fused_representation_reaches_every_step(batch, kind):
+    module = decoder("h0", kind=kind)
+    fused, main, y = batch
+    assert ((module(fused, main, y) - module(fused + 1, main, y)).abs() > 0).all()
+
+
+def test_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="'rnn'; expected one of lstm, gru, transformer"):
+        LabelDecoder(FUSED, ORDER, kind="rnn")
 
 
 def test_unknown_conditioning_is_refused():
     with pytest.raises(ValueError, match="'residue'; expected one of residual, input, h0"):
-        LSTMDecoder(FUSED, ORDER, conditioning="residue")
+        LabelDecoder(FUSED, ORDER, conditioning="residue")
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 20])

@@ -1,16 +1,27 @@
 import pytest
 
-from symspectra.config import MODALITIES, PROFILES, ConfigError, load_profile
+from symspectra.config import CHOICES, MODALITIES, ConfigError
 from symspectra.experiments import (
+    BASELINES,
     MODELS,
     NOTEBOOKS,
+    STRATEGIES,
     TABLE_1_SIMULATED,
+    THREE_ROW,
+    component,
+    compression,
+    emphasis,
     find_notebooks,
+    number_of_spectra,
     planned_runs,
     resampling,
+    scarce,
+    strategy,
     table_1,
+    variant,
     weighting,
 )
+from symspectra.profiles import PROFILES, load_profile
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -20,7 +31,7 @@ def test_every_profile_can_be_planned(name):
     assert len(planned) == len(set(planned)) > 0
     assert planned == planned_runs(profile)  # stable order
     assert {config.seed for config in planned} == set(profile.seeds)
-    assert {config.model for config in planned} == set(MODELS)
+    assert {config.model for config in planned} == {*MODELS, "xgboost"}
     for notebook in NOTEBOOKS:
         assert set(planned_runs(profile, [notebook])) <= set(planned)
 
@@ -41,11 +52,30 @@ def test_what_is_asked_twice_is_planned_once():
     assert weighting(profile, "paper") == table_1(profile, "symspectra", row)
     assert weighting(profile, "none") != weighting(profile, "paper")
     assert resampling(profile, "jung_cnn", "blockmax", ("ir", "c13", "h1")) == table_1(profile, "jung_cnn", row)
-    # 5 rows, 2 models; 3 linear ones; one without weights. Two seeds each.
-    assert len(planned_runs(profile, ["02"])) == 2 * (5 * 2 + 3 + 1)
+    # 5 rows, 5 models; 3 linear ones; one without weights. Two seeds each.
+    assert len(planned_runs(profile, ["02"])) == 2 * (5 * 5 + 3 + 1)
     assert planned_runs(profile, ["01", "02"]) == list(
         dict.fromkeys(planned_runs(profile, ["01"]) + planned_runs(profile, ["02"]))
     )
+
+
+def test_default_settings_share_the_runs_of_table_1():
+    """What an experiment leaves at its default is not trained again."""
+    profile = load_profile("demo")
+    three = table_1(profile, "symspectra", THREE_ROW)
+    assert component(profile, "SymSpectra") == weighting(profile, "paper") == three
+    assert weighting(profile, "none") == component(profile, "- Dynamic Weight")
+    assert variant(profile, penalty=0.0) == variant(profile, prior="data") == variant(profile, decoder="lstm")
+    assert set(variant(profile, order="iupac")) <= set(three)
+    assert set(emphasis(profile, 0.3, 0.3)) == set(compression(profile, 1e-6)) == set(number_of_spectra(profile, 3))
+    assert set(number_of_spectra(profile, 3)) <= set(three)
+    for model in BASELINES:
+        assert strategy(profile, model, "none") == table_1(profile, model, THREE_ROW)
+        assert set(scarce(profile, model, 1.0)) <= set(table_1(profile, model, THREE_ROW))
+
+
+def test_options_of_the_experiments_are_choices_of_the_configuration():
+    assert tuple(STRATEGIES) and set(STRATEGIES) == set(CHOICES["imbalance"])
 
 
 def test_notebooks_by_number_or_name():

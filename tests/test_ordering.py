@@ -1,12 +1,25 @@
+import numpy as np
 import pytest
+import torch
 
+from symspectra.config import CHOICES
 from symspectra.functional_groups import NAMES
-from symspectra.ordering import label_order
+from symspectra.label_graphs import gnn_order, information_order
+from symspectra.ordering import ORDERS, label_order
 
 
-@pytest.mark.parametrize("name", ["iupac", "alphabetical"])
-def test_order_is_a_permutation_of_the_37_groups(name):
-    assert sorted(label_order(name)) == list(range(37))
+@pytest.fixture(scope="module")
+def labels():
+    return np.random.default_rng(0).random((200, 37)) < np.linspace(0.02, 0.6, 37)
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_order_is_a_permutation_of_the_37_groups(name, labels):
+    assert sorted(label_order(name, labels)) == list(range(37))
+
+
+def test_a_configuration_may_choose_every_order():
+    assert ORDERS == CHOICES["order"]
 
 
 def test_alphabetical_is_table_8():
@@ -33,3 +46,22 @@ def test_iupac_puts_acids_first_and_hydrocarbons_last():
 def test_unknown_order_is_refused_with_the_nearest_name(typed, nearest):
     with pytest.raises(ValueError, match=f"did you mean '{nearest}'"):
         label_order(typed)
+
+
+def test_learned_orders_are_those_of_label_graphs(labels):
+    assert label_order("mutual_information", labels) == information_order(labels).order
+    assert label_order("gnn", torch.from_numpy(labels)) == gnn_order(labels).order
+    assert label_order("gnn", labels) != label_order("mutual_information", labels)
+
+
+def test_fixed_orders_do_not_look_at_labels(labels):
+    for name in ("iupac", "alphabetical"):
+        assert label_order(name, labels) == label_order(name, ~labels) == label_order(name)
+
+
+@pytest.mark.parametrize("name", ["mutual_information", "gnn"])
+def test_learned_order_without_labels_of_37_groups_is_refused(name, labels):
+    with pytest.raises(ValueError, match=f"'{name}' is learned from labels: y_train"):
+        label_order(name)
+    with pytest.raises(ValueError, match=r"shape \(200, 36\); expected \(molecule, 37\)"):
+        label_order(name, labels[:, :36])

@@ -154,16 +154,34 @@ def test_training_learns_the_markers():
 
 def test_cosine_schedule():
     config = tiny(epochs=10, lr=0.2)
-    for epoch in range(10):
-        assert learning_rate(config, epoch) == pytest.approx(0.1 * (1 + math.cos(math.pi * epoch / 10)))
-    assert learning_rate(config, 0) == 0.2 and learning_rate(config, 10) == pytest.approx(0)
+    for step in range(30):
+        assert learning_rate(config, step, 3) == pytest.approx(0.1 * (1 + math.cos(math.pi * (step // 3) / 10)))
+    assert learning_rate(config, 0, 3) == 0.2 and learning_rate(config, 30, 3) == pytest.approx(0)
 
 
 def test_step_schedule_of_the_cnn():
     config = Config.for_model("jung_cnn")
-    rates = [learning_rate(config, epoch) for epoch in range(41)]
+    rates = [learning_rate(config, 7 * epoch + 2, 7) for epoch in range(41)]
     assert rates[:31] == [2.5e-4] * 31
     assert rates[31:37] == pytest.approx([2.5e-5] * 6) and rates[37:] == pytest.approx([2.5e-6] * 4)
+
+
+def test_noam_schedule_peaks_after_the_warm_up():
+    """With factor f and width d the original is f d^-1/2 min(n^-1/2, n w^-3/2) in step n (Vaswani et al. 2017)."""
+    config = Config.for_model("token_transformer")
+    for step in (0, 10, 7999, 8000, 50_000):
+        n = step + 1
+        assert learning_rate(config, step, 100) == pytest.approx(2 * 512**-0.5 * min(n**-0.5, n * 8000**-1.5), rel=1e-3)
+
+
+def test_onecycle_schedule_is_that_of_torch():
+    config = tiny(epochs=10, lr=0.2, schedule="onecycle")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=100)
+    for step in range(100):
+        assert learning_rate(config, step, 10) == pytest.approx(theirs.get_last_lr()[0], rel=1e-4)
+        optimizer.step()
+        theirs.step()
 
 
 def test_missing_modalities_train():

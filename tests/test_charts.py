@@ -1,0 +1,145 @@
+"""Charts: every number drawn is the number given, and what is written stays legible."""
+
+import numpy as np
+import pytest
+from test_figures import assert_no_text_is_cut
+
+from symspectra.charts import (
+    curves,
+    group_frequencies,
+    grouped_bars,
+    learning_curves,
+    match_by_group_count,
+    scatter_groups,
+    score_grid,
+    score_table,
+    small_multiples,
+)
+from symspectra.comparison import Score, summarise
+from symspectra.experiments import TABLE_1_SIMULATED
+from symspectra.figures import MODEL_COLOURS, PAGE
+from symspectra.functional_groups import NAMES
+from symspectra.metrics import frequency_tiers
+
+MODELS = list(MODEL_COLOURS)[:5]
+TIERS = frequency_tiers(np.random.default_rng(0).random((300, 37)) < np.linspace(0.01, 0.9, 37))
+NONE = Score(None, None, ())
+
+
+class History:
+    """As much of a run as the learning curves read."""
+
+    def __init__(self, epochs):
+        share = np.arange(1, epochs + 1) / epochs
+        self.history = [{"validation_micro_f1": s / 2, "loss": 1 / (1 + s)} for s in share.tolist()]
+
+
+def bars(places, models=MODELS):
+    return {
+        name: {place: summarise([0.5 + 0.1 * i, 0.52 + 0.1 * i]) for place in places} for i, name in enumerate(models)
+    }
+
+
+def lines(xs):
+    return {
+        name: {x: summarise([0.5 + 0.05 * i + 0.01 * k for k in range(3)]) for x in xs} for i, name in enumerate(MODELS)
+    }
+
+
+def per_group():
+    return {m: {g: (10 ** (1 + k / 9), (k + i) / 42) for k, g in enumerate(NAMES)} for i, m in enumerate(MODELS)}
+
+
+GRID = {(r / 10, c / 10): summarise([0.9 - r * c / 100]) for r in range(1, 7) for c in range(1, 7)}
+FIGURES = {
+    "frequencies": lambda: group_frequencies(TIERS),
+    "bars": lambda: grouped_bars(bars(["IR", "13C-NMR", "all three"], MODELS[:2]), "micro-F1"),
+    "bars of five models": lambda: grouped_bars(bars(TABLE_1_SIMULATED), "micro-F1", MODEL_COLOURS),
+    "bars over the page": lambda: grouped_bars(bars(TABLE_1_SIMULATED), "micro-F1", MODEL_COLOURS, PAGE),
+    "bars without a number": lambda: grouped_bars({"A": {"low": NONE, "high": Score(1.0, None, (1.0,))}}, "F1"),
+    "match": lambda: match_by_group_count(
+        {n: {k: (Score(0.5, None, (0.5,)), 9) for k in range(1, 12)} for n in MODELS}
+    ),
+    "table": lambda: score_table(
+        ["Spectra", "1D-CNN\npaper"], [[r, "0.900 (0.004)"] for r in TABLE_1_SIMULATED], [(0, 1)]
+    ),
+    "noise": lambda: curves(lines([0, 0.02, 0.04, 0.06, 0.08, 0.1]), "noise", "micro-F1"),
+    "beta": lambda: curves(
+        {"SymSpectra": {10.0**k: summarise([0.5]) for k in range(-8, -2)}}, "beta", "F1", log_x=True
+    ),
+    "panels": lambda: small_multiples(
+        {name: lines([25, 50, 75, 100]) for name in NAMES[:3]}, "positives (%)", "F1", {NAMES[0]: "0.3 % positive"}
+    ),
+    "grid": lambda: score_grid(GRID | {(0.1, 0.6): NONE}, "s2", "s1", ring=(0.3, 0.3)),
+    "coarse grid": lambda: score_grid({k: v for k, v in GRID.items() if max(k) <= 0.2}, "s2", "s1"),
+    "groups": lambda: scatter_groups(per_group(), "training molecules", "F1", True, NAMES[:8]),
+    "weights": lambda: scatter_groups({"SymSpectra": {"1": (1, 0.9), "2": (2, 1.1)}}, "groups", "weight"),
+    "learning": lambda: learning_curves({"1D-CNN": [History(41), History(41)], "SymSpectra": [History(8)]}),
+}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return {name: draw() for name, draw in FIGURES.items()}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_is_cut(drawn, name):
+    assert_no_text_is_cut(drawn[name])
+
+
+def test_bars_have_the_heights_of_the_scores(drawn):
+    heights = sorted(round(p.get_height(), 6) for p in drawn["bars of five models"].axes[0].patches)
+    assert heights == sorted(round(s.mean, 6) for series in bars(TABLE_1_SIMULATED).values() for s in series.values())
+
+
+@pytest.mark.parametrize("name", ["bars", "bars of five models", "bars over the page", "groups"])
+def test_what_is_written_does_not_overlap(drawn, name):
+    boxes = [t.get_window_extent() for t in drawn[name].axes[0].texts if t.get_text()]
+    assert boxes and not any(boxes[i].overlaps(boxes[j]) for i in range(len(boxes)) for j in range(i))
+
+
+def test_names_under_crowded_bars_do_not_overlap(drawn):
+    boxes = [label.get_window_extent() for label in drawn["bars of five models"].axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
+def test_a_model_has_one_colour_in_every_chart(drawn):
+    for name in ("noise", "panels", "match"):
+        colours = {line.get_color() for line in drawn[name].axes[0].lines if line.get_linestyle() == "-"}
+        assert colours == {MODEL_COLOURS[model] for model in MODELS}, name
+
+
+def test_curves_leave_out_what_has_no_number_and_refuse_zero_on_a_logarithmic_axis():
+    figure = curves({"A": {0: summarise([0.4]), 1: NONE, 2: summarise([0.6])}}, "x", "F1")
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [0.4, 0.6]
+    with pytest.raises(ValueError, match="x = 0 cannot be drawn on a logarithmic axis"):
+        curves({"A": {0: summarise([0.4]), 1: summarise([0.4])}}, "x", "F1", log_x=True)
+
+
+def test_grid_writes_the_score_and_draws_the_error_as_area(drawn):
+    ax = drawn["grid"].axes[0]
+    written = [text.get_text() for text in ax.texts]
+    assert written.count("none") == 1 and ".890" in written and len(written) == 36
+    circles = ax.collections[0]
+    order = np.argsort(circles.get_array())
+    assert (np.diff(circles.get_sizes()[order]) <= 0).all() and np.ptp(circles.get_sizes()) > 100
+
+
+def test_scatter_gives_the_rank_correlation():
+    rising = {str(x): (x, x**3) for x in range(5)}
+    figure = scatter_groups({"A": rising, "B": {k: (x, -y) for k, (x, y) in rising.items()}}, "x", "y")
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["A (+1.00)", "B (-1.00)"]
+    few = scatter_groups({"A": {"1": (1, 1), "2": (2, 2)}}, "x", "y").legends[0].get_texts()[0].get_text()
+    assert few == "A"
+
+
+def test_learning_curves_compare_by_share_of_the_training(drawn):
+    lines = drawn["learning"].axes[0].lines
+    assert [len(line.get_xdata()) for line in lines] == [41, 41, 8]
+    assert {line.get_xdata()[-1] for line in lines} == {100}
+    assert [t.get_text() for t in drawn["learning"].legends[0].get_texts()] == [
+        "1D-CNN (41 epochs)",
+        "SymSpectra (8 epochs)",
+    ]

@@ -1,0 +1,194 @@
+"""The report: every printed number of the paper appears, claims are counted, unfit folders are refused."""
+
+import json
+import os
+
+import pytest
+from test_figures import assert_no_text_is_cut
+
+from symspectra.charts import score_table
+from symspectra.claims import Cell, cell, ordering, untestable
+from symspectra.comparison import Score, summarise
+from symspectra.experiments import NOTEBOOKS
+from symspectra.figures import save_figure
+from symspectra.paper import exhibits, paper_table
+from symspectra.report import (
+    EXHIBITS,
+    ReportError,
+    collect,
+    missing_exhibits,
+    printed_numbers,
+    read_exhibits,
+    report_table,
+    write_report,
+)
+
+HIGH, LOW = summarise([0.90, 0.91, 0.92]), summarise([0.80, 0.81, 0.82])
+HOLDS = ordering("Observation 1, Table 1", "SymSpectra is better than the 1D-CNN.", {"IR": (HIGH, LOW)})
+FAILS = ordering("Observation 2, Table 2", "Better than $every$ strategy | and_model.", {"IR": (LOW, HIGH)})
+NOT = untestable("Observation 3", "Robust on measured spectra.", "There are no measured spectra.")
+IR = cell("table1", "Simulated: IR", "SymSpectra", HIGH)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Exhibits of a profile as notebooks write them."""
+    figure = score_table(["a"], [["b"]])
+    drawn = Cell("figure3a", "SymSpectra", "exact match", "exact match", None, None, LOW, "drawn only")
+    empty = cell("table3", "SymSpectra", "Low", Score(None, None, ()))
+    here = tmp_path / "smoke"
+    save = {"molecules": {"train": 2400, "test": 300}}
+    save_figure(figure, {}, here, "table1", "smoke", cells=[IR], claims=[HOLDS, NOT], **save)
+    save_figure(figure, {}, here, "table2", "smoke", claims=[FAILS, NOT], **save)
+    save_figure(figure, {}, here, "fig3a", "smoke", cells=[drawn, IR], **save)
+    save_figure(figure, {}, here, "table3", "smoke", cells=[empty], **save)
+    time = cell("table10", "SymSpectra", "Time (h)", summarise([0.004]))
+    save_figure(figure, {}, here, "table10", "smoke", cells=[time], **save)
+    return here
+
+
+def change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_cells_and_claims_come_back_as_they_were_saved(folder):
+    cells, claims = collect(folder)
+    assert IR in cells and len(cells) == 4  # the cell of two exhibits once
+    assert claims == [HOLDS, NOT, FAILS]  # in the order of the notebooks, that of two exhibits once
+    assert list(read_exhibits(folder)) == ["table1", "fig3a", "table2", "table3", "table10"]
+
+
+def rows_of(text, title):
+    part = text.split(f"### {title}\n")[1].split("\n## ")[0].split("\n### ")[0]
+    return [line for line in part.splitlines() if line.startswith("|")][2:]
+
+
+def test_every_printed_number_of_the_paper_appears(folder):
+    text = write_report(folder, "smoke").read_text()
+    assert len(printed_numbers()) == sum(int(paper_table(e).notna().to_numpy().sum()) for e in exhibits())
+    for exhibit in exhibits():
+        title = exhibit.replace("table", "Table ").replace("figure", "Figure ")
+        rows = rows_of(text, "Settings and counts in the text" if exhibit == "text" else title)
+        table = paper_table(exhibit).stack().dropna()
+        assert len(rows) == len(table), exhibit
+        for (row, column), value in table.items():
+            line = [r for r in rows if r.startswith(f"| {row} | {column} | ")]
+            printed = line[0].split(" | ")[2].split(" ")[0]
+            assert len(line) == 1 and float(printed) == value, (exhibit, row, column)
+
+
+def test_ours_stand_beside_the_papers_and_the_rest_has_a_reason(folder):
+    text = write_report(folder, "smoke").read_text()
+    first = rows_of(text, "Table 1")
+    ir = "| Simulated: IR | SymSpectra | 0.924 (0.013) | micro-F1 | 0.910 (0.010), 3 seeds | -0.014 |  |"
+    assert ir in first
+    assert sum("not measured by notebook 02_performance" in line for line in first) == 24
+    assert sum("needs measured spectra" in line for line in first) == 20
+    assert "0.970 here and in Tables 2, 5, 6 and 11" in "".join(first)
+    assert sum("needs measured spectra" in line for line in rows_of(text, "Figure 5a")) == 8
+    assert all("a setting or a count" in line for line in rows_of(text, "Settings and counts in the text"))
+    assert all("table5 is not in this folder, notebook 06_ablations makes it" in r for r in rows_of(text, "Table 5"))
+    assert sum("no such molecule or group in the test set" in line for line in rows_of(text, "Table 3")) == 1
+    assert "| 2.7 | Time (h) | 0.004, 1 seed | -2.7 |" in text.replace("-2.70", "-2.7")
+    drawn = rows_of(text, "Ours, where the paper draws but prints no number")
+    assert drawn == ["| figure3a | SymSpectra | exact match | exact match | 0.810 (0.010) | drawn only |"]
+
+
+def test_claims_are_counted_first(folder):
+    lines = write_report(folder, "smoke").read_text().splitlines()
+    assert lines[0] == "# Report of profile smoke"
+    assert lines[2].startswith(
+        "Of 3 claims of the paper, **1 holds**, **1 does not hold** and **1 cannot be tested here**."
+    )
+    assert "Of its 165 printed numbers, 2 have one of ours" in lines[2]
+    assert any(
+        line.startswith("| Observation 2, Table 2 | Better than $every$ strategy \\| and_model.") for line in lines
+    )
+
+
+def test_report_says_how_the_exhibits_were_made_and_which_are_missing(folder):
+    text = write_report(folder, "smoke").read_text()
+    assert "| table1 | open | train 2,400, test 300 | no runs | none |" in text
+    missing = missing_exhibits(folder)
+    assert set(EXHIBITS) - set(missing) == {"table1", "table2", "table3", "table10", "fig3a"}
+    assert "- fig6: notebook 05_scaffold_split" in text
+    (folder / "fig3a.json").rename(folder / "fig6_train.json")
+    assert set(missing) - set(missing_exhibits(folder)) == {"fig6"}
+    assert "--only 00 01 02 04 05 06 07 08 09 10 11`" in text
+
+
+def test_a_second_report_replaces_the_first_and_reads_no_report(folder):
+    first = write_report(folder, "smoke").read_text()
+    save_figure(report_table([HOLDS]), {}, folder, "report", "smoke", claims=[HOLDS])
+    assert "report" not in read_exhibits(folder)
+    assert write_report(folder, "smoke").read_text() == first
+    assert not list(folder.glob("*.tmp"))
+
+
+def test_an_interrupted_report_leaves_the_old_one(folder, monkeypatch):
+    first = write_report(folder, "smoke").read_text()
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_report(folder, "smoke")
+    assert (folder / "report.md").read_text() == first
+
+
+def test_folders_that_do_not_fit_are_refused(folder, tmp_path):
+    with pytest.raises(ReportError, match="demo holds no exhibits; .* `symspectra reproduce --profile demo`"):
+        write_report(tmp_path / "demo", "demo")
+    with pytest.raises(
+        ReportError, match="holds exhibits of profile 'smoke'; run `symspectra reproduce --profile open`"
+    ):
+        write_report(folder, "open")
+    change(folder / "table2.json", profile="demo")
+    with pytest.raises(ReportError, match=r"mixes the profiles .*demo \(table2.json\)"):
+        collect(folder)
+
+
+def test_files_that_are_no_exhibits_are_named(folder):
+    changed = json.loads((folder / "fig3a.json").read_text())
+    changed["cells"][1]["here"]["mean"] = 0.5
+    (folder / "fig3a.json").write_text(json.dumps(changed))
+    with pytest.raises(
+        ReportError, match=r"IR, SymSpectra, micro-F1: table1.json has 0.910 \(0.010\), fig3a.json has 0.500"
+    ):
+        collect(folder)
+    change(folder / "fig3a.json", cells=[{"here": {"mean": 1, "sd": None, "values": []}, "shape": 3}])
+    with pytest.raises(ReportError, match="fig3a.json has a cell or claim of another form"):
+        collect(folder)
+    (folder / "fig3a.json").write_text("{}")
+    with pytest.raises(ReportError, match="fig3a.json is not an exhibit's: it has no exhibit, profile"):
+        collect(folder)
+    (folder / "fig3a.json").write_text("{")
+    with pytest.raises(ReportError, match="fig3a.json cannot be read"):
+        collect(folder)
+
+
+def test_exhibits_of_older_versions_have_no_claims(folder):
+    for path in folder.glob("*.json"):
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({key: content[key] for key in content if key not in ("cells", "claims")}))
+    assert collect(folder) == ([], [])
+    assert "No exhibit of this folder judges a claim." in write_report(folder, "smoke").read_text()
+
+
+def test_every_printed_exhibit_belongs_to_a_notebook():
+    for exhibit in set(exhibits()) - {"text"}:
+        assert exhibit.replace("figure", "fig") in EXHIBITS
+    numbers = {name.split("_")[0]: name for name in EXHIBITS.values()}
+    assert all(numbers[name.split("_")[0]] == name for name in NOTEBOOKS if name.split("_")[0] in numbers)
+
+
+@pytest.mark.parametrize("claims", [[HOLDS, FAILS, NOT] * 5, [NOT], []])
+def test_table_of_claims_is_legible(claims):
+    figure = report_table(claims)
+    assert_no_text_is_cut(figure)
+    texts = [text for text in figure.axes[0].texts if text.get_text()]
+    boxes = [text.get_window_extent() for text in texts]
+    assert not any(boxes[i].overlaps(boxes[j]) for i in range(len(boxes)) for j in range(i))
+    verdicts = [text for text in texts if text.get_text().replace("\n", " ") in {c.verdict for c in claims}]
+    assert len(verdicts) == len(claims) and len({text.get_color() for text in verdicts}) == len(set(claims))

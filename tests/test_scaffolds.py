@@ -1,0 +1,234 @@
+"""Scaffolds and similarities against RDKit, the greedy choice by hand, and what a split must never do."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import marker_dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem, DataStructs
+from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+
+from symspectra import scaffolds
+from symspectra.datasets import OPEN_DIRECTORY, split_of
+from symspectra.lines import DataError, read_lines
+from symspectra.scaffolds import (
+    Resplit,
+    cluster,
+    greedy_test,
+    morgan_bits,
+    murcko_scaffold,
+    nearest_similarity,
+    scaffold_split,
+    tanimoto,
+)
+
+SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CCc1ccccc1", "O=C1CCCCC1C", "CCCO", "C[C@H]1CC[C@@H](O)CC1"]
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return read_lines(OPEN_DIRECTORY, 300)
+
+
+@pytest.fixture(scope="module")
+def split(lines):
+    return scaffold_split(lines.smiles)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "scaffold"),
+    [
+        ("CC(=O)Oc1ccccc1C(=O)O", "c1ccccc1"),
+        ("Cc1ccc(CCc2ccncc2)cc1", "c1ccc(CCc2ccncc2)cc1"),
+        ("O=C1CCCCC1C", "O=C1CCCCC1"),
+        ("C[C@H]1CC[C@@H](O)CC1", "C1CCCCC1"),
+        ("CC(C)(C)CCO", ""),
+    ],
+)
+def test_murcko_scaffold(smiles, scaffold):
+    assert murcko_scaffold(smiles) == scaffold
+
+
+def test_similarities_are_those_of_rdkit():
+    generator = GetMorganGenerator(radius=2, fpSize=2048)
+    fingerprints = [generator.GetFingerprint(Chem.MolFromSmiles(text)) for text in SMILES]
+    expected = [DataStructs.BulkTanimotoSimilarity(f, fingerprints) for f in fingerprints]
+    bits = morgan_bits(SMILES)
+    assert bits.shape == (6, 2048) and bits.dtype == bool
+    np.testing.assert_allclose(tanimoto(bits, bits), expected, rtol=1e-6)
+
+
+def test_tanimoto_by_hand():
+    a = np.array([[1, 1, 0, 0], [0, 0, 0, 0]], dtype=bool)
+    b = np.array([[1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0]], dtype=bool)
+    np.testing.assert_allclose(tanimoto(a, b), [[1 / 2, 1 / 3, 0], [0, 0, 1]])
+
+
+def test_nearest_similarity_does_not_depend_on_the_chunks(monkeypatch, lines):
+    bits = morgan_bits(lines.smiles[:40])
+    train, test = bits[:29], bits[29:]
+    monkeypatch.setattr(scaffolds, "CHUNK", 4)
+    np.testing.assert_array_equal(nearest_similarity(train, test), tanimoto(train, test).max(0))
+    with pytest.raises(ValueError, match="there is no training molecule"):
+        nearest_similarity(bits[:0], bits)
+
+
+def test_cluster_by_number_and_by_distance():
+    place = np.array([0.0, 0.1, 0.2, 0.9, 1.0])
+    distance = abs(place[:, None] - place)
+    for stop in (2, 0.5, np.int64(2)):
+        found = cluster(distance, stop)
+        assert len(set(found[:3])) == len(set(found[3:])) == 1 and found[0] != found[4]
+    assert len(set(cluster(distance, 0.01))) == 5
+    assert cluster(np.zeros((1, 1)), 0.5).tolist() == [0]
+
+
+def sums(mean, size):
+    """Sums over pairs of molecules from mean distances between clusters, with no distance inside."""
+    mean = np.array(mean) + np.array(mean).T
+    return mean * np.outer(size, size)
+
+
+def test_greedy_choice_by_hand():
+    # Cluster 3 is farthest from the others on average. Then 2 fits as well as 1, and leaves the larger mean:
+    # {3, 2}: (0.9 * 4 + 0.9 + 0.5 * 4 + 0.3) / 10 = 0.68; {3, 1}: (0.9 * 4 + 0.9 + 0.2 * 4 + 0.3) / 10 = 0.56
+    mean = [[0, 0.2, 0.5, 0.9], [0, 0, 0.3, 0.9], [0, 0, 0, 0.9], [0, 0, 0, 0]]
+    size = np.array([4, 1, 1, 1])
+    assert greedy_test(sums(mean, size), size, quota=1).tolist() == [False, False, False, True]
+    assert greedy_test(sums(mean, size), size, quota=2).tolist() == [False, False, True, True]
+    assert greedy_test(sums(mean, size), size, quota=3).tolist() == [False, True, True, True]
+
+
+def test_greedy_choice_never_takes_a_large_cluster():
+    mean = np.triu(np.full((4, 4), 0.5), 1)
+    mean[0] *= 2  # cluster 0 is the farthest, and too large
+    size = np.array([6, 3, 2, 9])
+    assert greedy_test(sums(mean, size), size, quota=5).tolist() == [False, True, True, False]
+    with pytest.raises(ValueError, match="the smallest of 4 clusters has 2 molecules, the test set shall have 1"):
+        greedy_test(sums(mean, size), size, quota=1)
+
+
+def test_greedy_choice_ends_as_close_to_the_quota_as_it_can():
+    size = np.array([4, 3, 20])
+    mean = np.array([[0, 0.5, 0.9], [0, 0, 0.5], [0, 0, 0]])
+    assert greedy_test(sums(mean, size), size, quota=6).tolist() == [True, True, False]  # 7, not 4
+    assert greedy_test(sums(mean, size), size, quota=5).tolist() == [True, False, False]  # 4, not 7
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(1, 6), min_size=3, max_size=7), st.randoms(use_true_random=False))
+def test_greedy_mean_is_the_mean_over_pairs(sizes, random):
+    size = np.array(sizes)
+    distance = sums(np.triu([[random.random() for _ in sizes] for _ in sizes], 1), size)
+    quota = max(int(size.min()), int(size.sum()) // 3)
+
+    def mean(chosen):
+        inside = np.isin(np.arange(len(size)), chosen)
+        return distance[inside][:, ~inside].sum() / (size[inside].sum() * size[~inside].sum())
+
+    chosen = []
+    while fitting := [k for k in range(len(size)) if k not in chosen and size[[*chosen, k]].sum() <= quota]:
+        chosen.append(max(fitting, key=lambda k: mean([*chosen, k])))  # noqa: B023
+    found = np.flatnonzero(greedy_test(distance, size, quota))
+    assert set(chosen) <= set(found.tolist())
+    assert len(found) - len(chosen) <= 1
+    assert size[found].sum() < 2 * quota
+
+
+def test_split_has_the_shares_asked_for(lines, split):
+    count = {name: split.split.count(name) for name in ("train", "validation", "test")}
+    assert count["validation"] == 30 and 27 <= count["test"] <= 33 and sum(count.values()) == 300
+    half = scaffold_split(lines.smiles, test=0.2, validation=0.3).split
+    assert half.count("validation") == 90 and 55 <= half.count("test") <= 65
+
+
+def test_clusters_and_scaffolds_never_straddle_test_and_the_rest(split):
+    for names in (split.cluster, split.scaffold):
+        side = {}
+        for name, part in zip(names, split.split, strict=True):
+            side.setdefault(name, set()).add(part == "test")
+        assert all(len(sides) == 1 for sides in side.values())
+    assert len(set(split.cluster)) > 10
+    assert split.split[split.scaffold.index("c1ccccc1")] != "test"  # a fifth of the molecules
+
+
+def test_acyclic_molecules_are_clustered_by_themselves(lines, split):
+    acyclic = [row for row, text in enumerate(lines.smiles) if not murcko_scaffold(text)]
+    assert len({split.scaffold[row] for row in acyclic}) > 0.9 * len(acyclic) > 50
+    assert {split.split[row] for row in acyclic} == {"train", "validation", "test"}
+
+
+def test_test_molecules_are_farther_than_those_of_a_random_split(lines, split):
+    bits, ours = morgan_bits(lines.smiles), np.array(split.split)
+    random = np.array([split_of(key) for key in lines.inchikey])
+    far, near = (nearest_similarity(bits[s == "train"], bits[s == "test"]).mean() for s in (ours, random))
+    assert far < 0.75 * near
+    validation = nearest_similarity(bits[ours == "train"], bits[ours == "validation"]).mean()
+    assert validation > 1.4 * far  # drawn from the region of the training molecules
+
+
+def test_distance_is_the_mean_between_test_and_the_rest(split):
+    bits, test = morgan_bits(split.scaffold), np.array(split.split) == "test"
+    assert split.distance == pytest.approx(1 - tanimoto(bits[test], bits[~test]).mean(), rel=1e-5)
+
+
+def test_split_repeats_and_only_the_validation_depends_on_the_seed(lines, split):
+    scaffolds._scaffold_split.cache_clear()
+    again = scaffold_split(list(lines.smiles))
+    assert again == split
+    assert scaffold_split(lines.smiles) is again
+    other = scaffold_split(lines.smiles, seed=1)
+    assert other.cluster == split.cluster and other.split != split.split
+    assert [a == "test" for a in other.split] == [a == "test" for a in split.split]
+
+
+def test_too_many_scaffolds_are_sampled(lines, split):
+    some = scaffold_split(lines.smiles, most=100)
+    assert some.sampled and not split.sampled
+    assert len(some.cluster) == 300 and 27 <= some.split.count("test") <= 33
+    side = {}
+    for name, part in zip(some.scaffold, some.split, strict=True):
+        side.setdefault(name, set()).add(part == "test")
+    assert all(len(sides) == 1 for sides in side.values())
+    assert some == scaffold_split(lines.smiles, most=100)
+
+
+def test_number_of_clusters_and_distance_are_not_confused(lines):
+    assert len(set(scaffold_split(lines.smiles, clusters=20).cluster)) == 20
+    with pytest.raises(ValueError, match="the smallest of 1 clusters has 300 molecules"):
+        scaffold_split(lines.smiles, clusters=20.0)
+
+
+@pytest.mark.parametrize("wrong", ["C1CC", "not a molecule", "", "CCO ethanol", None])
+def test_smiles_that_cannot_be_parsed_is_named(wrong):
+    for function in (morgan_bits, scaffold_split):
+        with pytest.raises(ValueError, match=f"row 2: {wrong!r} is not a SMILES"):
+            function(["CCO", "CC", wrong, "C"])
+    with pytest.raises(ValueError, match=f"{wrong!r} is not a SMILES"):
+        murcko_scaffold(wrong)
+
+
+def test_too_few_molecules_are_refused():
+    with pytest.raises(ValueError, match="2 molecules cannot give 1 for the test and 1 for validation"):
+        scaffold_split(["CCO", "CC"])
+
+
+def test_resplit_changes_the_split_and_nothing_else():
+    base = marker_dataset(n=6)
+    names = ["test", "train", "train", "validation", "train", "test"]
+    view = Resplit(base, names)
+    assert [view.rows(s).tolist() for s in ("train", "validation", "test")] == [[1, 2, 4], [3], [0, 5]]
+    torch.testing.assert_close(view.spectra(torch.tensor([4, 0])), base.spectra(torch.tensor([4, 0])))
+    assert view.ids == base.ids and view.modalities == base.modalities
+    assert view.digest != base.digest and view.digest != Resplit(base, names[::-1]).digest
+    assert view.digest == Resplit(base, tuple(names)).digest
+    moved = view.to("meta")
+    assert moved.rows("test").device.type == "meta" and moved.spectra(moved.rows("test"))[0].shape == (2, 2, 600)
+    assert view.rows("test").tolist() == [0, 5]
+
+
+@pytest.mark.parametrize("names", [["train"] * 5, ["train"] * 5 + ["tests"]])
+def test_resplit_refuses_what_does_not_fit(names):
+    with pytest.raises(DataError, match=f"{len(names)} splits for 6 molecules, unknown ones: .*; expected"):
+        Resplit(marker_dataset(n=6), names)
