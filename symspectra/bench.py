@@ -11,7 +11,7 @@ import torch
 
 from symspectra.config import MODALITIES, ConfigError, suggest
 from symspectra.datasets import OPEN_DIRECTORY, load_dataset
-from symspectra.experiments import THREE
+from symspectra.experiments import BASELINES, THREE
 from symspectra.profiles import load_profile
 
 # Ten molecules of about ten heavy atoms, of different classes.
@@ -78,7 +78,7 @@ def training(profile_name: str) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"training, profile {profile_name}, {device}, {torch.get_num_threads()} threads")
     rates: dict[tuple[str, int], float] = {}
-    for model in ("symspectra", "jung_cnn"):
+    for model in ("symspectra", *BASELINES):
         for modalities in (("ir",), THREE, MODALITIES):
             config = profile.config(model, modalities=modalities)
             dataset = load_dataset(config).to(device)
@@ -89,7 +89,7 @@ def training(profile_name: str) -> None:
             parameters = sum(p.numel() for p in trainer.model.parameters())
             ratio = rates[model, len(modalities)] / rates["symspectra", len(modalities)]
             print(
-                f"  {model:11s} {len(modalities)} spectra  {len(rows) / seconds:8.0f} samples/s, noise redrawn"
+                f"  {model:17s} {len(modalities)} spectra  {len(rows) / seconds:8.0f} samples/s, noise redrawn"
                 f"  {ratio:5.2f} x SymSpectra  {parameters / 1e6:6.2f} M parameters"
             )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
