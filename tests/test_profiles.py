@@ -72,3 +72,14 @@ def test_scarce_groups_are_the_rarest_that_can_be_tested(name, least):
 
 def test_the_papers_scale_has_the_scarce_groups_of_the_open_set():
     assert load_profile("paper").grids.scarce_groups == load_profile("open").grids.scarce_groups
+
+
+def test_estimated_time_grows_with_spectra_and_epochs():
+    profile = load_profile("demo")
+    config = profile.config("symspectra")
+    one = profile.seconds(config)
+    assert one > 0
+    assert profile.seconds(config.replace(modalities=["ir"])) == pytest.approx(one / 3)
+    assert profile.seconds(config.replace(epochs=2 * config.epochs)) == pytest.approx(2 * one)
+    assert set(profile.cost) == set(CHOICES["model"])
+    assert load_profile("open").seconds(load_profile("open").config()) is None
