@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from symspectra.figures import LABEL_BOX, PAGE, TIER_COLOURS, TIER_LABELS, styled
 from symspectra.functional_groups import NAMES
-from symspectra.label_graphs import GnnOrder, InformationOrder
+from symspectra.label_graphs import GnnOrder, InformationOrder, phi
 
 
 def cooccurrence(
@@ -26,14 +26,13 @@ def cooccurrence(
     """
     y = np.asarray(y, dtype=np.float64)
     count, together, n = y.sum(0), y.T @ y, len(y)
-    norm = np.sqrt(np.outer(count * (n - count), count * (n - count)))
-    phi = np.divide(n * together - np.outer(count, count), norm, out=np.zeros_like(norm), where=norm > 0)
+    coefficient = phi(y)
     threshold = max(threshold, 3.5 / np.sqrt(n))
     graph = nx.Graph(threshold=float(threshold))
     graph.add_nodes_from((int(k), {"count": int(count[k])}) for k in np.flatnonzero(count))
-    for i, j in zip(*np.nonzero(np.triu((phi >= threshold) & (together >= least), 1)), strict=True):
-        graph.add_edge(int(i), int(j), weight=float(phi[i, j]), molecules=int(together[i, j]))
-    return graph, phi
+    for i, j in zip(*np.nonzero(np.triu((coefficient >= threshold) & (together >= least), 1)), strict=True):
+        graph.add_edge(int(i), int(j), weight=float(coefficient[i, j]), molecules=int(together[i, j]))
+    return graph, coefficient
 
 
 @styled
