@@ -264,8 +264,8 @@ def test_sizes_that_do_not_fit_are_refused(build, settings, message):
 @pytest.mark.parametrize(
     ("build", "settings", "steps", "lr"),
     [
-        (token, {"points": 75, "layers": 1, "heads": 1}, 300, 5e-3),
-        (patch, {"patch": 25, "width": 64, "heads": 1, "feedforward": 128}, 100, 5e-3),
+        (token, {"points": 75, "layers": 1, "heads": 1}, 400, 5e-3),
+        (patch, {"patch": 25, "width": 64, "heads": 1, "feedforward": 128}, 250, 5e-3),
         (embedding, {"layers": 1, "heads": 1}, 100, 1e-2),
     ],
 )
