@@ -212,7 +212,7 @@ def reproduce(
 
     Parameters
     ----------
-    profile : ``smoke``, ``demo``, ``open`` or ``paper``
+    profile : ``smoke``, ``demo``, ``evening``, ``open`` or ``paper``
     only : notebooks by number, all by default
     figures : folder of the figures, ``figures/<profile>`` by default
     workers : runs, and notebooks, at a time; by default one a core on a CPU (at most 4), one on a GPU
