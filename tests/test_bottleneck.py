@@ -201,3 +201,54 @@ def test_expected_representation_is_the_mean_of_equation_6(case):
     drawn = torch.stack([inject_noise(tokens, gate, mean, std) for _ in range(2000)]).mean(dim=0)
     error = (drawn - expected_representation(tokens, gate, mean)).abs() / std.unsqueeze(2)
     assert error.max() < 5 / math.sqrt(2000)
+
+
+@pytest.mark.parametrize(("prior", "mean", "std"), [("gaussian", 0, 1), ("laplace", 0, math.sqrt(2)), ("gamma", 1, 1)])
+def test_noise_of_a_prior_has_its_moments_and_does_not_look_at_the_tokens(case, prior, mean, std):
+    tokens = case[0]
+    mu, sigma = token_statistics(tokens, prior=prior)
+    assert (mu == mean).all() and torch.allclose(sigma, torch.tensor(float(std)))
+    torch.manual_seed(0)
+    draws = 60_000
+    closed = torch.zeros(1, 1, draws)
+    t = inject_noise(torch.zeros(1, 1, draws, 1), closed, mu[:1, :1, :1], sigma[:1, :1, :1], prior)
+    assert abs(float(t.mean()) - mean) < 5 * std / math.sqrt(draws)
+    assert float(t.std()) == pytest.approx(std, rel=0.03)
+    kurtosis = float(((t - t.mean()) ** 4).mean() / t.var() ** 2)
+    assert kurtosis == pytest.approx({"gaussian": 3, "laplace": 6, "gamma": 9}[prior], rel=0.15)
+    assert prior != "gamma" or t.min() >= 0
+
+
+def test_the_gaussian_prior_is_equation_18_from_the_standard_normal(case):
+    tokens, gate, _, _, present = case
+    mean, std = token_statistics(tokens, prior="gaussian")
+    bound = compression_bound(tokens, gate, mean, std, present, "printed", "gaussian")
+    assert float(bound) == pytest.approx(plain_bound(tokens, gate, mean, std, present, "printed"), rel=1e-4)
+
+
+@pytest.mark.parametrize("prior", ["laplace", "gamma"])
+def test_divergence_from_other_priors_against_integration(prior):
+    """One spectrum of one channel; s is the sum of its tokens in units of its noise."""
+    torch.manual_seed(2)
+    draws = 1 if prior == "laplace" else 4000  # the gamma term is a Monte Carlo estimate, averaged over channels
+    tokens = torch.randn(1, 1, L, 1).expand(1, 1, L, draws)
+    gate = torch.rand(1, 1, L) * 0.8 + 0.1
+    mean, std = token_statistics(tokens, prior=prior)
+    bound = compression_bound(tokens, gate, mean, std, torch.ones(1, 1, dtype=torch.bool), "none", prior)
+    mu, sigma = float(mean[0, 0, 0]), float(std[0, 0, 0])
+    b = float((gate[0, 0] * (tokens[0, 0, :, 0] - mu) / sigma).sum())
+    m, v = b / math.sqrt(L), float(((1 - gate) ** 2).sum()) / L + 1e-6
+    s = torch.linspace(m - 12 * math.sqrt(v), m + 12 * math.sqrt(v), 400_001, dtype=torch.float64)
+    p = Normal(m, math.sqrt(v)).log_prob(s)
+    if prior == "laplace":
+        q = -s.abs() - math.log(2)
+    else:  # softplus(s) has the density exp(-g): back to s by the derivative of softplus
+        q = -torch.nn.functional.softplus(s) + torch.nn.functional.logsigmoid(s)
+    exact = float(torch.trapezoid(p.exp() * (p - q), s))
+    assert float(bound) == pytest.approx(exact, rel=1e-3 if prior == "laplace" else 0.05)
+    assert exact > 0
+
+
+def test_unknown_prior_is_refused(case):
+    with pytest.raises(ValueError, match="'cauchy'; expected one of data, gaussian, laplace, gamma"):
+        compression_bound(*case, "printed", "cauchy")

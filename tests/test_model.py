@@ -256,3 +256,85 @@ def overfit(model, steps, lr):
 @pytest.mark.parametrize("weighting", ["paper", "none"])
 def test_overfits_64_molecules(weighting):
     assert overfit(build(hidden=64, dropout=0.0, weighting=weighting), 80, 5e-3) > 0.97
+
+
+def test_without_bottleneck_the_representation_is_the_tokens_and_there_is_no_bound():
+    model = build(bottleneck=False).train()
+    x, present, y = inputs(2)
+    present[0, 1] = False
+    r = model.represent(x, present)
+    assert torch.equal(r.t, r.tokens * present[:, :, None, None]) and (r.gate == 1).all()
+    loss, logs = model.loss(x, present, y, 3)
+    loss.backward()
+    assert "bound" not in logs and all(p.grad is None for p in model.gate.parameters())
+
+
+def test_without_decoder_the_main_predictor_answers_and_is_trained_alone():
+    model = build(decoder="none", prediction="main")
+    x, present, y = inputs(2)
+    loss, logs = model.loss(x, present, y, 0)
+    assert model.decoder is None and "decoder" not in logs
+    assert float(loss.detach()) == pytest.approx(float(logs["main"] + logs["auxiliary"]), rel=1e-4)
+    model.eval()
+    assert torch.equal(model.predict(x, present), model(x, present).sigmoid())
+
+
+@pytest.mark.parametrize("kind", ["gru", "transformer"])
+@pytest.mark.parametrize("prior", ["gaussian", "laplace", "gamma"])
+def test_every_option_trains(kind, prior):
+    model = build(decoder=kind, prior=prior, penalty=0.1, order="gnn")
+    x, present, y = inputs(2)
+    loss, logs = model.loss(x, present, y, 5)
+    loss.backward()
+    assert loss.isfinite() and logs["context_information"] >= 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_the_penalty_trains_the_representation_and_not_the_auxiliary_predictor():
+    model = build().eval()  # no dropout
+    x, present, y = inputs(2, 64)
+    t = model.represent(x, present).t.detach().requires_grad_()
+    with torch.no_grad():  # an auxiliary predictor that knows the labels' frequencies, and a little more
+        model.auxiliary.head[-1].bias.copy_(torch.logit(y.mean(dim=0).clamp(0.02, 0.98)))
+        model.auxiliary.head[-1].weight.mul_(1e-3)
+    optimizer = torch.optim.Adam(model.auxiliary.parameters(), 1e-2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        logits = model.auxiliary(t.detach())
+        nn.functional.binary_cross_entropy_with_logits(logits, y.unsqueeze(1).expand_as(logits)).backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    information = model.context_information(t, present, y)
+    information.backward()
+    assert information > 0 and t.grad.abs().sum() > 0
+    assert all(p.grad is None or (p.grad == 0).all() for p in model.auxiliary.parameters())
+    with torch.no_grad():
+        logits = model.auxiliary(t)
+        frequency = y.mean(dim=0)
+        entropy = nn.functional.binary_cross_entropy(frequency, frequency)
+        by_hand = [
+            max(0.0, float(entropy - nn.functional.binary_cross_entropy_with_logits(logits[:, i], y))) for i in range(2)
+        ]
+    assert float(information.detach()) == pytest.approx(sum(by_hand) / 2, rel=1e-4)
+
+
+def test_context_information_is_never_negative():
+    model = build()
+    x, present, y = inputs(2)
+    with torch.no_grad():
+        model.auxiliary.head[-1].bias.fill_(30.0)  # surely wrong
+    assert model.context_information(model.represent(x, present).t, present, y) == 0
+
+
+def test_a_learned_order_comes_from_the_training_labels_and_travels_with_the_weights(tmp_path):
+    from symspectra.models import build_model, load_model, save_model
+
+    y = torch.rand(200, 37, generator=torch.Generator().manual_seed(0)) < torch.linspace(0.02, 0.6, 37)
+    config = tiny(order="mutual_information")
+    model = build_model(config)
+    model.prepare(y)
+    assert tuple(model.decoder.order.tolist()) == label_order("mutual_information", y) != label_order("alphabetical")
+    save_model(tmp_path / "model.safetensors", model.eval(), config)
+    again, _ = load_model(tmp_path / "model.safetensors")
+    x, present, _ = inputs(2)
+    assert torch.equal(again.predict(x, present), model.predict(x, present))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import marker_dataset, tiny
@@ -306,3 +307,34 @@ def test_the_model_imports_nothing_of_the_training():
     for module in ("classifier", "bottleneck", "weighting", "decoder", "model", "baselines"):
         for name in imports(package / f"{module}.py"):
             assert not name.startswith(("symspectra.training", "symspectra.runs", "symspectra.datasets")), module
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"imbalance": "mlsmote"},
+        {"augment": "mix"},
+        {"scarce_groups": (1, 5), "scarce_share": 0.5},
+        {"model": "jung_cnn", "imbalance": "focal"},
+        {"model": "patch_embedding", "imbalance": "class_weights", "clip": 1.0, "schedule": "onecycle"},
+        {"model": "token_transformer", "schedule": "noam", "warmup": 3, "points": 20},
+    ],
+)
+def test_options_of_the_experiments_train_and_leave_validation_and_test_alone(data, settings):
+    small = {"width": 16, "attention_heads": 2, "layers": 1, "feedforward": 16, "dense": (16, 16, 16)}
+    result = train(tiny(**small, **settings), data)
+    for split in ("validation", "test"):
+        assert torch.equal(result.dataset.rows(split), data.rows(split))
+        assert torch.equal(result.dataset.spectra(data.rows(split))[0], data.spectra(data.rows(split))[0])
+    assert all(math.isfinite(value) for entry in result.state.history for value in entry.values())
+    more = {"mlsmote": 1}.get(settings.get("imbalance"), -1 if "scarce_groups" in settings else 0)
+    assert np.sign(len(result.dataset.rows("train")) - len(data.rows("train"))) == more
+
+
+def test_what_the_data_cannot_do_is_said(data):
+    with pytest.raises(DataError, match="molecule 0.*SMILES"):
+        train(tiny(split="scaffold"), data)
+    rare = marker_dataset(24)
+    rare.y[rare.rows("train"), 4] = False
+    with pytest.raises(DataError, match="no training molecule has Alkane"):
+        train(tiny(scarce_groups=(5,), scarce_share=0.5), rare)
