@@ -7,7 +7,6 @@ The seeds measure the noise of training on one fixed split, not that of another 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -134,12 +133,6 @@ def compare(pairs: Mapping[str, tuple[Score, Score]]) -> dict[str, Comparison]:
             verdict = "noise" if p >= LEVEL else "holds" if difference > 0 else "reversed"
         result[name] = Comparison(difference, p, verdict)
     return result
-
-
-def count_verdicts(comparisons: Mapping[str, Comparison]) -> str:
-    """``holds (in 3 of 5 rows); is not shown, ... (in 2 of 5 rows)``."""
-    counts = Counter(c.verdict for c in comparisons.values())
-    return "; ".join(f"{VERDICTS[v]} (in {n} of {len(comparisons)} rows)" for v, n in counts.most_common())
 
 
 def groups_of_molecule(

@@ -8,7 +8,6 @@ from symspectra.comparison import (
     Score,
     as_json,
     compare,
-    count_verdicts,
     groups_of_molecule,
     paper_cell,
     summarise,
@@ -39,7 +38,6 @@ def test_verdicts_follow_the_rule():
     p.append(2 * t_distribution.sf((0.91 - 0.5) / (0.01 / 3**0.5), 2))
     assert [verdicts[k].p_holm for k in "abcg"] == pytest.approx(holm(p))
     assert "one seed" in str(verdicts["d"]) and "+0.100" in str(verdicts["a"])
-    assert count_verdicts({"a": verdicts["a"], "b": verdicts["a"]}) == "holds (in 2 of 2 rows)"
     assert summarise([0.5, 0.7]).sd == pytest.approx(np.std([0.5, 0.7], ddof=1)) and one.sd is None
 
 
