@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas
 
 LEVEL = 0.05
+MEASURES = ("f1", "precision", "recall")  # of a group
 VERDICTS = {
     "holds": "holds",
     "reversed": "does not hold, the order is the reverse",
@@ -71,20 +72,37 @@ def score(runs: Sequence[Run], metric: str = "micro_f1") -> Score:
     return summarise([run.metrics["test"][metric] for run in runs])
 
 
+def score_of_groups(runs: Sequence[Run], groups: Sequence[int], measure: str = "f1") -> Score:
+    """Mean over some groups of their F1, precision or recall on the test set, one value a seed.
+
+    Groups without a positive in the test set are left out; with no other group the `Score` has no numbers.
+
+    Parameters
+    ----------
+    runs : of one configuration, one a seed
+    groups : indices, from 0; one alone gives its own score
+    measure : one of `MEASURES`
+
+    Raises
+    ------
+    ValueError : an unknown measure.
+    """
+    if measure not in MEASURES:
+        raise ValueError(f"there is no measure {measure!r} of a group; expected one of {', '.join(MEASURES)}")
+    values = []
+    for run in runs:
+        test = run.metrics["test"]
+        known = [test[f"per_group_{measure}"][g] for g in groups if test["per_group_support"][g]]
+        values += [float(np.mean(known))] if known else []
+    return summarise(values)
+
+
 def tier_scores(runs: Sequence[Run], tiers: Mapping[str, Tier]) -> dict[str, Score]:
     """Mean F1 of the groups of each tier (`symspectra.metrics.frequency_tiers`).
 
     Groups without a positive in the test set are left out; a tier of only such groups has a `Score` without numbers.
     """
-    scores = {}
-    for name, tier in tiers.items():
-        values = []
-        for run in runs:
-            test = run.metrics["test"]
-            f1 = [test["per_group_f1"][g] for g in tier.groups if test["per_group_support"][g]]
-            values += [float(np.mean(f1))] if f1 else []
-        scores[name] = summarise(values)
-    return scores
+    return {name: score_of_groups(runs, tier.groups) for name, tier in tiers.items()}
 
 
 def tested_groups(run: Run, tiers: Mapping[str, Tier]) -> dict[str, int]:
@@ -107,6 +125,23 @@ def exact_match_of_rich(runs: Sequence[Run], more_than: float) -> Score:
         rich = y.sum(1) > more_than
         values += [float((y == (p >= 0.5)).all(1)[rich].mean())] if rich.any() else []
     return summarise(values)
+
+
+def lead(ours: Score, *others: Score) -> Score:
+    """Our score minus the mean of the others', seed by seed; without numbers where a score has none.
+
+    Raises
+    ------
+    ValueError : there is nothing to compare with, or the scores are of different numbers of seeds.
+    """
+    if not others:
+        raise ValueError("a lead needs at least one score to be ahead of")
+    if ours.mean is None or any(other.mean is None for other in others):
+        return summarise([])
+    seeds = [len(score.values) for score in (ours, *others)]
+    if len(set(seeds)) > 1:
+        raise ValueError(f"scores of {', '.join(map(str, seeds))} seeds; a lead is taken seed by seed")
+    return summarise(np.array(ours.values) - np.mean([other.values for other in others], axis=0))
 
 
 def compare(pairs: Mapping[str, tuple[Score, Score]]) -> dict[str, Comparison]:
