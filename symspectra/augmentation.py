@@ -95,6 +95,12 @@ def linear_combination(
 _ALONE = {"shift": horizontal_shift, "vertical": vertical_noise, "smooth": gaussian_smoothing}
 
 
+def _generator(what: str, draw: int, rows: Tensor) -> torch.Generator:
+    """Random numbers that depend on these three alone, so that a run that is resumed sees the same spectra."""
+    state = hashlib.sha256(repr((what, draw, rows.tolist())).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(state[:7], "big"))
+
+
 class Augmented(DatasetView):
     """A data set whose training spectra are augmented; what evaluation sees (draw 0) stays as it is.
 
@@ -129,8 +135,7 @@ class Augmented(DatasetView):
         x, present = self.base.spectra(rows, draw)
         if draw == 0 or self.kind == "none":
             return x, present
-        state = hashlib.sha256(repr((self.kind, draw, rows.tolist())).encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(state[:7], "big"))
+        generator = _generator(self.kind, draw, rows)
         chosen = (torch.rand(len(rows), 1, 1, generator=generator) < 0.5).to(x.device)
         if self.kind == "mix":
             partner, measured = self.base.spectra(self.partners(rows, generator), draw)
@@ -162,6 +167,37 @@ def _classes(base: SpectraDataset) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     _, first, index, size = np.unique(label[order], return_index=True, return_inverse=True, return_counts=True)
     tables = order, place, first[index][place], size[index][place]
     return tuple(torch.from_numpy(table) for table in tables)
+
+
+class Withheld(DatasetView):
+    """A data set whose training molecules lose spectra at random, others at every draw; at draw 0 all are there.
+
+    Each measured spectrum is withheld with probability ``share``; a molecule that would lose all keeps one of them.
+    A model trained so answers from any subset of its modalities.
+
+    Raises
+    ------
+    ValueError : a share outside [0, 1).
+    """
+
+    def __init__(self, base: SpectraDataset, share: float):
+        super().__init__(base)
+        if not 0 <= share < 1:
+            raise ValueError(f"a share of {share} of the spectra is to be withheld; expected at least 0 and below 1")
+        self.share = share
+        self.digest = hashlib.sha256(repr((base.digest, "Withheld", float(share))).encode()).hexdigest()
+
+    def spectra(
+        self, rows: Int[Tensor, " batch"], draw: int = 0
+    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
+        """Spectra and ``present``; some withheld when ``draw`` is not 0."""
+        x, present = self.base.spectra(rows, draw)
+        if draw == 0 or self.share == 0:
+            return x, present
+        luck = torch.rand(present.shape, generator=_generator("withheld", draw, rows)).to(x.device)
+        luck = torch.where(present, luck, -1.0)  # what was not measured cannot be the one that stays
+        kept = present & ((luck >= self.share) | (luck == luck.amax(dim=1, keepdim=True)))
+        return x * kept.unsqueeze(-1), kept
 
 
 class Corrupted(DatasetView):

@@ -44,6 +44,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "beta": (0, 1e6),
     "penalty": (0, 1e6),
     "scarce_share": (1e-6, 1),
+    "withhold": (0, 0.99),
     "beta2": (0, 1),
     "clip": (0, 1e6),
     "s1": (0, 100),
@@ -80,6 +81,7 @@ class Config:
         scarce_groups, scarce_share : Table 8 numbers, and the share of their training positives that is kept (Fig 4)
         imbalance : strategy of Table 2: ``mlsmote`` oversamples, the others change a baseline's loss
         augment : augmentation of the training spectra (`symspectra.augmentation`, App. I)
+        withhold : share of the training spectra withheld, others at every epoch, so that a model learns to do without
     Model
         stem, channels, kernel, pools : the two convolution blocks (Eq. 2); 600 / pools[0] / pools[1] tokens
         heads : of the cross-modal attention (Eq. 4); ``channels / heads`` should be 16 or more
@@ -114,6 +116,7 @@ class Config:
     scarce_share: float = 1.0
     imbalance: str = "none"
     augment: str = "none"
+    withhold: float = 0.0
 
     model: str = "symspectra"
     stem: int = 32

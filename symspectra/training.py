@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from symspectra.augmentation import Augmented
+from symspectra.augmentation import Augmented, Withheld
 from symspectra.classifier import SpectrumClassifier
 from symspectra.config import Config
 from symspectra.datasets import SpectraDataset
@@ -147,7 +147,7 @@ def train(
 
 
 def arrange(config: Config, dataset: SpectraDataset) -> SpectraDataset:
-    """The data as an experiment wants them: another split, scarce groups, oversampling, augmentation.
+    """The data as an experiment wants them: another split, scarce groups, oversampling, augmentation, fewer spectra.
 
     Raises
     ------
@@ -162,7 +162,9 @@ def arrange(config: Config, dataset: SpectraDataset) -> SpectraDataset:
             dataset = Scarce(dataset, [number - 1 for number in config.scarce_groups], config.scarce_share)
         if config.imbalance == "mlsmote":
             dataset = Oversampled(dataset, seed=config.seed)
-        return dataset if config.augment == "none" else Augmented(dataset, config.augment)
+        if config.augment != "none":
+            dataset = Augmented(dataset, config.augment)
+        return Withheld(dataset, config.withhold) if config.withhold else dataset
     except ValueError as error:
         raise DataError(str(error)) from error
 

@@ -10,6 +10,7 @@ from symspectra.augmentation import (
     KINDS,
     Augmented,
     Corrupted,
+    Withheld,
     gaussian_smoothing,
     horizontal_shift,
     linear_combination,
@@ -263,3 +264,37 @@ def test_a_trained_model_reads_corrupted_data():
 def test_corruption_that_makes_no_sense_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Corrupted(marker_dataset(8), **settings)
+
+
+def test_withheld_spectra_are_a_share_of_the_measured_ones_and_one_always_stays():
+    n = 4000
+    present = torch.ones(n, 3, dtype=torch.bool)
+    present[: n // 4, 0] = False
+    present[: n // 8, 1] = False
+    y, split = torch.zeros(n, 37, dtype=torch.bool), ["train"] * n
+    data = ArrayDataset(torch.ones(n, 3, 600), present, y, [str(i) for i in range(n)], split, ("ir", "c13", "h1"))
+    rows = torch.arange(n)
+    x, kept = Withheld(data, 0.6).spectra(rows, draw=1)
+    assert kept.any(dim=1).all() and not (kept & ~present).any()
+    assert torch.equal(kept[: n // 8], present[: n // 8])  # a molecule with one spectrum keeps it
+    assert torch.equal(x, kept.unsqueeze(-1).expand_as(x).float())
+    complete = kept[n // 4 :].float().mean()  # all three withheld with 0.6^3, and then one stays
+    expected = 0.4 + 0.6**3 / 3
+    assert abs(complete - expected) < 5 * math.sqrt(expected * (1 - expected) / (3 * 3 * n / 4))
+    again, other = Withheld(data, 0.6).spectra(rows, draw=1)[1], Withheld(data, 0.6).spectra(rows, draw=2)[1]
+    assert torch.equal(again, kept) and not torch.equal(other, kept)
+
+
+def test_evaluation_sees_all_spectra_and_a_share_must_leave_some():
+    data = marker_dataset()
+    rows = data.rows("test")
+    view = Withheld(data, 0.9)
+    assert torch.equal(view.spectra(rows)[0], data.spectra(rows)[0]) and view.digest != data.digest
+    for share in (-0.1, 1.0, math.nan):
+        with pytest.raises(ValueError, match="expected at least 0 and below 1"):
+            Withheld(data, share)
+
+
+def test_a_model_trains_with_spectra_withheld():
+    data = marker_dataset()
+    assert isinstance(train(tiny(withhold=0.5), data).dataset, Withheld)
