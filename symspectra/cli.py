@@ -1,4 +1,4 @@
-"""The command line: ``symspectra label | train | plan | reproduce | data | bench``."""
+"""The command line: ``symspectra predict | label | train | plan | reproduce | calibrate | data | bench``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from symspectra import __version__
+from symspectra import __version__, predict_cli
 from symspectra.config import Config, ConfigError, load_config
 from symspectra.profiles import PROFILES, load_profile
 
@@ -37,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
+    p = add("predict", predict_cli.run, "functional groups of a molecule from its spectra")
+    predict_cli.add_options(p)
+
     p = add("label", _label, "functional groups of molecules, by substructure")
     p.add_argument("smiles", nargs="+", metavar="SMILES")
 
@@ -44,6 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("config", type=Path, help="TOML file of settings, or the config.json of a run")
     p.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that override the file's")
     p.add_argument("--threads", type=int, help="CPU threads")
+    _store_options(p)
+
+    p = add(
+        "calibrate", _calibrate, "make a predictor of a run: calibration, thresholds, scores by subset of the spectra"
+    )
+    p.add_argument("config", type=Path, help="TOML file of settings, or the config.json of a run; trained if it is not")
+    p.add_argument("--out", type=Path, required=True, help="folder to write")
     _store_options(p)
 
     p = add("plan", _plan, "list the runs that notebooks need, and which are done")
@@ -138,6 +148,20 @@ def _train(options: argparse.Namespace) -> None:
         scores = result.metrics[split]
         print(split, *(f"{name} {scores[name]:.3f}" for name in ("micro_f1", "macro_f1", "exact_match")))
     print(result.path)
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from symspectra.datasets import load_dataset
+    from symspectra.predictor_build import build
+    from symspectra.runs import run
+
+    config = load_config(options.config)
+    card = build(run(config, options.store, options.device), load_dataset(config), options.out)
+    for name, subset in card["subsets"].items():
+        error = subset["calibration_error"]
+        print(f"{name}: micro-F1 {subset['micro_f1']:.3f}, macro-F1 {subset['macro_f1']:.3f}", end=", ")
+        print(f"calibration error {error['before']:.4f} before, {error['after']:.4f} after")
+    print(options.out)
 
 
 def _plan(options: argparse.Namespace) -> None:

@@ -20,7 +20,10 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(NOTEBOOKS)
 PARAMETERS = ['profile = "smoke"', 'store = "../runs"', 'figures = "../figures/smoke"']
 EXHIBITS = {
-    "00_quickstart": {"fig2", "quickstart_molecule", "quickstart_gates"},
+    "00_quickstart": {
+        *("fig2", "quickstart_molecule", "quickstart_steps", "quickstart_gates"),
+        *("reliability", "subsets"),
+    },
     "01_dataset": {"gallery", "table8", "fig1a", "fig1b", "fig1c"},
     "02_performance": {"table1", "table1_macro_exact", "fig3a", "fig3b", "resampling", "weighting"},
     "03_imbalance_strategies": {"table2", "table2_macro"},

@@ -1,0 +1,82 @@
+"""Damaged inputs for readers: a valid file with bytes lost, doubled, exchanged, or replaced by what readers trip over.
+
+``SYMSPECTRA_FUZZ=10000 pytest -k damaged`` tries as many inputs a reader; by default a few dozen.
+"""
+
+import os
+import time
+from random import Random
+
+import pytest
+
+from symspectra.spectrum import ReadError
+
+EXAMPLES = int(os.environ.get("SYMSPECTRA_FUZZ", "60"))
+SLOW = 2.0  # seconds
+TOKENS = [
+    *(b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n", b"\r\n\r\n", b"\t", b",", b";", b"%", b"-", b"+", b"@"),
+    *(
+        b"nan",
+        b"inf",
+        b"-inf",
+        b"1e999",
+        b"-1",
+        b"0",
+        b"1e-320",
+        b"999999999999",
+        b"2147483648",
+        b"?",
+        b"1.2.3",
+        b"--5",
+    ),
+    *(b"##END=", b"##XYDATA=", b"##NPOINTS=1000000000", b"$$", b"(X++(Y..Y))", b"<!ENTITY a 'b'>", b"<!DOCTYPE x>"),
+    *(b"</", b"BEGIN IONS", b"END IONS", b"Num Peaks: 99999999", b"\xc2\xb5", b"\xe2\x88\x92", b"A" * 5000),
+]
+
+
+def mutated(seed: bytes, rng: Random) -> bytes:
+    """``seed`` after one to six changes."""
+    data = bytearray(seed)
+    for _ in range(rng.randint(1, 6)):
+        at, length = rng.randint(0, len(data)), rng.randint(1, 40)
+        match rng.randrange(7):
+            case 0 if data:
+                data[min(at, len(data) - 1)] = rng.randrange(256)
+            case 1:
+                del data[at : at + length]
+            case 2:
+                data[at:at] = rng.choice(TOKENS)
+            case 3:
+                data[at : at + length] = rng.choice(TOKENS)
+            case 4:
+                data[at:at] = data[at : at + 20 * length]
+            case 5:
+                del data[at:]
+            case _:
+                other = rng.randint(0, len(data))
+                data[at : at + length], data[other : other + length] = (
+                    data[other : other + length],
+                    data[at : at + length],
+                )
+    return bytes(data)
+
+
+def survives_damage(read, seeds: list[bytes], examples: int = EXAMPLES) -> int:
+    """Read ``examples`` damaged inputs: nothing but `ReadError` may come out, and nothing may take long.
+
+    Returns how many were read nevertheless, so that a test can ask that some were.
+    """
+    rng, fine = Random(20240611), 0
+    for number in range(examples):
+        data = mutated(seeds[number % len(seeds)], rng)
+        start = time.perf_counter()
+        try:
+            read(data)
+            fine += 1
+        except ReadError as error:
+            assert str(error) and "\n" not in str(error), data
+        except Exception as error:
+            pytest.fail(f"{type(error).__name__}: {error} from input {number}: {data[:2000]!r}")
+        seconds = time.perf_counter() - start
+        assert seconds < SLOW, f"{seconds:.1f} s for input {number}: {data[:2000]!r}"
+    return fine

@@ -1,0 +1,263 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import marker_dataset, tiny
+
+from symspectra.cli import main
+from symspectra.config import MODALITIES, Config
+from symspectra.datasets import load_dataset
+from symspectra.functional_groups import NAMES
+from symspectra.lines import DataError
+from symspectra.models import load_model
+from symspectra.predictor import SHIPPED, Predictor, predict, shipped, subset_key
+from symspectra.predictor_batch import predict_table
+from symspectra.predictor_build import build, describe_subset, informative, subsets
+from symspectra.runs import run
+from symspectra.spectrum import ReadError, Spectrum
+
+ETHYL_ACETATE = "171.36, 60.49, 21.04, 14.19"
+
+
+@pytest.fixture(scope="module")
+def molecules():
+    """Preprocessed spectra of some test molecules, and their groups."""
+    data = load_dataset(Config(modalities=MODALITIES))
+    rows = data.rows("test")[:60]
+    return *data.spectra(rows), data.y[rows].numpy()
+
+
+def test_the_shipped_predictor_knows_all_subsets_and_finds_an_ester():
+    predictor = shipped()
+    assert (
+        set(predictor.card["subsets"]) == {subset_key(s) for s in subsets(MODALITIES)}
+        and len(list(subsets(MODALITIES))) == 31
+    )
+    prediction = predict({"c13": ETHYL_ACETATE})
+    by_name = {g.name: g for g in prediction.groups}
+    assert tuple(by_name) == NAMES
+    assert by_name["Ester"].predicted and by_name["Alkane"].predicted and not by_name["Nitrile"].predicted
+    assert prediction.table(0.5)["probability"].is_monotonic_decreasing and len(prediction.table()) == 37
+
+
+def test_fused_convolutions_give_the_probabilities_of_the_model(molecules):
+    x, present, _ = molecules
+    predictor = shipped()
+    model, _ = load_model(SHIPPED / "model.safetensors")
+    raw = model.predict(x, present).double().numpy()
+    from symspectra.calibration import Scaling
+
+    expected = Scaling(*predictor.card["subsets"][subset_key(MODALITIES)]["scaling"])(raw)
+    assert np.abs(predictor.probabilities(x, present) - expected).max() < 1e-4
+
+
+def test_a_molecule_is_predicted_alike_alone_and_among_others_with_other_spectra(molecules):
+    x, present, _ = molecules
+    present = present.clone()
+    present[::2, 1:] = False
+    present[1::4, 0] = False
+    x = x * present.unsqueeze(-1)
+    together = shipped().probabilities(x, present)
+    for i in (0, 1, 7, 12):
+        assert np.abs(shipped().probabilities(x[i : i + 1], present[i : i + 1]) - together[i]).max() < 1e-4
+
+
+def test_calibrated_probabilities_come_true_and_all_spectra_tell_more_than_one(molecules):
+    x, present, y = molecules
+    scores = shipped().card["subsets"]
+    assert scores[subset_key(MODALITIES)]["micro_f1"] > scores["c13"]["micro_f1"] + 0.1
+    for subset in scores.values():
+        error = subset["calibration_error"]
+        assert error["after"] < error["before"]
+    p = shipped().probabilities(x, present)
+    assert abs(p.mean() - y.mean()) < 0.02
+
+
+def test_groups_that_it_cannot_know_are_flagged():
+    groups = predict({"h1": "1.26 (t, J = 7 Hz, 3H), 2.05 (s, 3H), 4.12 (q, J = 7 Hz, 2H)"}).groups
+    for g, n in zip(groups, shipped().card["positives"]["train"], strict=True):
+        assert g.note.startswith(f"cannot know: {n} training molecules") == (n < 30)
+    assert any("not told apart by these spectra" in g.note for g in groups)
+
+
+def test_unlike_spectra_are_warned_of_and_usual_ones_are_not(molecules):
+    x, _, _ = molecules
+    axis, y = np.linspace(400, 4000, 600), x[:, 0].numpy().clip(0)
+
+    def warned(curves):
+        predictions = [predict({"ir": Spectrum(axis, curve, "1/cm", "absorbance", "ir")}) for curve in curves]
+        return [w for p in predictions for w in p.warnings]
+
+    assert len(warned(y[:20])) <= 2
+    backwards = warned(y[:20, ::-1])
+    assert len(backwards) > 10 and "ir spectrum is unlike the training spectra" in backwards[0]
+
+
+@pytest.mark.parametrize("meta, words", [({"ionisation": "EI"}, "electron ionisation"), ({"ms_level": 1}, "MS1")])
+def test_a_mass_spectrum_of_another_kind_is_warned_of(meta, words):
+    spectrum = Spectrum([43.0, 61.0], [100.0, 15.0], "m/z", "intensity", None, meta, peaks=True)
+    assert words in predict({"msms_pos": spectrum}).warnings[0]
+
+
+@pytest.mark.parametrize(
+    "sources, message",
+    [
+        ({}, "no spectrum was given"),
+        ({"c12": "77.0"}, "did you mean 'c13'"),
+        ({"c13": "no-such-file.dx"}, "no-such-file.dx"),
+        ({"c13": "512.0"}, "512"),
+    ],
+)
+def test_what_cannot_be_read_is_said(sources, message):
+    with pytest.raises(ReadError, match=message):
+        predict(sources)
+
+
+def test_information_is_told_from_chance():
+    rng = np.random.default_rng(0)
+    y = rng.random((800, 4)) < [0.3, 0.3, 0.003, 0.01]
+    p = np.where(y, 0.6, 0.4) + rng.normal(0, 0.1, y.shape)
+    p[:, 1] = rng.random(800)
+    assert informative(y, p).tolist()[:3] == [True, False, False]
+
+
+def test_a_subset_is_described_from_validation_alone():
+    rng = np.random.default_rng(1)
+    y = rng.random((300, 37)) < 0.2
+    p = np.clip(np.where(y, 0.7, 0.2) + rng.normal(0, 0.1, y.shape), 0.01, 0.99)
+    first, second = (describe_subset(y, p, *test) for test in ((y[:50], p[:50]), (y[50:90], p[50:90])))
+    for key in ("scaling", "threshold", "informative"):
+        assert first[key] == second[key]
+
+
+def test_a_run_becomes_a_predictor_that_is_read_back(tmp_path):
+    data = marker_dataset()
+    trained = run(tiny(withhold=0.3), tmp_path / "runs", "cpu", dataset=data)
+    folder = tmp_path / "mine"
+    card = build(trained, data, folder)
+    assert set(card["subsets"]) == {subset_key(s) for s in subsets(data.modalities)}
+    predictor = Predictor(folder)
+    x, present = data.spectra(data.rows("test"))
+    p = predictor.probabilities(x, present)
+    assert np.isfinite(p).all() and p.shape == (len(x), 37)
+    assert not (tmp_path / "mine.tmp").exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "other model", "lost key"])
+def test_a_damaged_folder_is_named(tmp_path, damage):
+    folder = tmp_path / "p"
+    shutil.copytree(SHIPPED, folder)
+    card = folder / "predictor.json"
+    content = json.loads(card.read_text())
+    if damage == "missing":
+        card.unlink()
+    elif damage == "text":
+        card.write_text("{")
+    elif damage == "other model":
+        card.write_text(json.dumps(content | {"modalities": ["ir"]}))
+    else:
+        del content["subsets"]
+        card.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="predictor.json"):
+        Predictor(folder)
+
+
+def table_of(folder, rows):
+    path = folder / "table.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_a_table_of_molecules_and_what_could_not_be_read(tmp_path):
+    (tmp_path / "curve.csv").write_text(
+        "cm-1,absorbance\n" + "\n".join(f"{x},{x % 700 / 700}" for x in range(400, 4000, 4))
+    )
+    path = table_of(
+        tmp_path,
+        [
+            {"name": "a", "c13": ETHYL_ACETATE, "ir": "curve.csv"},
+            {"name": "b", "c13": "", "ir": "lost.dx"},
+            {"name": "c", "c13": "900.5", "ir": "curve.csv"},
+            {"name": "d", "c13": "14.1, 22.7", "ir": ""},
+        ],
+    )
+    table, rejects = predict_table(shipped(), path)
+    assert table["name"].tolist() == ["a", "c", "d"] and table["spectra"].tolist() == ["ir+c13", "ir", "c13"]
+    assert rejects["name"].tolist() == ["b", "c"] and "lost.dx" in rejects["reason"][0]
+    alone = predict({"c13": "14.1, 22.7"})
+    assert table.loc[2, list(NAMES)].astype(float).to_numpy() == pytest.approx(
+        [g.probability for g in alone.groups], abs=2e-4
+    )
+
+
+def test_a_parquet_table_of_spectra(tmp_path):
+    rows = [
+        {"name": "a", "modality": "c13", "x": [171.36, 60.49, 21.04, 14.19], "y": [1.0] * 4, "peaks": True},
+        {"name": "a", "modality": "msms_pos", "x": [43.0, 61.0], "y": [100.0, 40.0], "peaks": True},
+        {"name": "b", "modality": "ir", "x": [400.0, 4000.0], "y": [0.0, 1.0], "peaks": False},
+    ]
+    path = tmp_path / "table.parquet"
+    pd.DataFrame(rows).to_parquet(path)
+    table, rejects = predict_table(shipped(), path)
+    assert table["spectra"].tolist() == ["c13+msms_pos"] and "Ester" in table["groups"][0]
+    assert rejects["name"].tolist() == ["b"] and "y_unit" in rejects["reason"][0]
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ([{"ir": "a.dx"}], "there is no column 'name'"),
+        ([{"name": "a", "infrared": "a.dx"}], "column 'infrared'"),
+        ([{"name": "a", "ir": "a.dx"}, {"name": "a", "ir": "b.dx"}], "row 3: a second molecule 'a'"),
+    ],
+)
+def test_a_wrong_table_is_refused(tmp_path, rows, message):
+    with pytest.raises(ReadError, match=message):
+        predict_table(shipped(), table_of(tmp_path, rows))
+
+
+def test_the_command_line_answers_as_a_table_and_as_json(capsys, tmp_path):
+    assert main(["predict", "--c13", ETHYL_ACETATE, "--steps", "--out", str(tmp_path / "answer.csv")]) == 0
+    out = capsys.readouterr().out
+    assert "Ester" in out and "600 points" in out
+    assert len(pd.read_csv(tmp_path / "answer.csv")) == 37
+    assert main(["predict", "--c13", ETHYL_ACETATE, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["groups"]) == 37 and answer["spectra"]["c13"] and isinstance(answer["warnings"], list)
+
+
+def test_a_batch_on_the_command_line(capsys, tmp_path):
+    path = table_of(tmp_path, [{"name": "a", "c13": ETHYL_ACETATE}, {"name": "b", "c13": "lost.dx"}])
+    assert main(["predict", "--batch", str(path), "--out", str(tmp_path / "out.csv")]) == 0
+    assert "1 spectra could not be read" in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "out.csv")["name"].tolist() == ["a"]
+    assert pd.read_csv(tmp_path / "out.rejects.csv")["name"].tolist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "expected spectra (--ir, --c13"),
+        (["--c13", "21.0", "--batch", "t.csv"], "one of the two"),
+        (["--batch", "t.csv"], "--out FILE"),
+        (["--c13", "21.0", "--ir", "a.dx", "--block", "2"], "of which spectrum"),
+        (["--c13", "21.0", "--y-unit", "ir=absorbance"], "c13"),
+        (["--c13", "21.0", "--block", "two"], "expected a number"),
+        (["--ir", "nothing.dx"], "nothing.dx"),
+    ],
+)
+def test_the_command_line_refuses_in_a_sentence(capsys, arguments, message):
+    assert main(["predict", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error and error.count("\n") == 1
+
+
+def test_a_model_without_all_modalities_present_reads_zeros_as_absent(molecules):
+    x, present, _ = molecules
+    absent = present.clone()
+    absent[:, 2:] = False
+    p = shipped().probabilities(x * absent.unsqueeze(-1), absent)
+    assert torch.isfinite(torch.from_numpy(p)).all()

@@ -1,0 +1,242 @@
+import gzip
+import os
+import subprocess
+import sys
+import zipfile
+from random import Random
+
+import numpy as np
+import pytest
+from mutations import mutated
+
+import symspectra.readers
+from symspectra.config import MODALITIES
+from symspectra.readers import FORMATS, read, read_one
+from symspectra.spectrum import ReadError, Spectrum
+
+MGF = b"BEGIN IONS\nTITLE=a\nPEPMASS=200\nIONMODE=positive\n50 1\n60 2\nEND IONS\n"
+UNSAID = b"BEGIN IONS\nTITLE=b\nPEPMASS=200\n50 1\nEND IONS\n"
+MSP = b"Name: a\nPrecursorMZ: 200\nIon_mode: N\nNum Peaks: 1\n50 1\n"
+MZML = (
+    b'<?xml version="1.0"?><mzML><spectrum id="s"><cvParam accession="MS:1000511" value="2"/>'
+    b'<cvParam accession="MS:1000130"/><cvParam accession="MS:1000127"/><binaryDataArrayList>'
+    b'<binaryDataArray><cvParam accession="MS:1000523"/><cvParam accession="MS:1000514"/>'
+    b"<binary>AAAAAAAA8D8=</binary></binaryDataArray><binaryDataArray>"
+    b'<cvParam accession="MS:1000523"/><cvParam accession="MS:1000515"/><binary>AAAAAAAA8D8=</binary>'
+    b"</binaryDataArray></binaryDataArrayList></spectrum></mzML>"
+)
+IR = (
+    b"##TITLE=ethanol\n##JCAMP-DX=4.24\n##DATA TYPE=INFRARED SPECTRUM\n##XUNITS=1/CM\n##YUNITS=ABSORBANCE\n"
+    b"##FIRSTX=400\n##LASTX=403\n##DELTAX=1\n##XFACTOR=1\n##YFACTOR=0.01\n##FIRSTY=0.1\n##NPOINTS=4\n"
+    b"##XYDATA=(X++(Y..Y))\n400 10 20 30 40\n##END=\n"
+)
+CSV = b"wavenumber (cm-1),absorbance\n" + b"".join(b"%d,0.%02d\n" % (400 + 10 * i, i) for i in range(40))
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a file and gives its path."""
+
+    def write(name, data):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("data, modality, unit", [(MGF, "msms_pos", "m/z"), (MSP, "msms_neg", "m/z")])
+@pytest.mark.parametrize("name", ["a.mgf", "a.msp", "a.txt", "a.jdx", "a"])
+def test_the_content_decides_whatever_the_name(file, name, data, modality, unit):
+    (spectrum,) = read(file(name, data))
+    assert (spectrum.modality, spectrum.x_unit, spectrum.meta["source"]) == (modality, unit, name)
+
+
+@pytest.mark.parametrize("name", ["a.mzML", "a.xml", "a.txt"])
+def test_mzml(file, name):
+    assert read_one(file(name, MZML)).modality == "msms_pos"
+    assert read_one(file(name + ".gz", gzip.compress(MZML))).modality == "msms_pos"
+
+
+@pytest.mark.parametrize("before", [b"", b"\n\n", b"$$ a comment\n \n", b"\xef\xbb\xbf"])
+def test_jcamp_after_comments(file, before):
+    spectrum = read_one(file("a.txt", before + IR))
+    assert (spectrum.modality, spectrum.x_unit) == ("ir", "1/cm")
+    np.testing.assert_allclose(spectrum.y, [0.1, 0.2, 0.3, 0.4])
+
+
+def test_columns_of_text(file):
+    spectrum = read_one(file("a.csv", CSV), "ir")
+    assert (spectrum.modality, spectrum.x_unit, spectrum.y_unit) == ("ir", "1/cm", "absorbance")
+    bare = file("b.csv", CSV.split(b"\n", 1)[1])
+    with pytest.raises(ReadError, match="b.csv: .*unit"):
+        read(bare, "ir")
+    assert len(read_one(bare, "ir", x_unit="1/cm", y_unit="absorbance")) == 40
+
+
+def test_a_path_may_be_text(file):
+    assert read_one(str(file("a.mgf", MGF))).meta["source"] == "a.mgf"
+
+
+@pytest.mark.parametrize(
+    "data, name, message",
+    [
+        (b"\x89PNG\r\n\x1a\n", "a.png", "is a picture"),
+        (b"\xff\xd8\xff\xe0", "a.jpg", "is a picture"),
+        (b"GIF89a", "a.gif", "is a picture"),
+        (b"BM" + (60).to_bytes(4, "little") + bytes(54), "a.bmp", "is a picture"),
+        (b"II*\0", "a.tif", "is a picture"),
+        (b"%PDF-1.7", "my.jdx", "is a PDF; export the spectrum as JCAMP-DX or as two columns of text"),
+        (b"\x89HDF\r\n\x1a\n", "a.h5", "is an HDF5 file"),
+        (b"SQLite format 3\0", "a.tdf", "is an SQLite database"),
+        (b"\x01\xa1F\0i\0n\0n\0i\0g\0a\0n\0", "a.raw", "is a Thermo .raw file; convert it to mzML"),
+        (b"\xd0\xcf\x11\xe0" + bytes(20), "a.xls", "save the sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0" + bytes(20), "a.wiff", "SCIEX"),
+        (b"\xd0\xcf\x11\xe0" + bytes(20), "a.jws", "JASCO"),
+        (b"\0K\0\0" + bytes(500), "a.spc", "GRAMS"),
+        (b"Spectral Data File", "a.spa", "OMNIC"),
+        (b"\x0a\x0a\xfe\xfe", "a.0", "OPUS"),
+        (b"PEPE2D", "a.sp", "PerkinElmer"),
+        (b"CDF\x01", "a.cdf", "netCDF"),
+        (b"\x02\0\x05", "a.dat", "is a binary file of an unknown kind; expected JCAMP-DX"),
+        (b"<!DOCTYPE html><html>", "a.jdx.html", "is a web page"),
+        (b"<cml/>", "a.xml", "is an XML file of a kind that is not read; expected mzML"),
+        (b"##TITLE= Parameter file, TOPSPIN\n##NPOINTS= 3\n", "acqus", "give the folder of the experiment"),
+        (gzip.compress(IR), "a.jdx.gz", "packed with gzip"),
+        (b"", "a.jdx", "is empty"),
+        (b"hello", "a.mgf", "line 1 reads 'hello' outside of BEGIN IONS"),
+    ],
+)
+def test_what_is_not_read_is_named_with_the_way_out(file, data, name, message):
+    path = file(name, data)
+    with pytest.raises(ReadError, match=message) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("inside, message", [("[Content_Types].xml", "Excel, Word"), ("a.txt", "zip archive")])
+def test_zip_archives(tmp_path, inside, message):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(inside, "hello")
+    with pytest.raises(ReadError, match=message):
+        read(tmp_path / "a.zip")
+
+
+def test_paths_that_are_no_readable_file(tmp_path, monkeypatch, file):
+    (tmp_path / "agilent.d").mkdir()
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in {
+        "missing.jdx": "there is no such file",
+        "broken": "there is no such file",
+        "": "is a folder, but not a Bruker or Varian experiment",
+        "agilent.d": "convert it to mzML",
+        "pipe": "neither a file nor a folder",
+        "a\0b": "there is no such file",
+        "n" * 300: "name too long|no such file",
+    }.items():
+        with pytest.raises(ReadError, match=message):
+            read(tmp_path / name)
+    path = file("a.mgf", MGF)
+    monkeypatch.setattr(symspectra.readers, "LIMIT_BYTES", 50)
+    with pytest.raises(ReadError, match="expected at most"):
+        read(path)
+    monkeypatch.undo()
+    monkeypatch.setattr("pathlib.Path.read_bytes", lambda path: (_ for _ in ()).throw(PermissionError(13, "Denied")))
+    with pytest.raises(ReadError, match="a.mgf: denied"):
+        read(path)
+
+
+def test_an_unexpected_error_of_a_reader_becomes_one_line(file, monkeypatch):
+    def fail(data, block):
+        raise KeyError("first\nsecond")
+
+    monkeypatch.setattr("symspectra.readers.jcamp.read_jcamp", fail)
+    path = file("a.dx", IR)
+    with pytest.raises(ReadError) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}: cannot be read as JCAMP-DX (") and "\n" not in str(error.value)
+
+
+def test_a_stated_modality_must_agree(file):
+    path = file("a.jdx", IR)
+    assert read_one(path, "ir").steps == read_one(path).steps
+    with pytest.raises(ReadError, match="a.jdx: is an IR spectrum; 13C NMR was asked for"):
+        read(path, "c13")
+    with pytest.raises(ReadError, match="expected one of ir, c13, h1, msms_pos, msms_neg"):
+        read(path, "raman")
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_modality_that_is_not_stated_is_taken_as_asked_if_the_unit_fits(file, modality):
+    path = file("a.mgf", UNSAID)
+    if modality.startswith("msms"):
+        spectrum = read_one(path, modality)
+        assert spectrum.modality == modality
+        assert spectrum.steps[-2] == "polarity not stated" and spectrum.steps[-1].endswith("as asked")
+    else:
+        with pytest.raises(ReadError, match="a.mgf: has an axis in m/z; expected"):
+            read(path, modality)
+
+
+def test_one_of_several_is_chosen_by_its_block(file):
+    path = file("library.mgf", MGF + UNSAID)
+    assert [s.meta["title"] for s in read(path)] == ["a", "b"]
+    assert read_one(path, block=2).meta["title"] == "b"
+    with pytest.raises(ReadError) as error:
+        read_one(path)
+    assert str(error.value) == (
+        f"{path}: has 2 spectra: 1: a, positive MS/MS; 2: b, kind not stated; "
+        "choose one with block=N (--block N on the command line)"
+    )
+    for block in (0, 3):
+        with pytest.raises(ReadError, match=f"no spectrum {block}; there are 2"):
+            read(path, block=block)
+    with pytest.raises(ReadError, match="no spectrum 2; there are 1"):
+        read(file("a.csv", CSV), "ir", block=2)
+    with pytest.raises(ReadError, match="and 3 more; choose"):
+        read_one(file("more.mgf", MGF * 8))
+
+
+def test_units_are_for_columns_of_text(file):
+    with pytest.raises(ReadError, match="is MGF, which states its units"):
+        read(file("a.mgf", MGF), x_unit="m/z")
+
+
+def test_formats_are_rows_of_name_extensions_and_content():
+    assert all(len(row) == 3 and all(row) for row in FORMATS)
+    assert {extension for row in FORMATS for extension in row[1].split()} >= {".jdx", ".csv", ".mgf", ".msp", ".mzml"}
+
+
+def test_importing_the_front_door_imports_no_reader_library():
+    code = "import sys, symspectra.readers; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"nmrglue", "pyteomics", "lxml", "pandas", "torch", "scipy", "jcamp"} & set(loaded.split())
+
+
+def test_damaged_files_of_any_kind_are_read_or_refused(file):
+    rng, seeds = Random(5), [MGF, MSP, MZML, IR, CSV, gzip.compress(MZML)]
+    results = []
+    for number in range(120):
+        path = file("damaged", mutated(seeds[number % len(seeds)], rng))
+        try:
+            results += read(path, None, x_unit=None)
+        except ReadError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+    assert results and all(isinstance(result, Spectrum) for result in results)
+
+
+def test_percent_under_the_label_transmittance_is_corrected_when_asked(tmp_path):
+    path = tmp_path / "percent.dx"
+    lines = ["##TITLE=x", "##JCAMP-DX=4.24", "##DATA TYPE=INFRARED SPECTRUM", "##XUNITS=1/CM", "##YUNITS=TRANSMITTANCE"]
+    lines += ["##FIRSTX=400", "##LASTX=4000", "##NPOINTS=3", "##XFACTOR=1", "##YFACTOR=1", "##XYDATA=(X++(Y..Y))"]
+    path.write_text("\n".join([*lines, "400 90 50 80", "##END="]) + "\n")
+    (as_said,) = read(path)
+    (corrected,) = read(path, y_unit="%T")
+    assert as_said.y_unit == "transmittance" and corrected.y_unit == "percent transmittance"
+    assert "as asked" in corrected.steps[-1] and read(path, y_unit="transmittance")[0].steps == as_said.steps
+    for wrong in ("absorbance", "furlongs"):
+        with pytest.raises(ReadError, match="cannot be right"):
+            read(path, y_unit=wrong)
+    with pytest.raises(ReadError, match="states its units"):
+        read(path, x_unit="um", y_unit="%T")

@@ -1,0 +1,380 @@
+import base64
+import gzip
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutations import survives_damage
+from scipy.signal import find_peaks
+
+from symspectra.readers.mass import read_mgf, read_msp, read_mzml
+from symspectra.spectrum import ReadError
+
+MGF = b"""# a comment
+COM=two ions
+BEGIN IONS
+TITLE=first, by the ion mode
+PEPMASS=181.07 1200.5
+CHARGE=1
+IONMODE=Positive
+SMILES=CCO
+INCHIAUX=N/A
+59.013 12.5
+101.02\t30
+END IONS
+
+BEGIN IONS
+TITLE=second, by the charge
+PEPMASS=179.0 12 1-
+71.1 5 1-
+89.2 0 1-
+END IONS
+"""
+
+MSP = b"""Name: Kojic acid
+Synon: first name
+Synon: second name
+InChIKey: BEJNERDRQOWKJM-UHFFFAOYSA-N
+Precursor_type: [M-H]-
+Spectrum_type: MS2
+PrecursorMZ: 141.0193
+Instrument_type: LC-ESI-ITFT
+Collision_energy: 60 % (nominal)
+Num Peaks: 2
+113.02 10
+141.0194 999
+
+INCHIKEY: XTWYTFMLZFPYCI-UHFFFAOYSA-N
+NAME: ADP
+PRECURSORMZ: 428.31
+IONMODE: positive
+NUM PEAKS: 3
+135.0\t83.0\t"C5H5N5, 1; 2"
+136.0\t999.0
+137.0\t0
+
+Name: Ethanol
+Comments: "instrument type=EI-B" "ms level=MS1" "ionization mode=positive" "SMILES=CCO"
+Num Peaks: 5
+31 999; 45 500; 46 200;
+27:220 29:300
+"""
+
+
+def cv(accession, value="", name="", unit=""):
+    return f'<cvParam cvRef="MS" accession="MS:{accession}" name="{name}" value="{value}" unitName="{unit}"/>'
+
+
+def packed(values, what, dtype="<f8", compress=True):
+    raw = np.asarray(values, dtype).tobytes()
+    text = base64.b64encode(zlib.compress(raw) if compress else raw).decode()
+    number = {"<f4": 1000521, "<f8": 1000523, "<i4": 1000519}[dtype]
+    terms = cv(number) + cv(1000574 if compress else 1000576) + cv(what)
+    return f"<binaryDataArray>{terms}<binary>{text}</binary></binaryDataArray>"
+
+
+def scan(mz, intensity, level=2, polarity=1000130, shape=1000127, more="", precursor=True, **how):
+    terms = cv(1000511, level) + (cv(polarity) if polarity else "") + (cv(shape) if shape else "")
+    ion = cv(1000744, "181.07") + cv(1000041, 1)
+    before = f"<precursorList><precursor>{ion}{cv(1000045, '35.0', unit='electronvolt')}</precursor></precursorList>"
+    arrays = packed(mz, 1000514, **how) + packed(intensity, 1000515, **how)
+    return (
+        f'<spectrum index="0" id="scan={level}" defaultArrayLength="{len(mz)}">{terms}{more}'
+        f"{before if precursor else ''}<binaryDataArrayList>{arrays}</binaryDataArrayList></spectrum>"
+    )
+
+
+def mzml(*scans, groups="", source="1000073"):
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<indexedmzML xmlns="http://psi.hupo.org/ms/mzml"><mzML>'
+        f"<referenceableParamGroupList>{groups}</referenceableParamGroupList><source>{cv(source)}</source>"
+        f"<run><spectrumList>{''.join(scans)}</spectrumList></run></mzML></indexedmzML>"
+    ).encode()
+
+
+PROFILE = ([100.0, 100.1, 100.2, 100.3, 100.4, 100.5, 100.6], [0, 5, 50, 50, 1, 0.1, 0.2])
+MZML = mzml(scan([50.0, 60.0], [1, 2], 1), scan([50.0, 60.5], [3, 4]), scan(*PROFILE, shape=1000128, polarity=1000129))
+
+
+def mzxml(compress=False):
+    raw = np.array([[84.5, 2000.0], [191.056, 90000.0]], ">f4").tobytes()
+    text = base64.b64encode(zlib.compress(raw) if compress else raw).decode()
+    packing = "zlib" if compress else "none"
+    return (
+        '<?xml version="1.0" encoding="ISO-8859-1"?><mzXML xmlns="http://sashimi.sourceforge.net/mzXML_2.0"><msRun>'
+        '<msInstrument><msIonisation category="msIonisation" value="ESI"/></msInstrument>'
+        '<dataProcessing centroided="1"/><scan num="7" msLevel="1" peaksCount="0" polarity="-">'
+        '<scan num="8" msLevel="2" peaksCount="2" polarity="-" collisionEnergy="20"><precursorMz>343.07</precursorMz>'
+        f'<peaks precision="32" byteOrder="network" pairOrder="m/z-int" compressionType="{packing}">{text}</peaks>'
+        "</scan></scan></msRun></mzXML>"
+    ).encode()
+
+
+def test_mgf_is_read_with_what_it_says():
+    first, second = read_mgf(MGF)
+    assert (first.modality, second.modality) == ("msms_pos", "msms_neg")
+    assert first.x.tolist() == [59.013, 101.02] and first.y.tolist() == [12.5, 30]
+    assert (first.x_unit, first.y_unit, first.peaks, first.steps) == ("m/z", "intensity", True, ())
+    assert first.meta == {
+        **{"format": "MGF", "block": 1, "title": "first, by the ion mode", "precursor_mz": 181.07, "charge": 1},
+        **{"ms_level": 2, "smiles": "CCO"},
+    }
+    assert second.x.tolist() == [71.1] and second.meta["charge"] == -1
+    assert second.steps == (
+        "further columns of the peak lines (charges, annotations) left out",
+        "1 peak of zero intensity left out",
+    )
+
+
+def entry(*fields):
+    return "\n".join(["BEGIN IONS", "PEPMASS=200", *fields, "50 1", "END IONS"]).encode()
+
+
+@pytest.mark.parametrize(
+    "fields, modality",
+    [
+        (["IONMODE=n"], "msms_neg"),
+        (["ION_MODE=+"], "msms_pos"),
+        (["ADDUCT=[M+2H]2+"], "msms_pos"),
+        (["PRECURSORTYPE=[M-H]-", "CHARGE=1"], "msms_neg"),
+        (["CHARGE=2+ and 3+"], "msms_pos"),
+        (["CHARGE=-1"], "msms_neg"),
+        (["IONIZATION=ESI-"], "msms_neg"),
+        (["CHARGE=0+", "IONMODE=negative"], "msms_neg"),
+        (["MSLEVEL=2", "IONMODE=positive"], "msms_pos"),
+    ],
+)
+def test_polarity_is_taken_from_where_it_is_stated(fields, modality):
+    spectrum = read_mgf(entry(*fields))[0]
+    assert (spectrum.modality, spectrum.steps) == (modality, ())
+
+
+@pytest.mark.parametrize(
+    "fields, step",
+    [
+        (["CHARGE=1"], "polarity not stated"),
+        (["IONMODE=n/a", "ADDUCT=M+H"], "polarity not stated"),
+        (["IONMODE=negative", "CHARGE=1+"], "polarity contradictory: - by the ion mode, + by the charge"),
+        (["IONMODE=positive", "MSLEVEL=3"], "MS level 3, not MS/MS"),
+        (["IONMODE=positive", "MSLEVEL=1"], "MS level 1, not MS/MS"),
+        (["IONMODE=positive", "IONIZATION=EI"], "electron ionisation (EI), not MS/MS"),
+        (["IONMODE=positive", "IONIZATIONENERGY=70 eV"], "electron ionisation (EI), not MS/MS"),
+    ],
+)
+def test_what_is_not_ms_ms_of_one_polarity_has_no_modality(fields, step):
+    spectrum = read_mgf(entry(*fields))[0]
+    assert spectrum.modality is None and spectrum.steps == (step,)
+
+
+def test_parameters_before_the_first_entry_hold_for_all():
+    assert [s.modality for s in read_mgf(b"CHARGE=1+\n" + MGF)] == ["msms_pos", "msms_pos"]
+
+
+def test_msp_is_read_in_its_styles():
+    kojic, adp, ethanol = read_msp(MSP)
+    assert (kojic.modality, adp.modality, ethanol.modality) == ("msms_neg", "msms_pos", None)
+    assert kojic.meta == {
+        **{"format": "MSP", "block": 1, "title": "Kojic acid", "adduct": "[M-H]-", "precursor_mz": 141.0193},
+        **{"collision_energy": "60 % (nominal)", "inchikey": "BEJNERDRQOWKJM-UHFFFAOYSA-N", "ms_level": 2},
+        "ionisation": "ESI",
+    }
+    assert adp.y.tolist() == [83, 999] and adp.meta["title"] == "ADP"
+    assert adp.steps == ("peak annotations left out", "1 peak of zero intensity left out")
+    assert ethanol.x.tolist() == [31, 45, 46, 27, 29] and ethanol.y.tolist() == [999, 500, 200, 220, 300]
+    assert (ethanol.meta["ionisation"], ethanol.meta["ms_level"], ethanol.meta["smiles"]) == ("EI", 1, "CCO")
+
+
+@pytest.mark.parametrize(
+    "peaks", ["43 999; 58 35", "43\t999\n58\t35", "43:999 58:35", "(43, 999) (58, 35)", "43 999 58 35"]
+)
+def test_msp_peaks_may_be_separated_in_many_ways(peaks):
+    spectrum = read_msp(f"Name: x\nNum Peaks: 2\n{peaks}\n".encode())[0]
+    assert spectrum.x.tolist() == [43, 58] and spectrum.y.tolist() == [999, 35]
+    assert spectrum.steps == ("MS level not stated", "polarity not stated")
+
+
+def test_msp_lines_that_are_not_understood_are_said():
+    data = b"* a remark\n\nName: x\nwrapped name\nNum Peaks: 1\n43 999\n"
+    (spectrum,) = read_msp(data)
+    assert "2 lines not understood and left out, first '* a remark'" in spectrum.steps
+    assert spectrum.meta["block"] == 1
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.floats(0, 2000), st.floats(1e-3, 1e9)), min_size=1, max_size=8), min_size=1, max_size=4
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_written_peaks_are_read_back(library):
+    msp = "\n\n".join(
+        f"Name: {i}\nNum Peaks: {len(peaks)}\n" + "\n".join(f"{mz!r} {y!r}" for mz, y in peaks)
+        for i, peaks in enumerate(library)
+    )
+    mgf = "\n".join("BEGIN IONS\n" + "\n".join(f"{mz!r}\t{y!r}" for mz, y in peaks) + "\nEND IONS" for peaks in library)
+    xml = mzml(*(scan(*zip(*peaks, strict=True)) for peaks in library))
+    for spectra in (read_msp(msp.encode()), read_mgf(mgf.encode()), read_mzml(xml)):
+        assert [list(zip(s.x, s.y, strict=True)) for s in spectra] == library
+        assert [s.meta["block"] for s in spectra] == list(range(1, len(library) + 1))
+
+
+def test_mzml_leaves_out_ms1_and_picks_profiles():
+    peaks, profile = read_mzml(MZML)
+    assert (peaks.modality, profile.modality) == ("msms_pos", "msms_neg")
+    assert peaks.steps == ("1 MS1 scan left out",)
+    assert peaks.x.tolist() == [50.0, 60.5] and peaks.y.tolist() == [3, 4]
+    assert peaks.meta == {
+        **{"format": "mzML", "block": 2, "title": "scan=2", "precursor_mz": 181.07, "charge": 1, "ms_level": 2},
+        **{"collision_energy": "35.0 eV", "ionisation": "ESI"},
+    }
+    assert profile.x.tolist() == [100.2] and profile.peaks
+    assert profile.steps[1] == ("1 peak picked from a profile of 7 points: local maxima above 0.5% of the base peak")
+
+
+def test_mzml_of_ms1_only_is_read_without_a_modality():
+    (spectrum,) = read_mzml(mzml(scan([50.0], [1], 1, precursor=False)))
+    assert spectrum.modality is None and spectrum.meta["ms_level"] == 1
+    assert read_mzml(MZML, block=1)[0].meta["ms_level"] == 1
+
+
+@given(st.lists(st.integers(0, 300), min_size=3, max_size=30).filter(any))
+@settings(max_examples=60, deadline=None)
+def test_profiles_are_picked_as_scipy_finds_peaks(intensity):
+    (spectrum,) = read_mzml(mzml(scan(range(1, len(intensity) + 1), intensity, shape=1000128)))
+    expected = find_peaks([0, *intensity, 0], height=np.nextafter(0.005 * max(intensity), np.inf))[0]
+    assert spectrum.x.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f8", "<i4"])
+@pytest.mark.parametrize("compress", [True, False])
+def test_mzml_number_types(dtype, compress):
+    (spectrum,) = read_mzml(mzml(scan([50, 60], [3, 4], dtype=dtype, compress=compress)))
+    assert spectrum.x.tolist() == [50, 60] and spectrum.y.tolist() == [3, 4]
+
+
+def test_mzml_terms_may_stand_in_groups():
+    group = f'<referenceableParamGroup id="g">{cv(1000129)}{cv(1000127)}</referenceableParamGroup>'
+    one = scan([50.0], [3], polarity=None, shape=None, more='<referenceableParamGroupRef ref="g"/>')
+    (spectrum,) = read_mzml(mzml(one, groups=group))
+    assert spectrum.modality == "msms_neg" and spectrum.steps == ()
+
+
+def test_mzml_that_does_not_say_what_it_is():
+    (spectrum,) = read_mzml(mzml(scan([50.0], [3], polarity=None, shape=None)))
+    assert spectrum.modality is None
+    assert spectrum.steps == ("neither centroid nor profile stated; read as centroids", "polarity not stated")
+    assert read_mzml(mzml(scan([50.0], [3]), source="1000389"))[0].meta["ionisation"] == "EI"
+
+
+def test_mzml_packed_by_gzip():
+    assert [s.steps for s in read_mzml(gzip.compress(MZML))] == [s.steps for s in read_mzml(MZML)]
+    with pytest.raises(ReadError, match="damaged gzip"):
+        read_mzml(gzip.compress(MZML)[:-20])
+    with pytest.raises(ReadError, match="unpacks to more than"):
+        read_mzml(gzip.compress(b" " * 12_000_000))
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_mzxml(compress):
+    (spectrum,) = read_mzml(mzxml(compress))
+    assert spectrum.modality == "msms_neg" and spectrum.steps == ("1 MS1 scan left out",)
+    np.testing.assert_allclose(spectrum.x, [84.5, 191.056], rtol=1e-6)
+    assert spectrum.y.tolist() == [2000, 90000]
+    assert spectrum.meta | {"title": "scan 8", "block": 2, "precursor_mz": 343.07, "format": "mzXML"} == spectrum.meta
+
+
+def test_spectra_without_peaks_are_left_out_and_said():
+    empty = b"BEGIN IONS\nTITLE=blank\nEND IONS\n"
+    first, second = read_mgf(empty + MGF.replace(b"\nBEGIN IONS", b"\n" + empty + b"BEGIN IONS", 1) + empty)
+    assert first.steps == ("2 spectra without m/z peaks left out, from spectrum 1 (blank)",)
+    assert second.steps[-1] == "1 spectrum without m/z peaks left out, from spectrum 5 (blank)"
+    assert (first.meta["block"], second.meta["block"]) == (3, 4)
+    for data in (empty, empty * 2, b"BEGIN IONS\n50 0\nEND IONS"):
+        with pytest.raises(ReadError, match="no peaks"):
+            read_mgf(data)
+
+
+@pytest.mark.parametrize("read, data, count", [(read_mgf, MGF, 2), (read_msp, MSP, 3), (read_mzml, MZML, 3)])
+def test_a_block_is_one_spectrum(read, data, count):
+    for block in range(1, count + 1):
+        assert [s.meta["block"] for s in read(data, block)] == [block]
+    for block in (0, -1, count + 1):
+        with pytest.raises(ReadError, match=f"no spectrum {block}; there are {count}"):
+            read(data, block)
+
+
+def test_a_bad_peak_elsewhere_does_not_keep_a_block_from_being_read():
+    data = MGF.replace(b"71.1 5 1-", b"71.1 x")
+    assert read_mgf(data, 1)[0].y.tolist() == [12.5, 30]
+    with pytest.raises(ReadError, match="line 17 reads '71.1 x'; expected m/z and intensity"):
+        read_mgf(data)
+
+
+@pytest.mark.parametrize(
+    "read, data, message",
+    [
+        (read_mgf, b"", "holds no spectrum; expected MGF"),
+        (read_mgf, b"50 1\n", "outside of BEGIN IONS"),
+        (read_mgf, MGF[:-10], "spectrum 2 is cut off"),
+        (read_mgf, b"BEGIN IONS\nBEGIN IONS\n", "line 2 is BEGIN IONS; expected END IONS of spectrum 1"),
+        (read_mgf, b"END IONS\n", "END IONS without"),
+        (read_mgf, b"BEGIN IONS\nTITLE=a\n50 1\n60 -1\nEND IONS", r"spectrum 1 \(a\): peak 2 has intensity -1"),
+        (read_mgf, b"BEGIN IONS\n-5 1\nEND IONS", "spectrum 1: peak 1 has m/z -5"),
+        (read_mgf, b"BEGIN IONS\n5 nan\nEND IONS", "peak 1 has intensity nan"),
+        (read_mgf, b"BEGIN IONS\n1e999 1\nEND IONS", "peak 1 has m/z inf"),
+        (read_mgf, b"BEGIN IONS\n5\nEND IONS", "line 2 reads '5'; expected m/z and intensity"),
+        (read_mgf, b"BEGIN IONS\n1_0 5\nEND IONS", "line 2 reads '1_0 5'"),
+        (read_mgf, b"BEGIN IONS\nEND IONS\n" * 2000, "2000 spectra in 40000 bytes"),
+        (read_msp, b"Name: x\n", "expected MSP"),
+        (read_msp, b"Name: x\nNum Peaks: 3\n1 2\n3 4\n", r"spectrum 1 \(x\) lists 2 peaks; expected '3'"),
+        (read_msp, b"Name: x\nNum Peaks: 2\n1,5 2\n3 4\n", "comma inside a number"),
+        (read_msp, b"Name: x\nNum Peaks: 1\n1 2 3\n", "line 3 reads '1 2 3'"),
+        (read_msp, b"Name: x\nNum Peaks: 1\n1 -2\n", "peak 1 has intensity -2"),
+        (read_mzml, b"", "not well-formed XML"),
+        (read_mzml, b"<html></html>", r"XML file of another kind \(html\)"),
+        (read_mzml, b"<mzML></mzML>", "holds no spectrum; expected mzML"),
+        (read_mzml, MZML[:-30], "not well-formed XML"),
+        (read_mzml, b"<mzML>" + b"<a>" * 2000, "too many for its size"),
+        (read_mzml, mzml(scan([1.0, 2.0], [3])), "intensity array of spectrum 1 .* has 1 values; expected '2'"),
+        (read_mzml, mzml(scan([1.0], [np.nan])), "peak 1 has intensity nan"),
+        (read_mzml, mzml(scan([np.inf], [1.0])), "peak 1 has m/z inf"),
+        (
+            read_mzml,
+            MZML.replace(b"MS:1000574", b"MS:1002312").replace(b'name=""', b'name="MS-Numpress compression"'),
+            "zlib",
+        ),
+        (read_mzml, MZML.replace(b"MS:1000523", b"MS:1"), "0 number types"),
+        (read_mzml, MZML.replace(b"<binary>", b"<binary>!"), "damaged"),
+        (read_mzml, mzml(scan([1.0] * 3_000_000, [1.0] * 3_000_000)), "unpacks to more than the file's size"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_a_sentence(read, data, message):
+    with pytest.raises(ReadError, match=message):
+        read(data)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-8-sig"])
+@pytest.mark.parametrize(
+    "declaration",
+    ['<!DOCTYPE mzML [<!ENTITY a "b">]>', '<!DOCTYPE mzML SYSTEM "file:///etc/hostname">', "<!doctype mzML>"],
+)
+def test_entities_are_never_declared(declaration, encoding):
+    data = f"<?xml version='1.0' encoding='{encoding[:6].rstrip('-')}'?>{declaration}<mzML>&a;</mzML>".encode(encoding)
+    with pytest.raises(ReadError, match="DOCTYPE" if encoding != "utf-16" else "DOCTYPE|well-formed"):
+        read_mzml(data)
+
+
+@pytest.mark.parametrize("encode", [lambda t: t.encode("utf-16"), lambda t: t.encode("latin-1"), lambda t: t.encode()])
+def test_text_encodings(encode):
+    assert read_mgf(encode("BEGIN IONS\nTITLE=Säure\n50 1\nEND IONS\n"))[0].meta["title"] == "Säure"
+
+
+@pytest.mark.parametrize(
+    "read, seeds",
+    [(read_mgf, [MGF]), (read_msp, [MSP]), (read_mzml, [MZML, mzxml(), mzxml(True), gzip.compress(MZML)])],
+    ids=["mgf", "msp", "mzml"],
+)
+def test_damaged_files_are_read_or_refused(read, seeds):
+    assert survives_damage(read, seeds) > 0
