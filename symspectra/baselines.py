@@ -60,12 +60,12 @@ class BoostedTrees(SpectrumClassifier):
     """Gradient-boosted trees on the flattened spectra, one ensemble a group: ``XGBClassifier`` with its defaults.
 
     As the public benchmark script of Alberts et al. (2024) uses it. It is fitted once, by `fit`, and not by gradient
-    descent. Needs ``symspectra[trees]``.
+    descent. Needs ``symspectra[trees]``. Fewer ``bins`` than the default make it faster in proportion.
     """
 
-    def __init__(self, trees: int = 100, seed: int = 0):
+    def __init__(self, trees: int = 100, seed: int = 0, bins: int = 256):
         super().__init__()
-        self.trees, self.seed = trees, seed
+        self.trees, self.seed, self.bins = trees, seed, bins
         self.register_buffer("booster", torch.zeros(0, dtype=torch.uint8))  # the trees, in xgboost's own binary format
         self._model: Any = None
 
@@ -82,7 +82,7 @@ class BoostedTrees(SpectrumClassifier):
         ImportError : xgboost is not installed.
         """
         model = _xgboost().XGBClassifier(
-            n_estimators=self.trees, n_jobs=torch.get_num_threads(), random_state=self.seed
+            n_estimators=self.trees, n_jobs=torch.get_num_threads(), random_state=self.seed, max_bin=self.bins
         )
         model.fit(self._features(x, present), y.cpu().numpy().astype(np.int8))
         self.booster = torch.frombuffer(model.get_booster().save_raw("ubj"), dtype=torch.uint8).clone()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
 from symspectra.config import MODALITIES, ConfigError, suggest
 from symspectra.datasets import OPEN_DIRECTORY, load_dataset
 from symspectra.experiments import BASELINES, THREE
+from symspectra.lines import LineTable
 from symspectra.profiles import load_profile
 
 # Ten molecules of about ten heavy atoms, of different classes.
@@ -70,6 +77,52 @@ def simulation() -> None:
         print(f"  {kind} time: here {ours:.1f} s, xtb --ohess {theirs:.1f} s, {ratio:.1f} times as fast")
 
 
+def prediction() -> None:
+    """`symspectra predict`: from a cold start to the first answer, and spectra a second from a table of peak lists."""
+    from symspectra.predictor import predict, shipped
+    from symspectra.predictor_batch import predict_table
+
+    print("prediction, one thread")
+    command = [sys.executable, "-m", "symspectra", "predict", "--c13", "171.36, 60.49, 21.04, 14.19"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    seconds = median_seconds(lambda: subprocess.run(command, env=environment, check=True, capture_output=True), 3)
+    print(f"  cold start to the first answer {seconds:.1f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        for modalities in (("c13",), ("c13", "msms_pos", "msms_neg")):
+            path, n = _table_of_peaks(Path(folder) / "table.csv", modalities)
+            many = median_seconds(lambda p=path: predict_table(shipped(), p), 3)
+            row = next(csv.DictReader(open(path)))
+            one = median_seconds(lambda r=row, m=modalities: predict({name: r[name] for name in m}))
+            table, alone = n / many, len(modalities) / one
+            print(
+                f"  {len(modalities)} lists of peaks a molecule: {table:6.0f} spectra/s in a table, "
+                f"{alone:5.0f} one molecule at a time, {table / alone:.1f} times as fast"
+            )
+
+
+def _table_of_peaks(path: Path, modalities: tuple[str, ...]) -> tuple[Path, int]:
+    """2,000 molecules as a table for `predict_table`, and how many spectra it holds."""
+    from symspectra.lines import read_lines
+
+    lines, n = read_lines(OPEN_DIRECTORY, 2000), 0
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *modalities])
+        for row in range(len(lines)):
+            cells = [_typed(lines, row, modality) for modality in modalities]
+            n += sum(map(bool, cells))
+            writer.writerow([row, *cells])
+    return path, n
+
+
+def _typed(lines: LineTable, row: int, modality: str) -> str:
+    columns, _, _ = lines.spectra[modality].select(torch.tensor([row]))
+    if modality == "c13":
+        return ", ".join(f"{ppm:.2f}" for ppm in columns["ppm"].tolist())
+    pairs = zip(columns["mz"].tolist(), columns["intensity"].tolist(), strict=True)
+    return " ".join(f"{mz:.4f}:{intensity:.0f}" for mz, intensity in pairs)
+
+
 def training(profile_name: str) -> None:
     """Training samples a second, by model and number of spectra."""
     from symspectra.training import Trainer
@@ -100,7 +153,7 @@ def _gpu_memory(device: torch.device) -> str:
     return f", on the GPU {torch.cuda.max_memory_allocated(device) / 2**20:.0f} MB" if device.type == "cuda" else ""
 
 
-PARTS = ("rendering", "simulation", "training")
+PARTS = ("rendering", "simulation", "prediction", "training")
 
 
 def run_benchmarks(only: list[str] | None = None, profile: str = "demo") -> None:
@@ -121,4 +174,4 @@ def run_benchmarks(only: list[str] | None = None, profile: str = "demo") -> None
             training(profile)
         else:
             torch.set_num_threads(1)
-            rendering() if name == "rendering" else simulation()
+            {"rendering": rendering, "simulation": simulation, "prediction": prediction}[name]()

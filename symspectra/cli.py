@@ -84,8 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("dataset", choices=["open"])
     p.add_argument("--directory", type=Path, help="data set to show; the installed one by default")
 
-    p = add("bench", _bench, "speed and memory: rendering, simulation, training, as rates and ratios")
-    p.add_argument("--only", nargs="+", metavar="PART", help="rendering, simulation, training")
+    p = add("bench", _bench, "speed and memory: rendering, simulation, prediction, training, as rates and ratios")
+    p.add_argument("--only", nargs="+", metavar="PART", help="rendering, simulation, prediction, training")
     p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
     return parser
 

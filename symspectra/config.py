@@ -50,6 +50,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "s1": (0, 100),
     "s2": (0, 100),
     "weight_ramp": (0, 1e6),
+    "bins": (2, 65_536),
     "seed": (0, 2**31 - 1),
 }
 
@@ -96,7 +97,7 @@ class Config:
         teacher_forcing, teacher_forcing_decay : probability of the true label, and its factor an epoch
         prediction : which head answers: ``decoder``, ``main``, or their mean (``ensemble``)
         filters, dense : widths of the 1D-CNN's convolutions and dense layers
-        trees : boosting rounds of XGBoost, each one tree a group
+        trees, bins : boosting rounds of XGBoost, each one tree a group, and into how many steps it cuts each point
         width, layers, attention_heads, feedforward, inner, patch, points : of the Transformers; ``inner`` is the width
             within a patch, ``patch`` its points, ``points`` the tokens of a spectrum (`symspectra.transformers`)
     Training
@@ -150,6 +151,7 @@ class Config:
     filters: tuple[int, int] = (31, 62)
     dense: tuple[int, int, int] = (4927, 2785, 1574)
     trees: int = 100
+    bins: int = 256
     width: int = 512
     layers: int = 4
     attention_heads: int = 8

@@ -37,7 +37,7 @@ _BUILDERS: dict[str, Callable[[Config], SpectrumClassifier]] = {
     "token_transformer": lambda config: TokenTransformer(**_sizes(config, "points")),
     "patch_transformer": lambda config: PatchTransformer(**_sizes(config, "patch", "inner")),
     "patch_embedding": lambda config: PatchEmbeddingTransformer(**_sizes(config, "patch")),
-    "xgboost": lambda config: BoostedTrees(config.trees, config.seed),
+    "xgboost": lambda config: BoostedTrees(config.trees, config.seed, config.bins),
 }
 
 

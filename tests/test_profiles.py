@@ -55,8 +55,8 @@ def test_evening_is_demo_with_more_seeds():
 
 
 # Least training and test molecules of a group of Fig 4: at the smallest share, 8 training molecules stay, and one test
-# molecule more or less moves the recall by at most an eighth. 300 molecules have too few of them for that.
-LEAST = {"smoke": (12, 2), "demo": (30, 8), "open": (30, 10)}
+# molecule more or less moves the recall by at most a seventh. 300 molecules have too few of them for that.
+LEAST = {"smoke": (12, 2), "demo": (30, 7), "open": (30, 10)}
 
 
 @pytest.mark.parametrize(("name", "least"), LEAST.items())
