@@ -10,6 +10,7 @@ from typing import Any
 
 from symspectra import __version__, predict_cli
 from symspectra.config import Config, ConfigError, load_config
+from symspectra.measured import cli as measured_cli
 from symspectra.profiles import PROFILES, load_profile
 
 
@@ -79,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--import", type=Path, dest="source", help="take the records of this folder and compute none")
     p.add_argument("--directory", type=Path, help="data set to extend; the installed one by default")
+
+    p = add("prepare", measured_cli.run, "prepare measured spectra: public collections, or a table of your own", data)
+    measured_cli.add_options(p)
 
     p = add("show", _show, "what the open data set holds", data)
     p.add_argument("dataset", choices=["open"])

@@ -1,14 +1,15 @@
 """From a chemist's files to functional groups with calibrated probabilities, from any subset of the spectra.
 
 A predictor is a folder: ``model.safetensors`` (the weights), ``predictor.json`` (calibration, thresholds and test
-scores of every subset of the spectra), ``likeness.safetensors`` (what training spectra look like).
+scores of every subset of the spectra), ``likeness.safetensors`` (what training spectra look like), and, where it was
+tried on measured spectra, ``measured.json``.
 `symspectra.predictor_build` writes it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "weights" / "predictor"
 FEW = {"training": 30, "validation": 5}  # molecules; with fewer, a group is hardly learned, or nothing is known of it
+TRANSFERS = 0.75  # of the F1 on simulated spectra must be reached on measured ones, or there is a warning
 BATCH = 128  # molecules; larger batches leave the processor's caches
 
 Source = str | Path | Spectrum | Prepared
@@ -130,6 +132,8 @@ class Predictor:
         self.config: Config = config
         if list(config.modalities) != self.card["modalities"]:
             raise DataError(f"{folder}: predictor.json is of another model than model.safetensors")
+        measured = folder / "measured.json"  # of `symspectra.measured.evaluate`, where it was run
+        self.measured: dict[str, dict[str, float]] = json.loads(measured.read_text()) if measured.exists() else {}
         self.likeness = _read_likeness(folder / "likeness.safetensors", config.modalities)
 
     @property
@@ -177,7 +181,9 @@ class Predictor:
                 GroupPrediction(name, float(p), *about)
                 for name, p, about in zip(NAMES, probability[i], known, strict=True)
             )
-            predictions.append(Prediction(groups, dict(spectra), (*_other_kinds(spectra), *unlike[i])))
+            predictions.append(
+                Prediction(groups, dict(spectra), (*_other_kinds(spectra), *self._beyond(spectra), *unlike[i]))
+            )
         return predictions
 
     def probabilities(
@@ -203,6 +209,18 @@ class Predictor:
             x[0, k], present[0, k] = torch.from_numpy(prepared.vector), True
         gates = self.model.gates(x, present)[0].detach().numpy()
         return {name: gates[self.modalities.index(name)] for name in prediction.spectra}
+
+    def _beyond(self, names: Iterable[str]) -> list[str]:
+        """A sentence for each kind of spectrum that the model reads much worse measured than simulated."""
+        sentences = []
+        for name in names:
+            simulated, measured = self._subset(name)["micro_f1"], self.measured.get(name)
+            if measured and measured["micro_f1"] < TRANSFERS * simulated:
+                sentences.append(
+                    f"measured {name} spectra are beyond this model, which learned from simulated ones: micro-F1 "
+                    f"{measured['micro_f1']:.2f} on measured, {simulated:.2f} on simulated spectra"
+                )
+        return sentences
 
     def _key(self, present: Bool[np.ndarray, " modality"]) -> str:
         return subset_key([name for name, there in zip(self.modalities, present, strict=True) if there])

@@ -96,6 +96,12 @@ def test_unlike_spectra_are_warned_of_and_usual_ones_are_not(molecules):
     assert len(backwards) > 10 and "ir spectrum is unlike the training spectra" in backwards[0]
 
 
+def test_kinds_of_spectra_that_fail_when_measured_are_warned_of():
+    (warning,) = predict({"msms_pos": "43.0:100 61.0:15 70.0:10"}).warnings
+    assert "measured msms_pos spectra are beyond this model" in warning
+    assert predict({"c13": ETHYL_ACETATE}).warnings == ()
+
+
 @pytest.mark.parametrize("meta, words", [({"ionisation": "EI"}, "electron ionisation"), ({"ms_level": 1}, "MS1")])
 def test_a_mass_spectrum_of_another_kind_is_warned_of(meta, words):
     spectrum = Spectrum([43.0, 61.0], [100.0, 15.0], "m/z", "intensity", None, meta, peaks=True)

@@ -1,0 +1,45 @@
+"""``symspectra data prepare``: options, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Commands and options below ``symspectra data prepare``."""
+    kinds = parser.add_subparsers(required=True, metavar="DATASET", dest="dataset")
+
+    p = kinds.add_parser("experimental", help="nmrshiftdb2 and MassBank, joined by structure")
+    p.add_argument("--nmrshiftdb2", type=Path, metavar="FILE", help="nmrshiftdb2withsignals.sd, plain or packed")
+    p.add_argument("--massbank", type=Path, metavar="PATH", help="folder, .tar or .zip of MassBank records")
+    text = "licences to keep, such as 'CC BY*', or all; by default all but non-commercial and no derivatives"
+    p.add_argument("--licence-allow", nargs="+", metavar="PATTERN", help=text)
+    _shared(p)
+
+    p = kinds.add_parser("peaks", help="a table of peaks of your own, CSV or parquet")
+    p.add_argument("--table", type=Path, required=True, metavar="FILE", help="columns smiles, modality, peaks")
+    _shared(p)
+
+
+def _shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder to write")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (1)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prepare, and print what there is."""
+    from symspectra.config import ConfigError
+    from symspectra.measured.prepare import prepare
+    from symspectra.measured.summary import described
+
+    if options.dataset == "peaks":
+        sources, licences = [("peaks", options.table)], ["all"]
+    else:
+        given = {"nmrshiftdb2": options.nmrshiftdb2, "massbank": options.massbank}
+        sources = [(kind, path) for kind, path in given.items() if path is not None]
+        licences = options.licence_allow
+    if not sources:
+        raise ConfigError("nothing to prepare; expected --nmrshiftdb2 FILE, --massbank PATH, or both")
+    print(described(prepare(sources, options.out, licences, options.workers, show=True)))
+    print(options.out)

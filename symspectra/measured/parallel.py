@@ -1,0 +1,69 @@
+"""Processes that work on pieces of a stream, in order and with few pieces in memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, TypeVar
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def chunked(items: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
+    """Lists of ``size`` items; the last may be shorter."""
+    chunk: list[Piece] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+class Workers:
+    """A number of processes; one means that everything is done in this one.
+
+    Raises
+    ------
+    ValueError : the number is below 1.
+    """
+
+    def __init__(self, number: int = 1):
+        if number < 1:
+            raise ValueError(f"workers is {number}; expected at least 1")
+        self.number = number
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        if self.number > 1:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.number, context, initializer=_one_thread)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def in_order(self, function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
+        """``map``, with at most two pieces a process taken from the stream ahead of their results."""
+        if self._pool is None:
+            yield from map(function, pieces)
+            return
+        waiting = deque()
+        for piece in pieces:
+            waiting.append(self._pool.submit(function, piece))
+            if len(waiting) > 2 * self.number:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)

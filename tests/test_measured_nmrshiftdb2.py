@@ -1,0 +1,210 @@
+"""Measured NMR spectra from an SD file like that of nmrshiftdb2."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import zipfile
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mutations import survives_damage
+from rdkit import Chem
+
+from symspectra.lines import DataError
+from symspectra.measured import nmrshiftdb2
+from symspectra.measured.nmrshiftdb2 import LICENCE, read_nmrshiftdb2
+from symspectra.measured.records import Rejects
+from symspectra.spectrum import ReadError
+
+ETHANOL = "18.1;0.0Q;0|57.8;0.0T;1|"
+BENZENE = "128.4;0.0D;0|128.4;0.0D;1|128.4;0.0D;2|128.4;0.0D;3|128.4;0.0D;4|128.4;0.0D;5|"
+
+
+def record(smiles: str = "CCO", number: int | str = 10, **properties: str) -> str:
+    """A record; ``c13_0`` is the property ``Spectrum 13C 0``, other names are written as they are."""
+    molblock = Chem.MolToMolBlock(Chem.MolFromSmiles(smiles))
+    named = {"nmrshiftdb2 ID": str(number)}
+    for name, value in properties.items():
+        nucleus, _, n = name.rpartition("_")
+        nucleus = {"c13": "13C", "h1": "1H", "n15": "15N", "hsqc": "H,C-HSQC"}.get(nucleus)
+        named[f"Spectrum {nucleus} {n}" if nucleus else name] = value
+    return molblock + "".join(f"> <{name}>\n{value}\n\n" for name, value in named.items()) + "$$$$\n"
+
+
+def read(tmp_path, *records: str, name: str = "some.sd"):
+    (tmp_path / name).write_bytes("".join(records).encode())
+    rejects = Rejects()
+    return list(read_nmrshiftdb2(tmp_path / name, rejects)), rejects
+
+
+def test_a_row_has_structure_peaks_and_conditions(tmp_path):
+    conditions = {
+        "Solvent": "0:Chloroform-D1 (CDCl3) 1:Unreported ",
+        "Field Strength [MHz]": "0:50.328 1:Unknown ",
+        "Temperature [K]": "0:298 1:Unreported ",
+    }
+    rows, rejects = read(tmp_path, record("CCO", 10, c13_0=ETHANOL, h1_1="1.2;0.0t;0|3.7;0.0q;1|", **conditions))
+    carbon, proton = rows
+    assert (carbon.inchikey, carbon.smiles, carbon.modality) == ("LFQSCWFLJHTTHZ", "CCO", "c13")
+    assert (carbon.source, carbon.record, carbon.licence) == ("some.sd", "10:0", LICENCE)
+    assert (carbon.solvent, carbon.frequency_mhz, carbon.temperature_k) == ("Chloroform-D1 (CDCl3)", 50.328, 298.0)
+    assert carbon.x.tolist() == [18.1, 57.8] and carbon.y.tolist() == [1, 1] and carbon.attached == [3, 2]
+    assert (proton.modality, proton.record, proton.attached) == ("h1", "10:1", None)
+    assert (proton.solvent, proton.frequency_mhz, proton.temperature_k) == (None, None, None)
+    assert not rejects.rows
+
+
+def test_equivalent_atoms_are_one_peak(tmp_path):
+    rows, _ = read(tmp_path, record("c1ccccc1", c13_0=BENZENE, h1_1="7.4;0.0;0|7.4;0.0;0|7.3;0.2;1|"))
+    assert rows[0].x.tolist() == [128.4] and rows[0].y.tolist() == [6] and rows[0].attached == [1]
+    assert rows[1].x.tolist() == [7.3, 7.4] and rows[1].y.tolist() == [1, 2]
+
+
+def test_a_carbon_counts_once_and_the_multiplicity_may_be_missing(tmp_path):
+    rows, _ = read(tmp_path, record("CCC", c13_0="16.1;0.0Q;0|16.1;0.0Q;0|16.1;0.0T;1|20;1.0;2|", c13_1="16.1;;0|"))
+    assert rows[0].x.tolist() == [16.1, 16.1, 20.0] and rows[0].attached == [2, 3, None]
+    assert rows[0].y.tolist() == [1, 1, 1]
+    assert rows[1].attached is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 2000), st.sampled_from("SDTQ"), st.integers(0, 30)), min_size=1))
+def test_the_values_are_the_number_of_atoms(entries):
+    text = "|".join(f"{ppm / 10};0.0{letter};{atom}" for ppm, letter, atom in entries)
+    row = nmrshiftdb2._peaks(text, "c13")
+    assert row["y"].sum() == len(set(entries))
+    assert (row["x"][1:] >= row["x"][:-1]).all()
+    assert len(set(zip(row["x"], row["attached"], strict=True))) == len(row["x"])
+
+
+@pytest.mark.parametrize("pack", [lambda data: data, gzip.compress, lzma.compress, bz2.compress, "zip"])
+def test_packed_files_are_read_alike(tmp_path, pack, monkeypatch):
+    monkeypatch.setattr(nmrshiftdb2, "BLOCK_BYTES", 700)  # so that blocks end anywhere in a record
+    text = "".join(record("C" * n + "O", n, c13_0=ETHANOL) for n in range(2, 22)).replace("\n", "\r\n")
+    if pack == "zip":
+        memory = io.BytesIO()
+        with zipfile.ZipFile(memory, "w") as archive:
+            archive.writestr("folder/spectra.SD", text)
+            archive.writestr("readme.txt", "$$$$")
+        data = memory.getvalue()
+    else:
+        data = pack(text.encode())
+    (tmp_path / "dump").write_bytes(data)
+    rejects = Rejects()
+    rows = list(read_nmrshiftdb2(tmp_path / "dump", rejects))
+    assert [row.record for row in rows] == [f"{n}:0" for n in range(2, 22)] and not len(rejects)
+    assert all(row.smiles == "C" * n + "O" for n, row in enumerate(rows, 2))
+
+
+def test_predicted_and_calculated_spectra_are_left_out(tmp_path):
+    spectra = {f"c13_{n}": ETHANOL for n in range(9)}
+    said = {
+        "Program": "0:Unreported 1:ACD/Labs C+H NMR Predictors and DB, 2020.1.0 2:HOSE code using nmrshiftdb2 data "
+        "3:CSEARCH 4:MyShifts 7:Unknown ",
+        "NMRMethod": "5: 6:RHF ",
+        "NMRProgram": "5:Quantum ESPRESSO ",
+    }
+    rows, rejects = read(tmp_path, record(**spectra, **said))
+    assert [row.record for row in rows] == ["10:0", "10:7", "10:8"]
+    assert {number: reason for _, number, reason in rejects.rows} == {
+        "10:1": "predicted by ACD/Labs",
+        "10:2": "predicted by HOSE codes",
+        "10:3": "predicted by CSEARCH",
+        "10:4": "predicted by another program",
+        "10:5": "calculated by quantum chemistry",
+        "10:6": "calculated by quantum chemistry",
+    }
+
+
+BAD = {
+    "no peaks": record(c13_0="|"),
+    "peak not readable": record(c13_0="18.1;0.0Q;0|fifty;0.0T;1|"),
+    "peak out of range": record(c13_0="18.1;0.0Q;0|1e9;0.0T;1|"),
+    "nucleus or experiment not used": record(hsqc_0=ETHANOL, c13_1=ETHANOL),
+    "no 13C or 1H spectrum": record(),
+    "several components": record("CCO.O", c13_0=ETHANOL),
+    "structure not readable": record(c13_0=ETHANOL).replace(" C ", " Qq"),
+    "structure too large": record("C" * 510, c13_0=ETHANOL),
+    "record truncated": record(c13_0=ETHANOL),
+}
+
+
+@pytest.mark.parametrize("reason", list(BAD))
+def test_bad_records_are_rejected_and_the_others_read(tmp_path, reason):
+    good = record("CCCO", 1, c13_0=ETHANOL)
+    files = [good, BAD[reason], good]
+    if reason == "record truncated":
+        files = [good, good, BAD[reason].replace("$$$$", "")]
+    rows, rejects = read(tmp_path, *files)
+    assert sum(row.record == "1:0" for row in rows) == 2
+    assert rejects.counts() == {reason: 1}
+
+
+def test_a_record_without_a_molblock_is_rejected_by_number(tmp_path):
+    _, _, properties = record(number=99, c13_0=ETHANOL).partition("M  END\n")
+    rows, rejects = read(tmp_path, "\n\n\n" + properties, record(c13_0=ETHANOL))
+    assert len(rows) == 1 and rejects.rows == [("some.sd", "99:0", "structure not readable")]
+
+
+def test_wrong_files_are_one_sentence(tmp_path):
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("a.txt", "nothing")
+    packed = lzma.compress(record(c13_0=ETHANOL).encode() * 100)
+    cases = {
+        "smiles,peaks\nCCO,18.1\n": "is no SD file",
+        "": "is no SD file",
+        "x" * 6_000_000: "is no SD file",
+        record(c13_0=ETHANOL) + "x" * 6_000_000: "more than 5 MB",
+        record(): "no record has a spectrum",
+        zipped.getvalue(): "has 0 files that end in .sd or .sdf",
+        packed[: len(packed) // 2]: "is damaged",
+        b"PK\x03\x04 and no more": "is damaged",
+    }
+    for content, words in cases.items():
+        path = tmp_path / "dump.sd"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(DataError, match=words) as error:
+            list(read_nmrshiftdb2(path, Rejects()))
+        assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+    with pytest.raises(DataError, match="no such file"):
+        list(read_nmrshiftdb2(tmp_path / "nowhere.sd", Rejects()))
+    with pytest.raises(DataError, match="is a folder"):
+        list(read_nmrshiftdb2(tmp_path, Rejects()))
+
+
+def test_damaged_files_are_read_or_refused(tmp_path):
+    text = (record(c13_0=ETHANOL, h1_1="1.2;0.0;0|", Program="1:CSEARCH ") + record("c1ccccc1", c13_0=BENZENE)).encode()
+
+    def attempt(data: bytes):
+        (tmp_path / "dump").write_bytes(data)
+        try:
+            return list(read_nmrshiftdb2(tmp_path / "dump", Rejects()))
+        except DataError as error:
+            raise ReadError(str(error)) from error
+
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.sd", text)
+    assert survives_damage(attempt, [text]) > 5
+    survives_damage(attempt, [gzip.compress(text), lzma.compress(text), bz2.compress(text), memory.getvalue()])
+
+
+@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
+def test_the_first_records_of_the_dump(dev_data, tmp_path):
+    path = dev_data / "nmrshiftdb2" / "nmrshiftdb2withsignals.sd.xz"
+    if not path.exists():
+        pytest.skip("the nmrshiftdb2 dump is not among the development files")
+    with lzma.open(path) as f:
+        head = f.read(3_000_000)
+    (tmp_path / "head.sd").write_bytes(head[: head.rindex(b"$$$$\n") + 5])
+    rejects = Rejects()
+    rows = list(read_nmrshiftdb2(tmp_path / "head.sd", rejects))
+    assert len(rows) > 500 and Counter(row.modality for row in rows)["c13"] > 500
+    assert rejects.counts()["predicted by HOSE codes"] > 10
+    assert rejects.counts().get("peak not readable", 0) < 0.01 * len(rows)

@@ -1,0 +1,109 @@
+"""Tables of peaks of your own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from symspectra.lines import DataError
+from symspectra.measured.peaks import read_peak_table
+from symspectra.measured.records import Rejects, TableWriter, read_measurements
+
+
+def read(path):
+    rejects = Rejects()
+    return list(read_peak_table(path, rejects)), rejects
+
+
+def table(tmp_path, text: str):
+    (tmp_path / "table.csv").write_text(text)
+    return read(tmp_path / "table.csv")
+
+
+def test_typed_lists_of_peaks(tmp_path):
+    rows, rejects = table(
+        tmp_path,
+        "name,smiles,modality,peaks,record,licence,adduct,frequency_mhz\n"
+        'a,CCO,c13,"57.8 (CH2), 18.1 (CH3)",no. 1,in-house,,100.6\n'
+        'b,OCC,h1,"1.2 (t, J = 7.0 Hz, 3H), 3.7 (q, J = 7.0 Hz, 2H)",,,,\n'
+        "c,CCO,ms,31:100 45:52 46:22,,,,unknown\n"
+        "d,CCO,msms_pos,47.05 100; 29.04 20,,,[M+H]+,\n",
+    )
+    assert not len(rejects) and {(row.smiles, row.inchikey) for row in rows} == {("CCO", "LFQSCWFLJHTTHZ")}
+    carbon, proton, mass, msms = rows
+    assert carbon.x.tolist() == [57.8, 18.1] and carbon.attached == [2, 3]
+    assert (carbon.source, carbon.record, carbon.licence) == ("table.csv", "no. 1", "in-house")
+    assert carbon.frequency_mhz == 100.6 and mass.frequency_mhz is None
+    assert proton.x.tolist() == [1.2, 3.7] and proton.y.tolist() == [3, 2]
+    assert (proton.record, proton.licence) == ("row 2", None)
+    assert (mass.modality, mass.x.tolist(), mass.y.tolist()) == ("ms", [31, 45, 46], [100, 52, 22])
+    assert (msms.modality, msms.adduct) == ("msms_pos", "[M+H]+")
+
+
+def test_lists_of_numbers_in_csv_and_parquet(tmp_path):
+    rows, rejects = table(tmp_path, 'smiles,modality,x,y\nCCO,ms,31 45 46,100 52 22\nCCO,c13,"[18.1, 57.8]","[1, 1]"\n')
+    assert not len(rejects) and rows[0].x.tolist() == [31, 45, 46] and rows[1].y.tolist() == [1, 1]
+    columns = {"smiles": ["CCO"], "modality": ["c13"], "x": [[18.1, 57.8]], "y": [[1.0, 1.0]], "attached": [[3, None]]}
+    pq.write_table(pa.table(columns), tmp_path / "table.parquet")
+    (row,), rejects = read(tmp_path / "table.parquet")
+    assert not len(rejects) and row.x.tolist() == [18.1, 57.8] and row.attached == [3, None]
+
+
+def test_the_table_of_prepared_spectra_can_be_read_again(tmp_path):
+    rows, _ = table(tmp_path, 'smiles,modality,peaks,solvent\nCCO,c13,"57.8 (CH2), 18.1 (CH3)",CDCl3\n')
+    with TableWriter(tmp_path / "spectra.parquet") as writer:
+        writer.add(rows[0])
+    again, _ = read(tmp_path / "spectra.parquet")
+    (first,) = read_measurements(tmp_path / "spectra.parquet")
+    for row in (first, again[0]):
+        assert np.array_equal(row.x, rows[0].x) and (row.attached, row.solvent) == ([2, 3], "CDCl3")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("CCO,uv,18.1,", "kind of spectrum not stated"),
+        (",c13,18.1,", "structure not given"),
+        ("CCO),c13,18.1,", "structure not readable"),
+        ("CCO.O,c13,18.1,", "several components"),
+        ("CCO,c13,none,", "peak not readable"),
+        ("CCO,ms,31:100 45,", "peak not readable"),
+        ("CCO,c13,,", "no peaks"),
+        ("CCO,c13,18.1,XXXXXXXXXXXXXX-UHFFFAOYSA-N", "InChIKey disagrees with the structure"),
+    ],
+)
+def test_bad_rows_are_rejected_and_the_others_read(tmp_path, row, reason):
+    good = "CCO,c13,18.1 57.8,LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
+    rows, rejects = table(tmp_path, f"smiles,modality,peaks,inchikey\n{good}\n{row}\n{good}\n")
+    assert len(rows) == 2 and rejects.rows == [("table.csv", "row 2", reason)]
+
+
+def test_wrong_files_are_one_sentence(tmp_path):
+    cases = {
+        b"smiles,peaks\nCCO,18.1\n": "columns modality are missing",
+        b"smiles,modality,x\nCCO,c13,18.1\n": "peaks \\(or x and y\\)",
+        b"": "columns smiles, modality",
+        b"smiles,modality,peaks\n": "no rows",
+        b"smiles,modality,peaks\nCCO,c13,18.1 \xb5\n": "UTF-8",
+        b"smiles,modality,peaks\nCCO,c13," + b"1" * 1_100_000: "field larger",
+        b"PAR1 and no more": "cannot be read as parquet",
+    }
+    for data, words in cases.items():
+        (tmp_path / "table").write_bytes(data)
+        with pytest.raises(DataError, match=words) as error:
+            read(tmp_path / "table")
+        assert "\n" not in str(error.value)
+    with pytest.raises(DataError, match="no such file"):
+        read(tmp_path / "nowhere.csv")
+
+
+def test_tables_of_pandas_with_missing_values_are_read(tmp_path):
+    frame = pd.DataFrame(
+        {"smiles": ["CCO", None], "modality": ["c13"] * 2, "peaks": ["18.1", "20"], "record": [None] * 2}
+    )
+    frame.to_parquet(tmp_path / "table.parquet")
+    rows, rejects = read(tmp_path / "table.parquet")
+    assert [row.record for row in rows] == ["row 1"] and rejects.counts() == {"structure not given": 1}

@@ -1,0 +1,257 @@
+"""Measured spectra joined by molecule: choice, licences, vectors, what the folder holds, the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from test_measured_massbank import EI
+from test_measured_massbank import record as mass_record
+from test_measured_nmrshiftdb2 import ETHANOL
+from test_measured_nmrshiftdb2 import record as nmr_record
+
+from symspectra.cli import main
+from symspectra.conversion import prepare_all
+from symspectra.datasets import split_of
+from symspectra.functional_groups import from_bits, label
+from symspectra.lines import DataError, file_digest
+from symspectra.measured import vectors as module
+from symspectra.measured.choice import Candidate, allowed, choose, on_axis
+from symspectra.measured.prepare import prepare
+from symspectra.measured.records import MODALITIES, Measurement, read_measurements
+from symspectra.measured.summary import described, evaluated, intersections
+from symspectra.spectrum import Spectrum
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """Ethanol with five kinds of spectra, propanol with 13C only, and records that are left out."""
+    text = nmr_record("CCO", 10, c13_0="18.1;0.0Q;0|", c13_1=ETHANOL, h1_2="1.2;0.0;0|3.7;0.0;1|11.0;0.0;2|")
+    text += nmr_record("CCCO", 11, c13_0="10.1;;0|25.8;;1|64.4;;2|", h1_1="14.0;0.0;2|")
+    text += nmr_record("Oc1ccccn1", 12, c13_0="110.0;0.0D;0|")
+    (tmp_path / "nmr.sd").write_text(text)
+    folder = tmp_path / "records"
+    folder.mkdir()
+    negative = {"AC$MASS_SPECTROMETRY: ION_MODE": "NEGATIVE", "MS$FOCUSED_ION: PRECURSOR_TYPE": "[M-H]-"}
+    energy = "AC$MASS_SPECTROMETRY: COLLISION_ENERGY"
+    records = [
+        {energy: "40 eV"},
+        {energy: "10 eV"},
+        {energy: "20 eV"},
+        {energy: "20 eV", "MS$FOCUSED_ION: PRECURSOR_TYPE": "[M+Na]+"},
+        negative,
+        EI | {"LICENSE": "CC BY-NC-SA"},
+        EI | {"CH$SMILES": "O=c1cccc[nH]1"},
+        {"CH$SMILES": "CCO)"},
+    ]
+    for number, changes in enumerate(records):
+        text = mass_record({"ACCESSION": f"MSBNK-{number}", **changes})
+        (folder / f"{number}.txt").write_text(text)
+    return [("nmrshiftdb2", tmp_path / "nmr.sd"), ("massbank", folder)]
+
+
+def test_the_folder_holds_what_the_sources_say(sources, tmp_path):
+    summary = prepare(sources, tmp_path / "out", licence_allow=["all"])
+    table = pq.read_table(tmp_path / "out" / "molecules.parquet").to_pylist()
+    molecules = {row["smiles"]: row for row in table}
+    assert set(molecules) == {"CCO", "CCCO", "Oc1ccccn1"} and summary["molecules"] == 3
+    ethanol = molecules["CCO"]
+    assert ethanol["inchikey"] == "LFQSCWFLJHTTHZ" and ethanol["split"] == split_of("LFQSCWFLJHTTHZ")
+    assert np.array_equal(from_bits(np.array([ethanol["groups"]]))[0], label(["CCO"])[0])
+    assert [ethanol[name] for name in MODALITIES] == [2, 1, 4, 1, 1]
+    chosen = [ethanol[f"{name}_record"] for name in MODALITIES]
+    assert chosen == ["10:1", "10:2", "MSBNK-2", "MSBNK-4", "MSBNK-5"]
+    assert [row.record for row in read_measurements(tmp_path / "out" / "spectra.parquet")][:2] == ["10:0", "10:1"]
+    with open(tmp_path / "out" / "rejects.csv", newline="") as f:
+        rejected = {row["record"]: row["reason"] for row in csv.DictReader(f)}
+    assert rejected == {
+        "11:1": "no peak on the model's axis",
+        "MSBNK-6": "another structure has this InChIKey block",
+        "MSBNK-7": "structure not readable",
+    }
+    assert summary["rejects"] == dict.fromkeys(rejected.values(), 1)
+    assert summary["licences"]["ms"] == {"CC BY-NC-SA": 1} and summary["licences"]["msms_pos"] == {"CC BY-SA": 4}
+    assert summary["intersections"]["c13"] == 3 and summary["intersections"]["c13+h1+any mass spectrum"] == 1
+    assert summary["peaks"]["h1"] == {"given": 3, "used": 2}
+
+
+def test_vectors_are_those_of_the_conversion(sources, tmp_path):
+    prepare(sources, tmp_path / "out", licence_allow=["all"])
+    table = pq.read_table(tmp_path / "out" / "molecules.parquet")
+    row = table["smiles"].to_pylist().index("CCO")
+    vectors = np.load(tmp_path / "out" / "vectors.npy", mmap_mode="r")
+    present = np.load(tmp_path / "out" / "present.npy")
+    assert vectors.shape == (3, 5, 600) and vectors.dtype == np.float16
+    assert present[row].all() and present.sum() == 7
+    assert np.array_equal(present, np.any(vectors != 0, axis=2))
+    carbon = Spectrum([18.1, 57.8], [1, 1], "ppm", "intensity", "c13", {"attached": [3, 2]}, peaks=True)
+    mass = Spectrum([29.0386, 47.0491], [1500, 12000.5], "m/z", "intensity", "msms_pos", peaks=True)
+    expected = [p.vector.astype(np.float16) for p in prepare_all([carbon, mass])]
+    for column, vector in ((0, expected[0]), (2, expected[1]), (4, expected[1])):
+        assert np.array_equal(vectors[row, column], vector)
+
+
+def test_licences_for_non_commercial_use_are_left_out_by_default(sources, tmp_path):
+    summary = prepare(sources, tmp_path / "out")
+    assert "ms" not in summary["licences"] and summary["licences_left_out"] == {"CC BY-NC-SA": 1}
+    assert summary["rejects"]["licence not allowed"] == 1
+    only = prepare(sources, tmp_path / "other", licence_allow=["cc by-nc*"])
+    assert set(only["licences"]) == {"ms"} and only["molecules"] == 1
+    with pytest.raises(DataError, match="no spectrum is left .*licence not allowed"):
+        prepare(sources, tmp_path / "third", licence_allow=["WTFPL"])
+    assert {path.name for path in tmp_path.iterdir()} == {"nmr.sd", "records", "out", "other"}
+
+
+@pytest.mark.parametrize(
+    ("licence", "patterns", "expected"),
+    [
+        ("CC BY", None, True),
+        ("CC BY-SA 4.0", None, True),
+        ("CC BY-NC", None, False),
+        ("CC BY-NC-ND", None, False),
+        ("cc by-nd 4.0", None, False),
+        ("Non-commercial use only", None, False),
+        ("dl-de/by-2-0", None, True),
+        (None, None, True),
+        ("CC BY-NC", ["all"], True),
+        ("CC BY-NC", ["CC BY"], False),
+        ("CC BY-SA", ["CC0", "cc by-sa*"], True),
+        (None, ["CC BY"], False),
+    ],
+)
+def test_licences(licence, patterns, expected):
+    assert allowed(licence, patterns) is expected
+
+
+def test_choice_among_several_spectra():
+    def options(*rows):
+        return [Candidate(i, str(i), *row) for i, row in enumerate(rows)]
+
+    assert choose(options((5, True, None), (9, True, None), (9, True, None)), "c13").row == 1
+    assert choose(options((9, True, 1.0), (2, False, 50.0), (3, False, 10.0)), "msms_pos").row == 2
+    assert choose(options((9, False, None), (2, False, 50.0), (3, False, 10.0), (3, False, 30.0)), "msms_neg").row == 3
+    assert choose(options((9, True, None), (2, True, 50.0)), "msms_neg").row == 1
+
+
+@pytest.mark.parametrize(
+    ("modality", "x", "expected"),
+    [("c13", [240.0, 20.0], True), ("c13", [240.0], False), ("h1", [12.0], False), ("ms", [600.0], False)],
+)
+def test_spectra_off_the_axis(modality, x, expected):
+    spectrum = Measurement("K", "C", modality, np.array(x), np.ones(len(x), dtype=np.float32))
+    assert on_axis(spectrum) is expected
+
+
+def test_the_manifest_names_sources_files_and_versions(sources, tmp_path):
+    summary = prepare(sources, tmp_path / "out", ["all"])
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["sources"][0] == {"kind": "nmrshiftdb2", "file": "nmr.sd", "sha256": file_digest(sources[0][1])}
+    for name, digest in manifest["files"].items():
+        assert file_digest(tmp_path / "out" / name) == digest
+    assert set(manifest["files"]) | {"manifest.json"} == {path.name for path in (tmp_path / "out").iterdir()}
+    assert manifest["summary"] == json.loads(json.dumps(summary)) and manifest["versions"]["rdkit"]
+
+
+def test_the_same_sources_give_the_same_bytes_with_any_number_of_processes(sources, tmp_path):
+    prepare(sources, tmp_path / "one")
+    prepare(sources, tmp_path / "two", workers=2)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_nothing_remains_of_an_interrupted_preparation(sources, tmp_path, monkeypatch):
+    def interrupted(chunk):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_drawn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(sources, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"nmr.sd", "records"}
+
+
+def test_a_spectrum_that_cannot_be_drawn_is_listed(sources, tmp_path, monkeypatch):
+    draw = module.prepare_all
+
+    def refuses(spectra):
+        if any(len(s) == 3 for s in spectra):
+            raise module.ReadError("three peaks")
+        return draw(spectra)
+
+    monkeypatch.setattr(module, "prepare_all", refuses)
+    summary = prepare(sources, tmp_path / "out")
+    assert summary["rejects"]["not drawn"] == 2  # 13C of propanol, 1H of ethanol
+    assert np.load(tmp_path / "out" / "present.npy").sum() == 4
+
+
+def test_groups_are_evaluated_with_enough_positives():
+    counts = {
+        "Amine": {"train": 10, "validation": 0, "test": 5},
+        "Azide": {"train": 9, "validation": 9, "test": 9},
+        "Ester": {"train": 20, "validation": 5, "test": 4},
+    }
+    assert evaluated(counts) == ["Amine"] and evaluated(counts, "validation") == ["Ester"]
+    present = np.array([[1, 1, 0, 0, 1], [1, 0, 1, 0, 0], [1, 1, 0, 0, 0]], dtype=bool)
+    found = intersections(present)
+    assert found["c13"] == 3 and found["c13+h1"] == 2 and found["c13+h1+ms"] == 1 and "msms_neg" not in found
+    assert found["c13+h1+any mass spectrum"] == 1
+
+
+def test_the_command_prints_the_summary(sources, tmp_path, capsys):
+    paths = ["--nmrshiftdb2", str(sources[0][1]), "--massbank", str(sources[1][1])]
+    out = str(tmp_path / "out")
+    assert main(["data", "prepare", "experimental", *paths, "--out", out, "--licence-allow", "all"]) == 0
+    printed = capsys.readouterr().out
+    for words in ("molecules: 3", "CC BY-NC-SA 1", "another structure has this InChIKey block", out):
+        assert words in printed
+    assert main(["data", "prepare", "experimental", *paths, "--out", out]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert main(["data", "prepare", "experimental", "--out", str(tmp_path / "other")]) == 2
+    assert "--nmrshiftdb2 FILE" in capsys.readouterr().err
+
+
+def test_the_command_prepares_a_table_of_peaks(tmp_path, capsys):
+    table = "smiles,modality,peaks,licence\nCCO,c13,18.1 57.8,CC BY-NC\nCCO,ms,31:100 45:52,\n"
+    (tmp_path / "table.csv").write_text(table)
+    out = tmp_path / "out"
+    assert main(["data", "prepare", "peaks", "--table", str(tmp_path / "table.csv"), "--out", str(out)]) == 0
+    assert "CC BY-NC 1" in capsys.readouterr().out
+    assert np.load(out / "present.npy").tolist() == [[True, False, False, False, True]]
+
+
+@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
+@pytest.mark.skipif("SYMSPECTRA_SLOW" not in os.environ, reason="some minutes: only where SYMSPECTRA_SLOW is set")
+def test_the_full_files(dev_data, tmp_path):
+    paths = dev_data / "nmrshiftdb2" / "nmrshiftdb2withsignals.sd.xz", dev_data / "massbank" / "records.tar.xz"
+    if not all(path.exists() for path in paths):
+        pytest.skip("nmrshiftdb2 and MassBank are not among the development files")
+    summary = prepare(list(zip(("nmrshiftdb2", "massbank"), paths, strict=True)), tmp_path / "out", ["all"], workers=2)
+    assert summary["molecules"] > 40_000 and "\n" in described(summary)
+    assert summary["intersections"]["c13+h1+any mass spectrum"] > 500
+    unreadable = ("structure not readable", "peak not readable")
+    assert sum(summary["rejects"].get(reason, 0) for reason in unreadable) < 0.01 * summary["molecules"]
+
+
+def test_a_predictor_is_scored_on_what_was_prepared(tmp_path):
+    from symspectra.lines import DataError
+    from symspectra.measured import evaluate as module
+    from symspectra.predictor import shipped
+
+    smiles = [f"{'C' * n}C(=O)O{'C' * m}" for n in range(1, 8) for m in range(1, 8)]
+    table = tmp_path / "peaks.csv"
+    lines = [f'{s},c13,"{170 + i / 10:.1f}, 60.4, 21.0, 14.2"' for i, s in enumerate(smiles)]
+    table.write_text("\n".join(["smiles,modality,peaks", *lines, 'C[N+](C)(C)C,c13,"55.1"']) + "\n")
+    prepare([("peaks", table)], tmp_path / "out", ["all"])
+    few = module.evaluate(shipped(), tmp_path / "out", "train")
+    assert set(few) <= {"c13"}
+    least, module.LEAST = module.LEAST, 3
+    try:
+        scores = module.evaluate(shipped(), tmp_path / "out", "train")
+    finally:
+        module.LEAST = least
+    assert 3 <= scores["c13"]["molecules"] < len(smiles) + 1 and 0.5 < scores["c13"]["micro_f1"] <= 1
+    with pytest.raises(DataError, match="expected a folder of"):
+        module.evaluate(shipped(), tmp_path)
