@@ -12,7 +12,7 @@ import pytest
 from symspectra.spectrum import ReadError
 
 EXAMPLES = int(os.environ.get("SYMSPECTRA_FUZZ", "60"))
-SLOW = 2.0  # seconds
+SLOW = 2.0  # seconds of the processor, so that other work on the machine does not count
 TOKENS = [
     *(b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n", b"\r\n\r\n", b"\t", b",", b";", b"%", b"-", b"+", b"@"),
     *(
@@ -69,7 +69,7 @@ def survives_damage(read, seeds: list[bytes], examples: int = EXAMPLES) -> int:
     rng, fine = Random(20240611), 0
     for number in range(examples):
         data = mutated(seeds[number % len(seeds)], rng)
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             read(data)
             fine += 1
@@ -77,6 +77,6 @@ def survives_damage(read, seeds: list[bytes], examples: int = EXAMPLES) -> int:
             assert str(error) and "\n" not in str(error), data
         except Exception as error:
             pytest.fail(f"{type(error).__name__}: {error} from input {number}: {data[:2000]!r}")
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         assert seconds < SLOW, f"{seconds:.1f} s for input {number}: {data[:2000]!r}"
     return fine
