@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,8 +46,7 @@ def subset_key(modalities: Sequence[str]) -> str:
     return "+".join(sorted(modalities, key=MODALITIES.index))
 
 
-@dataclass(frozen=True)
-class GroupPrediction:
+class GroupPrediction(NamedTuple):
     """What is said of one functional group.
 
     Parameters
@@ -104,7 +103,7 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; groups in the order of Table 8."""
         return {
-            "groups": [{**vars(g), "predicted": g.predicted} for g in self.groups],
+            "groups": [{**g._asdict(), "predicted": g.predicted} for g in self.groups],
             "spectra": {name: list(prepared.steps) for name, prepared in self.spectra.items()},
             "warnings": list(self.warnings),
         }
@@ -175,11 +174,12 @@ class Predictor:
         probability = self.probabilities(x, present)
         unlike = self._warnings(x.numpy(), present.numpy())
         predictions = []
+        known_of = {key: self._known(key) for key in {subset_key(list(spectra)) for spectra in molecules}}
         for i, spectra in enumerate(molecules):
-            known = self._known(subset_key(list(spectra)))
+            known = known_of[subset_key(list(spectra))]
             groups = tuple(
-                GroupPrediction(name, float(p), *about)
-                for name, p, about in zip(NAMES, probability[i], known, strict=True)
+                GroupPrediction(name, p, *about)
+                for name, p, about in zip(NAMES, probability[i].tolist(), known, strict=True)
             )
             predictions.append(
                 Prediction(groups, dict(spectra), (*_other_kinds(spectra), *self._beyond(spectra), *unlike[i]))
