@@ -165,12 +165,7 @@ class Predictor:
 
     def predict_prepared(self, molecules: Sequence[Mapping[str, Prepared]]) -> list[Prediction]:
         """Functional groups of molecules whose spectra are already converted (`symspectra.conversion`)."""
-        x = torch.zeros(len(molecules), len(self.modalities), 600)
-        present = torch.zeros(x.shape[:2], dtype=torch.bool)
-        for i, spectra in enumerate(molecules):
-            for name, prepared in spectra.items():
-                k = self.modalities.index(name)
-                x[i, k], present[i, k] = torch.from_numpy(prepared.vector), True
+        x, present = self._tensors(molecules)
         probability = self.probabilities(x, present)
         unlike = self._warnings(x.numpy(), present.numpy())
         predictions = []
@@ -202,13 +197,20 @@ class Predictor:
 
     def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
         """The gate p of every token of every spectrum of a prediction (`symspectra.model.SymSpectra.gates`)."""
-        x = torch.zeros(1, len(self.modalities), 600)
-        present = torch.zeros(1, len(self.modalities), dtype=torch.bool)
-        for name, prepared in prediction.spectra.items():
-            k = self.modalities.index(name)
-            x[0, k], present[0, k] = torch.from_numpy(prepared.vector), True
-        gates = self.model.gates(x, present)[0].detach().numpy()
+        gates = self.model.gates(*self._tensors([prediction.spectra]))[0].detach().numpy()
         return {name: gates[self.modalities.index(name)] for name in prediction.spectra}
+
+    def _tensors(
+        self, molecules: Sequence[Mapping[str, Prepared]]
+    ) -> tuple[Float[torch.Tensor, "molecule modality 600"], Bool[torch.Tensor, "molecule modality"]]:
+        """What the model reads, zeros where there is no spectrum, and where there is one."""
+        x = torch.zeros(len(molecules), len(self.modalities), 600)
+        present = torch.zeros(x.shape[:2], dtype=torch.bool)
+        for i, spectra in enumerate(molecules):
+            for name, prepared in spectra.items():
+                k = self.modalities.index(name)
+                x[i, k], present[i, k] = torch.from_numpy(prepared.vector), True
+        return x, present
 
     def _beyond(self, names: Iterable[str]) -> list[str]:
         """A sentence for each kind of spectrum that the model reads much worse measured than simulated."""
@@ -280,21 +282,22 @@ def gather(source: Source, modality: str, **reading: Any) -> Prepared:
     if isinstance(source, Prepared):
         return source
     if not isinstance(source, Spectrum):
-        source = _read(source, modality, reading)
+        source = spectrum_of(source, modality, **reading)
     return prepare_all([source], [modality])[0]
 
 
-def _read(source: str | Path, modality: str, reading: Mapping[str, Any]) -> Spectrum:
+def spectrum_of(source: str | Path, modality: str, folder: Path = Path(), **reading: Any) -> Spectrum:
+    """The spectrum of a file in ``folder``, or of a typed list of peaks where no file has that name."""
     from symspectra.readers.text import looks_like_peaks, parse_peaks
 
-    if isinstance(source, str) and not _is_file(source) and looks_like_peaks(source):
+    if isinstance(source, str) and looks_like_peaks(source) and not _is_file(folder / source):
         return parse_peaks(source, modality)
-    return read_one(source, modality, **reading)
+    return read_one(folder / source, modality, **reading)
 
 
-def _is_file(text: str) -> bool:
+def _is_file(path: Path) -> bool:
     try:
-        return Path(text).exists()
+        return path.exists()
     except (OSError, ValueError):  # longer than a name can be
         return False
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from symspectra.config import MODALITIES, suggest
 from symspectra.conversion import Prepared, prepare_all
-from symspectra.predictor import Predictor, _is_file
+from symspectra.predictor import Predictor, spectrum_of
 from symspectra.spectrum import X_UNITS, Y_UNITS, ReadError, Spectrum, unit
 
 CHUNK = 1024  # molecules at a time
@@ -111,16 +111,7 @@ def _wide(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     _unique(path, table["name"])
     for row in table.to_dict("records"):
         cells = {m: row[m].strip() for m in MODALITIES if row.get(m, "").strip()}
-        yield row["name"], {m: (lambda text=text, m=m: _cell(text, m, path.parent)) for m, text in cells.items()}
-
-
-def _cell(text: str, modality: str, folder: Path) -> Spectrum:
-    from symspectra.readers import read_one
-    from symspectra.readers.text import looks_like_peaks, parse_peaks
-
-    if looks_like_peaks(text) and not _is_file(str(folder / text)):
-        return parse_peaks(text, modality)
-    return read_one(folder / text, modality)
+        yield row["name"], {m: (lambda text=text, m=m: spectrum_of(text, m, path.parent)) for m, text in cells.items()}
 
 
 def _long(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

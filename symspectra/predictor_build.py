@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from symspectra.calibration import calibration_error, fit_scaling
 from symspectra.datasets import SpectraDataset
 from symspectra.likeness import Likeness
+from symspectra.lines import DataError
 from symspectra.metrics import multilabel_metrics, tune_thresholds
 from symspectra.models import save_model
 from symspectra.predictor import subset_key
@@ -39,9 +40,16 @@ def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
     ----------
     run : a model trained with spectra withheld (``withhold`` of `symspectra.config.Config`)
     dataset : the data that it was trained on
+    folder : new, empty, or a predictor, which is replaced
+
+    Raises
+    ------
+    DataError : the folder holds something else.
     """
     from safetensors.numpy import save_file
 
+    if folder.exists() and not (folder / "predictor.json").exists() and any(folder.iterdir()):
+        raise DataError(f"{folder}: holds files and is no predictor; name a new folder")
     model = run.load()
     splits = {name: dataset.rows(name) for name in ("train", "validation", "test")}
     seen = {name: dataset.spectra(splits[name]) for name in ("validation", "test")}

@@ -150,6 +150,9 @@ def test_a_run_becomes_a_predictor_that_is_read_back(tmp_path):
     p = predictor.probabilities(x, present)
     assert np.isfinite(p).all() and p.shape == (len(x), 37)
     assert not (tmp_path / "mine.tmp").exists()
+    with pytest.raises(DataError, match="is no predictor"):
+        build(trained, data, tmp_path)  # the folder of the runs
+    assert folder.exists()
 
 
 @pytest.mark.parametrize("damage", ["missing", "text", "other model", "lost key"])
