@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 MODALITIES = ("ir", "c13", "h1", "msms_pos", "msms_neg")
+SPECTRA = (*MODALITIES, "ms")  # "ms": one mass spectrum a molecule, of whatever kind was measured
 CHOICES: dict[str, tuple[str, ...]] = {
     "model": ("symspectra", "jung_cnn", "token_transformer", "patch_transformer", "patch_embedding", "xgboost"),
-    "modalities": MODALITIES,
+    "modalities": SPECTRA,
     "resample": ("blockmax", "blockmean", "linear"),
     "split": ("molecule", "scaffold"),
     "imbalance": ("none", "mlsmote", "class_weights", "focal"),
@@ -45,6 +46,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "penalty": (0, 1e6),
     "scarce_share": (1e-6, 1),
     "withhold": (0, 0.99),
+    "test_tenths": (1, 5),
+    "pretrain_epochs": (0, 1e6),
+    "pretrain_molecules": (0, 1e9),
     "beta2": (0, 1),
     "clip": (0, 1e6),
     "s1": (0, 100),
@@ -74,11 +78,12 @@ class Config:
 
     Data
         dataset : name of a data set (`symspectra.datasets.load_dataset`)
-        molecules : use the first so many of its molecules, 0 for all; the list of ``open`` is in random order
+        molecules : use the first so many of its molecules, 0 for all; they are in random order
         modalities : which spectra the model sees
         resample : how NMR axes become 600 points (App. F.1): ``blockmax`` keeps narrow lines, ``linear`` is Eq. 32
         nuisance : instrument and simulation noise when line lists are rendered; redrawn for training every epoch
         split : ``molecule``, by a hash of the InChIKey, or ``scaffold``: test scaffolds far from training (App. K)
+        test_tenths : tenths of the molecules that the split by molecule keeps for testing
         scarce_groups, scarce_share : Table 8 numbers, and the share of their training positives that is kept (Fig 4)
         imbalance : strategy of Table 2: ``mlsmote`` oversamples, the others change a baseline's loss
         augment : augmentation of the training spectra (`symspectra.augmentation`, App. I)
@@ -105,6 +110,8 @@ class Config:
         schedule, warmup : `symspectra.training.learning_rate`; ``warmup`` counts steps and is of ``noam``
         seed : of the weights, the order of the samples, dropout, gates and noise
         precision, compile : bf16 autocast and `torch.compile`, both for CUDA
+        pretrain_epochs, pretrain_molecules : epochs on the simulated spectra of ``open`` before those on the data set,
+            0 for none, and how many of its molecules (`Config.pretraining`)
     """
 
     dataset: str = "open"
@@ -118,6 +125,7 @@ class Config:
     imbalance: str = "none"
     augment: str = "none"
     withhold: float = 0.0
+    test_tenths: int = 1
 
     model: str = "symspectra"
     stem: int = 32
@@ -170,6 +178,8 @@ class Config:
     seed: int = 0
     precision: str = "float32"
     compile: bool = False
+    pretrain_epochs: int = 0
+    pretrain_molecules: int = 0
 
     def __post_init__(self):
         for name, hint in _hints().items():
@@ -181,10 +191,8 @@ class Config:
             for item in value if isinstance(value, tuple) else (value,):
                 if item not in allowed:
                     raise ConfigError(f"{name} is {item!r}; {suggest(item, allowed)}")
-        if not self.modalities or list(self.modalities) != sorted(set(self.modalities), key=MODALITIES.index):
-            raise ConfigError(
-                f"modalities are {self.modalities}; expected some of {MODALITIES}, in that order, each once"
-            )
+        if not self.modalities or list(self.modalities) != sorted(set(self.modalities), key=SPECTRA.index):
+            raise ConfigError(f"modalities are {self.modalities}; expected some of {SPECTRA}, in that order, each once")
         for name in POSITIVE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")
@@ -216,6 +224,8 @@ class Config:
             raise ConfigError(f"imbalance {self.imbalance!r} is for baselines; SymSpectra's weights are `weighting`")
         if self.decoder == "none" and self.prediction != "main":
             raise ConfigError(f"prediction is {self.prediction!r}, but there is no decoder; expected 'main'")
+        if self.model == "xgboost" and self.pretrain_epochs:
+            raise ConfigError("boosted trees cannot be pretrained; expected pretrain_epochs 0")
 
     @classmethod
     def for_model(cls, model: str, **settings: Any) -> Config:
@@ -240,6 +250,14 @@ class Config:
     def replace(self, **settings: Any) -> Config:
         """A copy with some settings changed, checked like any other."""
         return Config.from_dict({**self.to_dict(), **settings})
+
+    def pretraining(self) -> Config | None:
+        """The run on ``open`` whose weights this one starts from, or None; it leaves the same molecules for testing."""
+        if not self.pretrain_epochs:
+            return None
+        plain = {name: getattr(Config, name) for name in ("imbalance", "augment", "scarce_groups", "scarce_share")}
+        own = {"dataset": "open", "molecules": self.pretrain_molecules, "epochs": self.pretrain_epochs}
+        return self.replace(**plain, **own, split="molecule", pretrain_epochs=0, pretrain_molecules=0)
 
     def to_dict(self) -> dict[str, Any]:
         """Names and values, ready for JSON."""

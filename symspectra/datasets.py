@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from symspectra.config import Config, suggest
+from symspectra.config import Config
 from symspectra.lines import DataError, LineTable, read_lines
+from symspectra.prepared import PreparedDataset, find_folder
 from symspectra.preprocessing import POINTS, check_finite
 from symspectra.rendering import CLEAN, Nuisance, render
 
@@ -49,13 +50,19 @@ class SpectraDataset(Protocol):
         ...
 
 
-def split_of(inchikey: str) -> str:
+def split_of(inchikey: str, test_tenths: int = 1) -> str:
     """Split of a molecule, from its InChIKey's first block: a tenth test, a tenth validation, the rest training.
 
-    It depends on the molecule alone, so it stays when the data set grows.
+    It depends on the molecule alone, so it stays when the data set grows. With more tenths for testing, the molecules
+    that are tested with fewer stay among them.
     """
     digit = int(hashlib.sha256(inchikey.encode()).hexdigest(), 16) % 10
-    return {0: "test", 1: "validation"}.get(digit, "train")
+    return "test" if digit < test_tenths else "validation" if digit == test_tenths else "train"
+
+
+def evaluated_groups(dataset: SpectraDataset) -> Bool[Tensor, " 37"] | None:
+    """Groups that count in the scores, which a data set may have as ``evaluated``; None for all."""
+    return getattr(dataset, "evaluated", None)
 
 
 def kept_bytes() -> int:
@@ -69,18 +76,25 @@ class LineDataset:
     Parameters
     ----------
     lines : `symspectra.lines.LineTable`
-    modalities, nuisance, resampling : see `symspectra.rendering.render`
+    modalities, nuisance, resampling : see `symspectra.rendering.render`; the mass spectrum ``"ms"`` is MS/MS+ here
+    test_tenths : see `split_of`
     """
 
     def __init__(
-        self, lines: LineTable, modalities: Sequence[str], nuisance: Nuisance = CLEAN, resampling: str = "blockmax"
+        self,
+        lines: LineTable,
+        modalities: Sequence[str],
+        nuisance: Nuisance = CLEAN,
+        resampling: str = "blockmax",
+        test_tenths: int = 1,
     ):
         self.lines, self.modalities = lines, tuple(modalities)
+        self._rendered = tuple("msms_pos" if name == "ms" else name for name in self.modalities)
         self.nuisance, self.resampling = nuisance, resampling
         self.ids, self.y = lines.smiles, lines.y
         content = (lines.digest, self.modalities, nuisance, resampling)
         self.digest = hashlib.sha256(repr(content).encode()).hexdigest()
-        self._split = np.array([split_of(key) for key in lines.inchikey])
+        self._split = np.array([split_of(key, test_tenths) for key in lines.inchikey])
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
         """Rows of ``train``, ``validation`` or ``test``."""
@@ -91,9 +105,9 @@ class LineDataset:
     ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
         """Rendered spectra; all modalities are present."""
         if rows.device.type == "cpu" and len(self.ids) * POINTS * 4 <= CACHE_BYTES // 60:
-            x = torch.stack([self._whole(modality, draw)[rows] for modality in self.modalities], dim=1)
+            x = torch.stack([self._whole(modality, draw)[rows] for modality in self._rendered], dim=1)
         else:
-            x = self._render(rows, self.modalities, draw)
+            x = self._render(rows, self._rendered, draw)
         return x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
     def _render(self, rows: Tensor, modalities: Sequence[str], draw: int) -> Tensor:
@@ -112,7 +126,9 @@ class LineDataset:
 
     def to(self, device: torch.device | str) -> LineDataset:
         """The same data on another device."""
-        return LineDataset(self.lines.to(device), self.modalities, self.nuisance, self.resampling)
+        other = copy.copy(self)
+        other.lines, other.y = self.lines.to(device), self.y.to(device)
+        return other
 
 
 class ArrayDataset:
@@ -190,6 +206,7 @@ class DatasetView:
     def __init__(self, base: SpectraDataset):
         self.base = base
         self.modalities, self.ids, self.y, self.digest = base.modalities, base.ids, base.y, base.digest
+        self.evaluated = evaluated_groups(base)
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
         """Rows of ``train``, ``validation`` or ``test``."""
@@ -208,15 +225,69 @@ class DatasetView:
         return other
 
 
+class JoinedDataset:
+    """Data sets of the same modalities, one after the other. A molecule that is in several has a row in each.
+
+    Raises
+    ------
+    DataError : their modalities differ.
+    """
+
+    def __init__(self, parts: Sequence[SpectraDataset]):
+        if len({part.modalities for part in parts}) != 1:
+            raise DataError(f"the data sets have different modalities: {[part.modalities for part in parts]}")
+        self.parts, self.modalities = tuple(parts), parts[0].modalities
+        self.ids = tuple(name for part in parts for name in part.ids)
+        self.y = torch.cat([part.y for part in parts])
+        self.digest = hashlib.sha256(repr([part.digest for part in parts]).encode()).hexdigest()
+        self._first = np.cumsum([0, *(len(part.ids) for part in parts)])
+
+    def rows(self, split: str) -> Int[Tensor, " row"]:
+        """Rows of ``train``, ``validation`` or ``test``."""
+        return torch.cat([part.rows(split) + first for part, first in zip(self.parts, self._first, strict=False)])
+
+    def spectra(
+        self, rows: Int[Tensor, " batch"], draw: int = 0
+    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
+        """Spectra and ``present``, each row's from its own data set."""
+        x = torch.zeros(len(rows), len(self.modalities), POINTS, device=rows.device)
+        present = torch.zeros(x.shape[:2], dtype=torch.bool, device=rows.device)
+        for part, first in zip(self.parts, self._first, strict=False):
+            own = (rows >= first) & (rows < first + len(part.ids))
+            if own.any():
+                x[own], present[own] = part.spectra(rows[own] - first, draw)
+        return x, present
+
+    def to(self, device: torch.device | str) -> JoinedDataset:
+        """The same data on another device."""
+        return JoinedDataset([part.to(device) for part in self.parts])
+
+
 def load_dataset(config: Config) -> SpectraDataset:
-    """The data set that a configuration names.
+    """The data set that a configuration names: ``open``, a prepared folder (`symspectra.prepared`), or several.
+
+    ``open+experimental`` is both, one after the other.
 
     Raises
     ------
     DataError : for an unknown name, a missing or damaged file, or more molecules than there are.
     """
-    if config.dataset != "open":
-        raise DataError(f"there is no data set {config.dataset!r}; {suggest(config.dataset, ['open'])}")
-    nuisance = Nuisance() if config.nuisance else CLEAN
-    lines = read_lines(OPEN_DIRECTORY, config.molecules)
-    return LineDataset(lines, config.modalities, nuisance, config.resample)
+    names = config.dataset.split("+")
+    if len(names) == 1:
+        return _load(names[0], config)
+    return JoinedDataset([_load(name, config, partly=True) for name in names])
+
+
+def _load(name: str, config: Config, partly: bool = False) -> SpectraDataset:
+    """One data set; ``partly`` as in `symspectra.prepared.PreparedDataset`."""
+    if name == "open":
+        nuisance = Nuisance() if config.nuisance else CLEAN
+        lines = read_lines(OPEN_DIRECTORY, config.molecules)
+        return LineDataset(lines, config.modalities, nuisance, config.resample, config.test_tenths)
+    folder = find_folder(name)
+    if folder is None:
+        raise DataError(
+            f"there is no data set {name!r}; expected 'open', or the name of a folder of `symspectra data prepare` "
+            "in data/ (or in the folder that SYMSPECTRA_DATA names)"
+        )
+    return PreparedDataset(folder, config.modalities, config.molecules, config.test_tenths, partly)

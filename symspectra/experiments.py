@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from symspectra.config import MODALITIES, Config, ConfigError, suggest
+from symspectra.prepared import find_folder
 from symspectra.profiles import Profile
 
 THREE = ("ir", "c13", "h1")
@@ -21,6 +22,14 @@ TABLE_1_SIMULATED: dict[str, tuple[str, ...]] = {
     THREE_ROW: THREE,
     "IR, MS/MS+, MS/MS-": ("ir", "msms_pos", "msms_neg"),
 }
+TABLE_1_MEASURED: dict[str, tuple[str, ...]] = {
+    "MS": ("ms",),
+    "13C-NMR": ("c13",),
+    "1H-NMR": ("h1",),
+    "MS, 13C-NMR, 1H-NMR": ("c13", "h1", "ms"),
+}
+MEASURED_THREE, MEASURED_ROW = ("c13", "h1", "ms"), "MS, 13C-NMR, 1H-NMR"
+STARTS = {"measured": False, "simulated, then measured": True}  # what a model on measured spectra is trained on
 # What is also trained on NMR axes that were sampled point by point.
 RESAMPLED = (("symspectra", ("c13",)), ("symspectra", THREE), ("jung_cnn", ("c13",)))
 MODELS: dict[str, str] = {
@@ -68,6 +77,27 @@ def few_seeds(config: Config, profile: Profile) -> list[Config]:
 def table_1(profile: Profile, model: str, row: str) -> list[Config]:
     """A cell of Table 1, simulated half: a model on a choice of spectra."""
     return seeds(profile.config(model, modalities=TABLE_1_SIMULATED[row]), profile)
+
+
+def have_measured() -> bool:
+    """Whether measured spectra are there (``symspectra data prepare experimental``)."""
+    return find_folder("experimental") is not None
+
+
+def measured(profile: Profile, model: str, row: str, pretrained: bool = False) -> list[Config]:
+    """A cell of Table 1, experimental half, with or without pretraining on simulated spectra."""
+    return seeds(profile.measured_config(model, pretrained, modalities=TABLE_1_MEASURED[row]), profile)
+
+
+def measured_size(profile: Profile, molecules: int) -> list[Config]:
+    """SymSpectra on mass, 13C and 1H spectra of so many molecules; those beyond the complete ones lack some."""
+    return few_seeds(profile.measured_config(modalities=MEASURED_THREE, molecules=molecules), profile)
+
+
+def measured_augmentation(profile: Profile, model: str, kind: str) -> list[Config]:
+    """Fig 5a on measured spectra; the baselines with one seed."""
+    config = profile.measured_config(model, modalities=MEASURED_THREE, augment=kind)
+    return few_seeds(config, profile)[: None if model == "symspectra" else 1]
 
 
 def resampling(profile: Profile, model: str, how: str, modalities: tuple[str, ...]) -> list[Config]:
@@ -150,7 +180,14 @@ def _dataset_runs(profile: Profile) -> list[Config]:
 def _performance_runs(profile: Profile) -> list[Config]:
     cells = [table_1(profile, model, row) for row in TABLE_1_SIMULATED for model in MODELS]
     cells += [resampling(profile, model, "linear", spectra) for model, spectra in RESAMPLED]
-    return _flat([*cells, weighting(profile, "none")])
+    return [*_flat([*cells, weighting(profile, "none")]), *_measured_runs(profile)]
+
+
+def _measured_runs(profile: Profile) -> list[Config]:
+    if not have_measured():
+        return []
+    cells = [measured(profile, m, row, start) for row in TABLE_1_MEASURED for m in MODELS for start in STARTS.values()]
+    return _flat([*cells, *(measured_size(profile, n) for n in profile.grids.measured_sizes)])
 
 
 def _strategy_runs(profile: Profile) -> list[Config]:
@@ -190,7 +227,11 @@ def _hyperparameter_runs(profile: Profile) -> list[Config]:
 
 
 def _robustness_runs(profile: Profile) -> list[Config]:
-    return _flat([*(augmentation(profile, kind) for kind in AUGMENTATIONS), *(_three(profile, m) for m in MODELS)])
+    cells = [augmentation(profile, kind) for kind in AUGMENTATIONS] + [_three(profile, m) for m in MODELS]
+    if have_measured():
+        cells += [measured(profile, m, MEASURED_ROW, start) for m in MODELS for start in STARTS.values()]
+        cells += [measured_augmentation(profile, m, kind) for m in MODELS for kind in AUGMENTATIONS]
+    return _flat(cells)
 
 
 def _cost_runs(profile: Profile) -> list[Config]:
@@ -238,6 +279,7 @@ def find_notebooks(names: list[str] | None) -> list[str]:
 
 
 def planned_runs(profile: Profile, notebooks: list[str] | None = None) -> list[Config]:
-    """Every run that the notebooks need, each once, in a stable order."""
+    """Every run that the notebooks need, each once, in a stable order; one that starts from another comes after it."""
     configs = [config for name in find_notebooks(notebooks) for config in NOTEBOOKS[name](profile)]
-    return list(dict.fromkeys(configs))
+    chains = [c for config in configs for c in (config.pretraining(), config) if c is not None]
+    return list(dict.fromkeys(chains))

@@ -69,6 +69,7 @@ def multilabel_metrics(
     y_true: Shaped[Array, "molecule group"],
     probability: Float[Array, "molecule group"],
     threshold: float | Float[Array, " group"] = 0.5,
+    groups: Bool[Array, " group"] | None = None,
 ) -> dict:
     """Micro-F1, macro-F1, exact match and the scores of every group.
 
@@ -80,6 +81,8 @@ def multilabel_metrics(
         Predicted probabilities in [0, 1].
     threshold
         A group is predicted where its probability is >= this: one number, or one a group.
+    groups
+        Groups that count in micro-F1, macro-F1 and exact match; all by default.
 
     Returns
     -------
@@ -101,21 +104,24 @@ def multilabel_metrics(
     y, p = _checked(y_true, probability)
     predicted = _predicted(p, threshold)
     support = y.sum(0)
-    present = support > 0
+    counted = np.ones(y.shape[1], dtype=bool) if groups is None else _numpy(groups).astype(bool)
+    if counted.shape != y.shape[1:]:
+        raise ValueError(f"the choice of groups has shape {counted.shape}, expected {y.shape[1:]}")
+    present = (support > 0) & counted
     if not present.any():
         raise ValueError("no molecule has any functional group: F1 is undefined")
     hits, claims = (y & predicted).sum(0), predicted.sum(0)
     f1 = _ratio(2 * hits, support + claims)
     names = NAMES if y.shape[1] == len(NAMES) else [str(k) for k in range(y.shape[1])]
     return {
-        "micro_f1": float(2 * hits.sum() / (support.sum() + claims.sum())),
+        "micro_f1": float(2 * hits[counted].sum() / (support[counted].sum() + claims[counted].sum())),
         "macro_f1": float(f1[present].mean()),
-        "exact_match": float((y == predicted).all(1).mean()),
+        "exact_match": float((y == predicted)[:, counted].all(1).mean()),
         "per_group_f1": f1.tolist(),
         "per_group_precision": _ratio(hits, claims).tolist(),
         "per_group_recall": _ratio(hits, support).tolist(),
         "per_group_support": support.tolist(),
-        "groups_without_positives": [name for name, there in zip(names, present, strict=True) if not there],
+        "groups_without_positives": [name for name, there in zip(names, support > 0, strict=True) if not there],
     }
 
 

@@ -23,6 +23,7 @@ class Grids:
     shares : shares of the training positives that stay (Fig 4), besides all of them
     scarce_groups : the rare groups of Fig 4, as Table 8 numbers (`symspectra.imbalance.rarest_groups` found them)
     scarce_models : the models of Fig 4
+    measured_sizes : molecules with measured spectra to train on, 0 for all
     """
 
     emphasis: tuple[float, ...]
@@ -31,6 +32,7 @@ class Grids:
     shares: tuple[float, ...]
     scarce_groups: tuple[int, ...]
     scarce_models: tuple[str, ...]
+    measured_sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Profile:
     """How large the experiments are: seeds, grids, and the settings of every model (``data/profiles/<name>.toml``).
 
     ``seeds`` are those of the tables; ``few_seeds`` those of the grids and studies that need many runs; ``cost`` holds
-    the measured seconds of a run on three spectra, by model.
+    the measured seconds of a run on three spectra, by model; ``measured`` what differs for measured spectra.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Profile:
     grids: Grids
     settings: dict[str, dict[str, Any]]
     cost: dict[str, float]
+    measured: dict[str, Any]
 
     def seconds(self, config: Config) -> float | None:
         """Estimated seconds of a run on one core, from what its model took on three spectra; None where unknown."""
@@ -60,6 +63,15 @@ class Profile:
         """Configuration of a model in this profile; ``settings`` override it."""
         common, own = self.settings.get("all", {}), self.settings.get(model, {})
         return Config.for_model(model, **{**common, **own, **settings})
+
+    def measured_config(self, model: str = "symspectra", pretrained: bool = False, **settings: Any) -> Config:
+        """Configuration of a model on measured spectra; pretrained for half as many epochs on simulated ones, or not."""
+        own = dict(self.measured)
+        on_open = own.pop("pretrain_molecules")
+        config = self.config(model, dataset="experimental", **{**own, **settings})
+        if not pretrained:
+            return config
+        return config.replace(pretrain_epochs=(config.epochs + 1) // 2, pretrain_molecules=on_open)
 
 
 def load_profile(name: str) -> Profile:
@@ -76,5 +88,5 @@ def load_profile(name: str) -> Profile:
         raw = {**tomllib.loads((FOLDER / f"{raw.pop('like')}.toml").read_text()), **raw}
     grids = Grids(**{key: tuple(values) for key, values in raw.pop("grids").items()})
     seeds, few_seeds = tuple(raw.pop("seeds")), tuple(raw.pop("few_seeds"))
-    description, cost = raw.pop("description"), raw.pop("seconds", {})
-    return Profile(name, description, seeds, few_seeds, grids, raw, cost)
+    description, cost, measured = raw.pop("description"), raw.pop("seconds", {}), raw.pop("measured")
+    return Profile(name, description, seeds, few_seeds, grids, raw, cost, measured)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from symspectra.augmentation import Corrupted
 from symspectra.claims import Claim, decided, trend, untestable
 from symspectra.comparison import Score, summarise
-from symspectra.datasets import SpectraDataset
+from symspectra.datasets import SpectraDataset, evaluated_groups
 from symspectra.metrics import multilabel_metrics
 from symspectra.runs import Run, choose_device
 from symspectra.training import predict_spectra
@@ -49,7 +49,8 @@ def corrupted_score(
     rows = view.rows("test")
     spectra, y = view.spectra(rows), view.y[rows].cpu()
     probabilities = (predict_spectra(run.load(on), *spectra) for run in runs)
-    return summarise([multilabel_metrics(y, p)["micro_f1"] for p in probabilities])
+    groups = evaluated_groups(dataset)
+    return summarise([multilabel_metrics(y, p, groups=groups)["micro_f1"] for p in probabilities])
 
 
 def blind_score(dataset: SpectraDataset) -> float:
@@ -59,7 +60,7 @@ def blind_score(dataset: SpectraDataset) -> float:
     """
     frequent = dataset.y[dataset.rows("train")].double().mean(dim=0) >= 0.5
     y = dataset.y[dataset.rows("test")]
-    return multilabel_metrics(y, frequent.double().expand(y.shape))["micro_f1"]
+    return multilabel_metrics(y, frequent.double().expand(y.shape), groups=evaluated_groups(dataset))["micro_f1"]
 
 
 def no_collapse(source: str, text: str, complete: Score, without: Mapping[str, Score], blind: float) -> Claim:

@@ -26,7 +26,7 @@ import torch
 
 from symspectra.classifier import SpectrumClassifier
 from symspectra.config import Config, ConfigError, suggest
-from symspectra.datasets import SpectraDataset, kept_bytes, load_dataset
+from symspectra.datasets import SpectraDataset, evaluated_groups, kept_bytes, load_dataset
 from symspectra.functional_groups import NAMES
 from symspectra.metrics import multilabel_metrics, tune_thresholds
 from symspectra.models import load_model, model_source, save_model
@@ -34,8 +34,9 @@ from symspectra.training import TrainingResult, predict, train
 
 # Modules on which the numbers of a run depend; a change in any of them makes new runs.
 CODE = (
-    "functional_groups label_graphs ordering metrics preprocessing lines rendering datasets scaffolds imbalance "
-    "augmentation config classifier model bottleneck weighting decoder baselines transformers models training runs"
+    "functional_groups label_graphs ordering metrics preprocessing lines rendering datasets prepared scaffolds "
+    "imbalance augmentation config classifier model bottleneck weighting decoder baselines transformers models "
+    "training runs"
 ).split()
 
 
@@ -129,7 +130,7 @@ def run_id(config: Config, data_digest: str) -> str:
 
 def find_run(config: Config, store: str | Path = "runs", dataset: SpectraDataset | None = None) -> Run | None:
     """The finished run of a configuration, or None."""
-    path = Path(store) / run_id(config, (dataset or _dataset(config)).digest)
+    path = Path(store) / run_id(config, _data_digest(config, dataset))
     return Run(path) if (path / "DONE").exists() else None
 
 
@@ -140,8 +141,15 @@ def _cached_dataset(config: Config) -> SpectraDataset:
 
 def _dataset(config: Config) -> SpectraDataset:
     """The data of a configuration; read once for all configurations that share them."""
-    keys = ("dataset", "molecules", "modalities", "resample", "nuisance")
+    keys = ("dataset", "molecules", "modalities", "resample", "nuisance", "test_tenths")
     return _cached_dataset(Config(**{key: getattr(config, key) for key in keys}))
+
+
+def _data_digest(config: Config, dataset: SpectraDataset | None) -> str:
+    """Digest of the data of a run, with those that it is pretrained on."""
+    before = config.pretraining()
+    own = (dataset or _dataset(config)).digest
+    return own if before is None else hashlib.sha256((own + _dataset(before).digest).encode()).hexdigest()
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -168,6 +176,9 @@ def run(
 ) -> Run:
     """Train a configuration, or read the run if it was trained before.
 
+    One that is pretrained (`symspectra.config.Config.pretraining`) starts from the weights of that run, which is made
+    first if the store lacks it.
+
     Parameters
     ----------
     store : folder of the runs
@@ -184,15 +195,17 @@ def run(
     from safetensors import SafetensorError
 
     on, dataset, store = choose_device(device), dataset or _dataset(config), Path(store)
-    path = store / run_id(config, dataset.digest)
+    path = store / run_id(config, _data_digest(config, dataset))
     work = store / f"{path.name}.partial"
     if (path / "DONE").exists():
         return Run(path)
+    before = config.pretraining()
+    start = None if before is None else run(before, store, device).path / "weights.safetensors"
     try:
         work.mkdir(parents=True, exist_ok=True)
         with _lock(work / "lock"):
             if not (path / "DONE").exists():
-                _train_into(path, work, config, dataset, on, report, checkpoint_seconds)
+                _train_into(path, work, config, dataset, on, report, checkpoint_seconds, start)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path}: the run could not be written ({error}); the next call resumes it") from error
     shutil.rmtree(work, ignore_errors=True)
@@ -215,6 +228,7 @@ def _train_into(
     device: torch.device,
     report: Callable[[dict[str, float]], None] | None,
     checkpoint_seconds: float,
+    start: Path | None,
 ) -> None:
     """Train, write everything into the working folder, and rename that to the run's name."""
 
@@ -227,7 +241,7 @@ def _train_into(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     reset_peak_memory()
-    result = train(config, dataset, device, work / "checkpoint.safetensors", checkpoint_seconds, log)
+    result = train(config, dataset, device, work / "checkpoint.safetensors", checkpoint_seconds, log, start)
     finished = work / "finished"
     shutil.rmtree(finished, ignore_errors=True)
     finished.mkdir()
@@ -248,12 +262,15 @@ def _write_results(folder: Path, result: TrainingResult, config: Config, device:
         y_of[split] = dataset.y[rows_of[split]].cpu().numpy()
         p_of[split] = predict(result.model, dataset, rows_of[split]).numpy()
     n_train = len(dataset.rows("train"))
+    groups = evaluated_groups(dataset)
     metrics: dict[str, Any] = {
-        split: multilabel_metrics(y_of[split], p_of[split]) for split in y_of if y_of[split].any()
+        split: multilabel_metrics(y_of[split], p_of[split], groups=groups)
+        for split in y_of
+        if y_of[split][:, slice(None) if groups is None else groups.numpy()].any()
     }
     threshold = tune_thresholds(y_of["validation"], p_of["validation"])
     if "test" in metrics:
-        metrics["test_tuned_thresholds"] = multilabel_metrics(y_of["test"], p_of["test"], threshold)
+        metrics["test_tuned_thresholds"] = multilabel_metrics(y_of["test"], p_of["test"], threshold, groups)
     metrics |= {
         "thresholds": threshold.tolist(),
         "best_epoch": state.best_epoch,

@@ -18,11 +18,11 @@ from torch import Tensor
 from symspectra.augmentation import Augmented, Withheld
 from symspectra.classifier import SpectrumClassifier
 from symspectra.config import Config
-from symspectra.datasets import SpectraDataset
+from symspectra.datasets import SpectraDataset, evaluated_groups
 from symspectra.imbalance import Oversampled, Scarce, criterion
 from symspectra.lines import DataError
 from symspectra.metrics import multilabel_metrics
-from symspectra.models import build_model
+from symspectra.models import build_model, load_model
 
 
 @dataclass
@@ -95,6 +95,7 @@ def train(
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
     report: Callable[[dict[str, float]], None] | None = None,
+    start: Path | None = None,
 ) -> TrainingResult:
     """Train the model of ``config`` on the training split; keep the epoch with the best validation micro-F1.
 
@@ -103,6 +104,7 @@ def train(
     checkpoint : file to write after an epoch when ``checkpoint_seconds`` have passed since the last one; training
         continues from it if it is there. On a CPU the result is the same bit for bit.
     report : called with the numbers of every finished epoch
+    start : weights to start from, of a model of the same sizes (`symspectra.models.save_model`)
 
     Raises
     ------
@@ -118,11 +120,12 @@ def train(
     for name, rows in (("training", train_rows), ("validation", validation_rows)):
         if len(rows) == 0:
             raise DataError(f"the {name} split is empty: {len(dataset.ids)} molecules are too few; use more molecules")
-    if not dataset.y[validation_rows].any():
+    groups = evaluated_groups(dataset)
+    if not dataset.y[validation_rows][:, slice(None) if groups is None else groups].any():
         raise DataError(f"no molecule of the validation split ({len(validation_rows)}) has any of the groups")
     if config.model == "xgboost":
         return _fit_trees(config, dataset, report)
-    trainer = Trainer(config, dataset, device, len(train_rows))
+    trainer = Trainer(config, dataset, device, len(train_rows), start)
     if checkpoint is not None and checkpoint.exists():
         trainer.restore(checkpoint)
     y_validation, seen = dataset.y[validation_rows].cpu(), dataset.spectra(validation_rows)
@@ -130,7 +133,8 @@ def train(
     while state.epoch < config.epochs:
         start = time.monotonic()
         logs = trainer.train_epoch(train_rows)
-        scores = multilabel_metrics(y_validation, predict_spectra(trainer.model, *seen))
+        p_validation = predict_spectra(trainer.model, *seen)
+        scores = multilabel_metrics(y_validation, p_validation, groups=evaluated_groups(dataset))
         logs |= {f"validation_{name}": scores[name] for name in ("micro_f1", "macro_f1", "exact_match")}
         state.seconds += time.monotonic() - start
         state.history.append({"epoch": state.epoch, "lr": trainer.optimizer.param_groups[0]["lr"], **logs})
@@ -176,7 +180,8 @@ def _fit_trees(
     model, state, start = build_model(config), TrainingState(epoch=1, best_epoch=0), time.monotonic()
     rows, validation = dataset.rows("train"), dataset.rows("validation")
     model.fit(*dataset.spectra(rows, draw=1 + 100_003 * config.seed), dataset.y[rows])
-    scores = multilabel_metrics(dataset.y[validation].cpu(), predict(model, dataset, validation))
+    p = predict(model, dataset, validation)
+    scores = multilabel_metrics(dataset.y[validation].cpu(), p, groups=evaluated_groups(dataset))
     names = ("micro_f1", "macro_f1", "exact_match")
     entry = {"epoch": 0, "lr": 0.0, "loss": 0.0} | {f"validation_{name}": scores[name] for name in names}
     state.history, state.best_score, state.seconds = [entry], scores["micro_f1"], time.monotonic() - start
@@ -188,9 +193,13 @@ def _fit_trees(
 class Trainer:
     """Model, optimiser and counters of one run."""
 
-    def __init__(self, config: Config, dataset: SpectraDataset, device: torch.device, n_train: int):
+    def __init__(
+        self, config: Config, dataset: SpectraDataset, device: torch.device, n_train: int, start: Path | None = None
+    ):
         self.config, self.dataset, self.device = config, dataset, device
         self.model = build_model(config).to(device)
+        if start is not None:
+            self.model.load_state_dict(load_model(start, device)[0].state_dict())
         y_train = dataset.y[dataset.rows("train")]
         self.model.prepare(y_train)
         if config.imbalance != "none":

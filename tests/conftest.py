@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import jaxtyping
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -131,6 +134,24 @@ def marker_dataset(n: int = 48, modalities: tuple[str, ...] = ("ir", "c13"), see
     return ArrayDataset(x, present, y, [f"molecule {i}" for i in range(n)], split, modalities)
 
 
+def write_prepared(folder: Path, data, kind: str = "measured") -> Path:
+    """A data set as a folder of ``symspectra data prepare``; the ids serve as SMILES and as InChIKey blocks."""
+    folder.mkdir(parents=True)
+    np.save(folder / "vectors.npy", data.x.numpy().astype(np.float16))
+    np.save(folder / "present.npy", data.present.numpy())
+    columns = {"inchikey": list(data.ids), "smiles": list(data.ids), "groups": to_bits(data.y.numpy())}
+    pq.write_table(pa.table(columns), folder / "molecules.parquet")
+    manifest = {"kind": kind, "modalities": list(data.modalities), "files": {"of": data.digest}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_data_of_the_user(monkeypatch):
+    """Prepared data sets that lie in ``data`` change what is planned; tests make their own."""
+    monkeypatch.setenv("SYMSPECTRA_DATA", os.devnull)
+
+
 @pytest.fixture(scope="session")
 def dev_data() -> Path:
     """Directory of the development files; tests that need it are skipped elsewhere."""
@@ -140,4 +161,4 @@ def dev_data() -> Path:
     return Path(path)
 
 
-__all__ = ["LineDataset", "LinesBuilder", "line_table", "marker_dataset", "read_rows", "tiny"]
+__all__ = ["LineDataset", "LinesBuilder", "line_table", "marker_dataset", "read_rows", "tiny", "write_prepared"]

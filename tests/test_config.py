@@ -127,3 +127,22 @@ def test_errors_name_the_toml_file(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(ConfigError, match=rf"mine.toml: .*{message}"):
         load_config(path)
+
+
+def test_pretraining_is_a_run_on_open():
+    assert Config().pretraining() is None
+    own = {"dataset": "experimental", "modalities": ("c13", "ms"), "test_tenths": 3, "molecules": 50, "seed": 4}
+    config = Config(**own, augment="shift", withhold=0.2, epochs=9, pretrain_epochs=5, pretrain_molecules=70)
+    before = config.pretraining()
+    assert before == Config(
+        dataset="open", modalities=("c13", "ms"), test_tenths=3, molecules=70, epochs=5, withhold=0.2, seed=4
+    )
+    assert before.pretraining() is None
+    with pytest.raises(ConfigError, match="trees cannot be pretrained"):
+        Config(model="xgboost", pretrain_epochs=1)
+
+
+def test_the_mass_spectrum_comes_last():
+    assert Config(modalities=("c13", "ms")).modalities == ("c13", "ms")
+    with pytest.raises(ConfigError, match="in that order, each once"):
+        Config(modalities=("ms", "c13"))

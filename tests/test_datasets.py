@@ -59,7 +59,7 @@ def test_open_data_set_by_configuration(lines_builder, monkeypatch):
     assert load_dataset(Config(molecules=10)).nuisance == Nuisance()
     with pytest.raises(DataError, match="holds 12 molecules; 13 were asked for"):
         load_dataset(Config(molecules=13))
-    with pytest.raises(DataError, match="there is no data set 'opens'; did you mean 'open'"):
+    with pytest.raises(DataError, match="there is no data set 'opens'; expected 'open', or"):
         load_dataset(Config(dataset="opens"))
 
 
@@ -119,3 +119,26 @@ def test_digest_changes_with_every_part():
     digests = [arrays(**change).digest for change in changes]
     assert len(set(digests)) == len(digests) and arrays().digest == digests[0]
     assert arrays().to("cpu").digest == digests[0]
+
+
+def test_more_tenths_for_testing_keep_those_of_fewer():
+    keys = [f"KEY{i}" for i in range(5000)]
+    by_tenths = {n: {key for key in keys if split_of(key, n) == "test"} for n in (1, 2, 3)}
+    assert by_tenths[1] < by_tenths[2] < by_tenths[3]
+    assert abs(len(by_tenths[3]) / 5000 - 0.3) < 0.03
+    assert {key for key in keys if split_of(key) == "validation"} < by_tenths[2]
+
+
+def test_lines_with_more_tenths_for_testing(random_lines):
+    wide = LineDataset(random_lines, ("c13",), test_tenths=3)
+    for split in SPLITS:
+        for data in (wide, wide.to("cpu")):
+            expected = [i for i, key in enumerate(random_lines.inchikey) if split_of(key, 3) == split]
+            assert data.rows(split).tolist() == expected
+
+
+def test_the_simulated_mass_spectrum_is_that_of_positive_ions(random_lines):
+    rows = torch.arange(5)
+    mass, _ = LineDataset(random_lines, ("c13", "ms")).spectra(rows)
+    positive, _ = LineDataset(random_lines, ("c13", "msms_pos")).spectra(rows)
+    assert torch.equal(mass, positive) and mass[:, 1].any()

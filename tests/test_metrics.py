@@ -173,3 +173,18 @@ def test_printed_p_value_of_table_2_does_not_follow_from_table_1():
     p = welch_from_printed(ours, other)
     assert p == pytest.approx(1.3e-2, rel=0.05)
     assert p > 10 * paper_value("table2", "Alberts et al.", "p-value").value
+
+
+def test_a_choice_of_groups():
+    rng = np.random.default_rng(3)
+    y, p = rng.random((50, 37)) < 0.2, rng.random((50, 37))
+    groups = np.arange(37) % 3 == 0
+    scores, own = (
+        multilabel_metrics(y, p, groups=torch.from_numpy(groups)),
+        multilabel_metrics(y[:, groups], p[:, groups]),
+    )
+    for name in ("micro_f1", "macro_f1", "exact_match"):
+        assert scores[name] == pytest.approx(own[name])
+    assert scores["per_group_f1"] == multilabel_metrics(y, p)["per_group_f1"]
+    with pytest.raises(ValueError, match="no molecule has any"):
+        multilabel_metrics(y & ~groups, p, groups=groups)

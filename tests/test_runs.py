@@ -17,12 +17,12 @@ from symspectra import config as config_module
 from symspectra import models, runs
 from symspectra.baselines import JungCNN
 from symspectra.config import Config, ConfigError
-from symspectra.datasets import ArrayDataset
+from symspectra.datasets import ArrayDataset, LineDataset
 from symspectra.lines import DataError
 from symspectra.metrics import multilabel_metrics
 from symspectra.models import build_model, load_model, register_model, save_model
 from symspectra.runs import RunError, find_run, run, run_id
-from symspectra.training import predict
+from symspectra.training import predict, train
 
 
 @pytest.fixture(scope="module")
@@ -310,4 +310,38 @@ def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):
     done = run(config, tmp_path, "cpu")
     assert sum(done.metrics["molecules"].values()) == 50 and find_run(config, tmp_path) == done
     assert json.loads((done.path / "config.json").read_text())["molecules"] == 50
+    runs._cached_dataset.cache_clear()
+
+
+def test_a_pretrained_run_starts_from_the_weights_of_its_first(lines_builder, tmp_path, monkeypatch):
+    lines, starts, real = LineDataset(lines_builder.random(60).read(), ("c13", "ms")), [], runs.train
+    monkeypatch.setattr(runs, "load_dataset", lambda config: lines)
+    monkeypatch.setattr(runs, "train", lambda *args: (starts.append(args[-1]), real(*args))[1])
+    runs._cached_dataset.cache_clear()
+    config = tiny(dataset="own", modalities=("c13", "ms"), epochs=1, pretrain_epochs=3, pretrain_molecules=60)
+    made = run(config, tmp_path)
+    first = find_run(config.pretraining(), tmp_path)
+    assert first is not None and first.id != made.id and first.config == config.pretraining()
+    assert starts == [None, first.path / "weights.safetensors"]
+    assert run(config, tmp_path) == made == find_run(config, tmp_path) and len(starts) == 2
+    runs._cached_dataset.cache_clear()
+
+
+def test_training_starts_from_given_weights(data, finished):
+    still = train(tiny(epochs=1, lr=1e-9), data, start=finished.path / "weights.safetensors").model
+    fresh, before = train(tiny(epochs=1, lr=1e-9), data).model, finished.load()
+    name = "main.weight"
+    assert torch.allclose(still.state_dict()[name], before.state_dict()[name], atol=1e-6)
+    assert not torch.allclose(fresh.state_dict()[name], before.state_dict()[name], atol=1e-3)
+
+
+def test_the_id_of_a_pretrained_run_depends_on_both_data_sets(lines_builder, data, tmp_path, monkeypatch):
+    config = tiny(dataset="own", pretrain_epochs=1)
+    ids = set()
+    for n in (20, 5):
+        lines = LineDataset(lines_builder.random(n).read(), ("ir", "c13"))
+        monkeypatch.setattr(runs, "load_dataset", lambda config, lines=lines: lines)
+        runs._cached_dataset.cache_clear()
+        ids.add(runs.run_id(config, runs._data_digest(config, data)))
+    assert len(ids) == 2
     runs._cached_dataset.cache_clear()

@@ -206,6 +206,7 @@ def _write_manifest(
     folder: Path, sources: Sequence[tuple[str, str | Path]], licence_allow: Sequence[str] | None, summary: dict
 ) -> None:
     manifest = {
+        "kind": "measured",
         "sources": [{"kind": kind, "file": Path(p).name, "sha256": digest(Path(p))} for kind, p in sources],
         "files": {path.name: file_digest(path) for path in sorted(folder.iterdir())},
         "modalities": MODALITIES,

@@ -12,9 +12,7 @@ from jaxtyping import Bool
 from symspectra.datasets import SPLITS
 from symspectra.functional_groups import NAMES
 from symspectra.measured.records import MODALITIES
-
-MASS = ("msms_pos", "msms_neg", "ms")
-LEAST_TRAINED, LEAST_TESTED = 10, 5  # positives, for a group to be evaluated
+from symspectra.prepared import LEAST_TESTED, LEAST_TRAINED, MASS
 
 
 def intersections(present: Bool[np.ndarray, "molecule 5"]) -> dict[str, int]:
