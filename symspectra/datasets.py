@@ -16,7 +16,7 @@ from torch import Tensor
 
 from symspectra.config import Config
 from symspectra.lines import DataError, LineTable, read_lines
-from symspectra.prepared import PreparedDataset, find_folder
+from symspectra.prepared import PreparedDataset, find_folder, read_folder
 from symspectra.preprocessing import POINTS, check_finite
 from symspectra.rendering import CLEAN, Nuisance, render
 
@@ -290,4 +290,6 @@ def _load(name: str, config: Config, partly: bool = False) -> SpectraDataset:
             f"there is no data set {name!r}; expected 'open', or the name of a folder of `symspectra data prepare` "
             "in data/ (or in the folder that SYMSPECTRA_DATA names)"
         )
+    if (how := read_folder(folder).resample) != config.resample:
+        raise DataError(f"{folder}: was prepared with resample {how!r}, the configuration has {config.resample!r}")
     return PreparedDataset(folder, config.modalities, config.molecules, config.test_tenths, partly)

@@ -56,6 +56,11 @@ class Folder:
         return self.manifest["modalities"]
 
     @property
+    def resample(self) -> str:
+        """How NMR axes became 600 points (`symspectra.preprocessing.resample`)."""
+        return self.manifest.get("resample", "blockmax")
+
+    @property
     def measured(self) -> bool:
         """Whether a molecule has the spectra that somebody measured, and not all that can be computed."""
         return self.manifest.get("kind", "measured") == "measured"
@@ -114,14 +119,14 @@ class PreparedDataset:
     ----------
     folder : written by ``symspectra data prepare``
     modalities : ``"ms"`` is the first of `MASS` that a molecule has
-    molecules : use so many, 0 for all: the complete ones, then others
+    molecules : use at most so many, 0 for all: the complete ones, then others
     test_tenths : see `symspectra.datasets.split_of`
     partly : beside other data: every molecule, complete or not, is split by its InChIKey, all groups count, and
         modalities that the folder lacks are absent
 
     Raises
     ------
-    DataError : the folder cannot be read, has no such spectra or fewer molecules, or nothing could be tested.
+    DataError : the folder cannot be read, has no such spectra, or nothing could be tested.
     """
 
     def __init__(
@@ -141,8 +146,6 @@ class PreparedDataset:
         complete = np.ones(len(present), dtype=bool) if partly else source.complete()
         usable = np.flatnonzero(present.any(axis=1))
         index = usable[np.argsort(~complete[usable], kind="stable")]
-        if molecules > len(index):
-            raise DataError(f"{folder}: {molecules:,} molecules are asked for, {len(index):,} have these spectra")
         index = index[: molecules or None]
         self._vectors, self._index, self._columns = source.vectors, index, columns[index]
         self.ids = tuple(source.smiles[i] for i in index)

@@ -65,7 +65,7 @@ class Profile:
         return Config.for_model(model, **{**common, **own, **settings})
 
     def measured_config(self, model: str = "symspectra", pretrained: bool = False, **settings: Any) -> Config:
-        """Configuration of a model on measured spectra; pretrained for half as many epochs on simulated ones, or not."""
+        """A model on measured spectra; pretrained on simulated ones for half as many epochs, or not."""
         own = dict(self.measured)
         on_open = own.pop("pretrain_molecules")
         config = self.config(model, dataset="experimental", **{**own, **settings})

@@ -36,7 +36,7 @@ EXHIBITS = {  # of the paper -> the notebook that makes it
     **dict.fromkeys(("table10", "table11"), "10_cost"),
     **dict.fromkeys(("fig7", "fig8", "fig9"), "11_interpretation"),
 }
-MEASURED = "needs measured spectra, which the package does not hold"
+MEASURED = "needs measured spectra (`symspectra data prepare experimental`), which were not there"
 OUT_OF_REACH = {  # (exhibit, start of the row) -> why no notebook can answer it
     ("table1", "Experimental"): MEASURED,
     ("figure5a", ""): MEASURED,

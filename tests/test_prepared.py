@@ -93,6 +93,7 @@ def test_a_part_begins_with_the_complete_molecules(source, folder):
     whole = PreparedDataset(folder, ("c13", "h1", "ms"), test_tenths=3)
     assert part.ids == whole.ids[: n + 20] and ids_of(part, "test") == ids_of(whole, "test")
     assert part.digest != whole.digest
+    assert PreparedDataset(folder, ("c13", "h1", "ms"), molecules=9_999, test_tenths=3).digest == whole.digest
 
 
 def test_groups_with_few_molecules_do_not_count(source, folder):
@@ -180,12 +181,13 @@ def test_damaged_folders(tmp_path, damage, words):
     assert str(folder) in str(error.value)
 
 
-def test_what_cannot_be_tested_is_refused(tmp_path, folder):
+def test_what_cannot_be_tested_is_refused(tmp_path, folder, monkeypatch):
+    monkeypatch.setenv("SYMSPECTRA_DATA", str(folder.parent))
     few = write_prepared(tmp_path / "few", marker_dataset(20, KINDS))
     with pytest.raises(DataError, match="no group has 10 training and 5 test molecules"):
         PreparedDataset(few, ("c13",))
-    with pytest.raises(DataError, match="9,999 molecules are asked for, "):
-        PreparedDataset(folder, ("c13",), molecules=9_999)
+    with pytest.raises(DataError, match="was prepared with resample 'blockmax', the configuration has 'linear'"):
+        load_dataset(Config(dataset="experimental", modalities=("c13",), resample="linear"))
 
 
 def test_the_manifest_says_measured_by_default(folder):

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from jaxtyping import Bool
 
 from symspectra.calibration import calibration_error
-from symspectra.functional_groups import from_bits
-from symspectra.lines import DataError
+from symspectra.datasets import split_of
 from symspectra.metrics import multilabel_metrics
 from symspectra.predictor import SHIPPED, Predictor, subset_key
+from symspectra.prepared import read_folder
 
 SUBSETS = (("c13",), ("h1",), ("msms_pos",), ("msms_neg",), ("c13", "h1"))
 LEAST = 50  # molecules; with fewer a score says little
@@ -39,24 +38,16 @@ def evaluate(predictor: Predictor, folder: Path, split: str = "validation") -> d
     ------
     DataError : the folder is not one of ``symspectra data prepare``.
     """
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        molecules = pq.read_table(folder / "molecules.parquet", columns=["smiles", "groups", "split"]).to_pydict()
-        vectors, present = np.load(folder / "vectors.npy", mmap_mode="r"), np.load(folder / "present.npy")
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{folder}: cannot be read ({error}); expected a folder of `symspectra data prepare`"
-        ) from error
-    y = from_bits(np.array(molecules["groups"], dtype=np.uint64))
-    eligible = np.array([s == split for s in molecules["split"]])
-    eligible[eligible] = [_like_open(s) for s, there in zip(molecules["smiles"], eligible, strict=True) if there]
+    source = read_folder(folder)
+    eligible = np.array([split_of(key) == split for key in source.inchikey])
+    eligible[eligible] = [_like_open(s) for s, there in zip(source.smiles, eligible, strict=True) if there]
     scores = {}
     for subset in SUBSETS:
-        columns = [manifest["modalities"].index(name) for name in subset]
-        rows = np.flatnonzero(eligible & present[:, columns].all(axis=1))
+        columns = [source.modalities.index(name) for name in subset]
+        rows = np.flatnonzero(eligible & source.present[:, columns].all(axis=1))
         if len(rows) >= LEAST:
-            x = torch.from_numpy(vectors[rows][:, columns].astype(np.float32))
-            scores[subset_key(subset)] = _scores(predictor, subset, x, y[rows])
+            x = torch.from_numpy(source.vectors[rows][:, columns].astype(np.float32))
+            scores[subset_key(subset)] = _scores(predictor, subset, x, source.y[rows])
     return scores
 
 
