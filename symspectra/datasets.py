@@ -284,12 +284,15 @@ def _load(name: str, config: Config, partly: bool = False) -> SpectraDataset:
         nuisance = Nuisance() if config.nuisance else CLEAN
         lines = read_lines(OPEN_DIRECTORY, config.molecules)
         return LineDataset(lines, config.modalities, nuisance, config.resample, config.test_tenths)
-    folder = find_folder(name)
+    folder = find_folder(f"{name}-{config.resample}") or find_folder(name)
     if folder is None:
         raise DataError(
             f"there is no data set {name!r}; expected 'open', or the name of a folder of `symspectra data prepare` "
             "in data/ (or in the folder that SYMSPECTRA_DATA names)"
         )
     if (how := read_folder(folder).resample) != config.resample:
-        raise DataError(f"{folder}: was prepared with resample {how!r}, the configuration has {config.resample!r}")
+        raise DataError(
+            f"{folder}: was prepared with --resample {how}; prepare it with --resample {config.resample}, as "
+            f"{folder.name}-{config.resample}"
+        )
     return PreparedDataset(folder, config.modalities, config.molecules, config.test_tenths, partly)

@@ -186,7 +186,7 @@ def test_what_cannot_be_tested_is_refused(tmp_path, folder, monkeypatch):
     few = write_prepared(tmp_path / "few", marker_dataset(20, KINDS))
     with pytest.raises(DataError, match="no group has 10 training and 5 test molecules"):
         PreparedDataset(few, ("c13",))
-    with pytest.raises(DataError, match="was prepared with resample 'blockmax', the configuration has 'linear'"):
+    with pytest.raises(DataError, match="prepared with --resample blockmax; prepare it with .* as experimental-lin"):
         load_dataset(Config(dataset="experimental", modalities=("c13",), resample="linear"))
 
 
