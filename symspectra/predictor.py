@@ -9,11 +9,12 @@ tried on measured spectra, ``measured.json``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,18 +26,18 @@ from symspectra.conversion import Prepared, prepare_all
 from symspectra.functional_groups import NAMES
 from symspectra.likeness import UNLIKE, Likeness
 from symspectra.lines import DataError
+from symspectra.prediction import GroupPrediction, Prediction
 from symspectra.readers import read_one
 from symspectra.spectrum import ReadError, Spectrum
 
 if TYPE_CHECKING:
-    import pandas
-
     from symspectra.model import SymSpectra
 
 SHIPPED = Path(__file__).parent / "weights" / "predictor"
 FEW = {"training": 30, "validation": 5}  # molecules; with fewer, a group is hardly learned, or nothing is known of it
 TRANSFERS = 0.75  # of the F1 on simulated spectra must be reached on measured ones, or there is a warning
-BATCH = 128  # molecules; larger batches leave the processor's caches
+BATCH = 768  # spectra; larger batches leave the processor's caches
+MANY = 64  # molecules with the same spectra, for which a model of these spectra alone is worth its while
 
 Source = str | Path | Spectrum | Prepared
 
@@ -44,69 +45,6 @@ Source = str | Path | Spectrum | Prepared
 def subset_key(modalities: Sequence[str]) -> str:
     """Name of a subset of the modalities in ``predictor.json``: ``"ir+c13"``."""
     return "+".join(sorted(modalities, key=MODALITIES.index))
-
-
-class GroupPrediction(NamedTuple):
-    """What is said of one functional group.
-
-    Parameters
-    ----------
-    probability : calibrated
-    threshold : from which the group counts as predicted; the one with the best F1 on validation
-    prevalence : share of the training molecules that have the group
-    f1 : of this group on the test molecules with these spectra; None where no test molecule has it
-    note : why the answer is not to be relied on; empty where it is
-    """
-
-    name: str
-    probability: float
-    threshold: float
-    prevalence: float
-    f1: float | None
-    note: str
-
-    @property
-    def predicted(self) -> bool:
-        """Whether the probability reaches the threshold."""
-        return self.probability >= self.threshold
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The 37 groups of one molecule, the spectra they were read from, and what to be careful about."""
-
-    groups: tuple[GroupPrediction, ...]
-    spectra: dict[str, Prepared]
-    warnings: tuple[str, ...]
-
-    def table(self, least: float = 0.0) -> pandas.DataFrame:
-        """One row a group, most probable first; only those of at least ``least`` probability, or predicted."""
-        import pandas as pd
-
-        rows = [
-            {
-                "group": g.name,
-                "probability": round(g.probability, 3),
-                "predicted": "yes" if g.predicted else "",
-                "threshold": round(g.threshold, 2),
-                "in training": f"{g.prevalence:.1%}",
-                "F1": "" if g.f1 is None else f"{g.f1:.2f}",
-                "note": g.note,
-            }
-            for g in sorted(self.groups, key=lambda g: -g.probability)
-            if g.predicted or g.probability >= least
-        ]
-        return pd.DataFrame(
-            rows, columns=["group", "probability", "predicted", "threshold", "in training", "F1", "note"]
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; groups in the order of Table 8."""
-        return {
-            "groups": [{**g._asdict(), "predicted": g.predicted} for g in self.groups],
-            "spectra": {name: list(prepared.steps) for name, prepared in self.spectra.items()},
-            "warnings": list(self.warnings),
-        }
 
 
 class Predictor:
@@ -123,12 +61,13 @@ class Predictor:
 
     def __init__(self, folder: str | Path = SHIPPED):
         from symspectra.models import load_model
+        from symspectra.restriction import quick
 
         folder = Path(folder)
         self.card = _read_card(folder / "predictor.json")
-        model, config = load_model(folder / "model.safetensors")
-        self.model: SymSpectra = _fuse(model)
+        self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
+        self.model: SymSpectra = quick(self._trained, config.modalities)
         if list(config.modalities) != self.card["modalities"]:
             raise DataError(f"{folder}: predictor.json is of another model than model.safetensors")
         measured = folder / "measured.json"  # of `symspectra.measured.evaluate`, where it was run
@@ -165,35 +104,71 @@ class Predictor:
 
     def predict_prepared(self, molecules: Sequence[Mapping[str, Prepared]]) -> list[Prediction]:
         """Functional groups of molecules whose spectra are already converted (`symspectra.conversion`)."""
-        x, present = self._tensors(molecules)
-        probability = self.probabilities(x, present)
-        unlike = self._warnings(x.numpy(), present.numpy())
+        probability, warnings = self.answers(molecules)
+        known_of = {names: self._known(names) for names in {tuple(spectra) for spectra in molecules}}
         predictions = []
-        known_of = {key: self._known(key) for key in {subset_key(list(spectra)) for spectra in molecules}}
-        for i, spectra in enumerate(molecules):
-            known = known_of[subset_key(list(spectra))]
-            groups = tuple(
-                GroupPrediction(name, p, *about)
-                for name, p, about in zip(NAMES, probability[i].tolist(), known, strict=True)
-            )
-            predictions.append(
-                Prediction(groups, dict(spectra), (*_other_kinds(spectra), *self._beyond(spectra), *unlike[i]))
-            )
+        for spectra, own, sentences in zip(molecules, probability.tolist(), warnings, strict=True):
+            about = zip(NAMES, own, known_of[tuple(spectra)], strict=True)
+            groups = tuple(GroupPrediction(name, p, *known) for name, p, known in about)
+            predictions.append(Prediction(groups, dict(spectra), sentences))
         return predictions
+
+    def answers(
+        self, molecules: Sequence[Mapping[str, Prepared]]
+    ) -> tuple[Float[np.ndarray, "molecule 37"], list[tuple[str, ...]]]:
+        """Calibrated probabilities of each molecule, and its warnings: what `predict_prepared` is made of."""
+        x, present = self._tensors(molecules)
+        unlike = self._unlike(x.numpy(), present.numpy())
+        beyond = {name: self._beyond(name) for name in self.modalities}
+        warnings = [
+            (*_other_kinds(spectra), *(sentence for name in spectra for sentence in beyond[name]), *sentences)
+            for spectra, sentences in zip(molecules, unlike, strict=True)
+        ]
+        return self.probabilities(x, present), warnings
+
+    def thresholds(self, modalities: Sequence[str]) -> Float[np.ndarray, " 37"]:
+        """From which probability each group counts as predicted, with these spectra."""
+        return np.array(self._subset(modalities)["threshold"])
 
     def probabilities(
         self, x: Float[torch.Tensor, "molecule modality 600"], present: Bool[torch.Tensor, "molecule modality"]
     ) -> Float[np.ndarray, "molecule 37"]:
-        """Calibrated probabilities; each molecule's by its own subset of spectra."""
+        """Calibrated probabilities; each molecule's by its own subset of spectra.
+
+        Raises
+        ------
+        ReadError : a molecule has no spectrum.
+        """
+        subsets, which = np.unique(present.numpy(), axis=0, return_inverse=True)
+        rows_of = {
+            tuple(compress(self.modalities, s)): np.flatnonzero(which.reshape(-1) == k) for k, s in enumerate(subsets)
+        }
+        if () in rows_of:
+            raise ReadError(f"molecule {rows_of[()][0] + 1} has no spectrum; expected at least one")
+        p = np.empty((len(x), len(NAMES)))
+        few = [rows for rows in rows_of.values() if len(rows) < MANY]
+        if few:
+            together = np.concatenate(few)
+            p[together] = self._model_answers(self.modalities, x[together], present[together])
+        for names, rows in rows_of.items():
+            if len(rows) >= MANY:
+                p[rows] = self._model_answers(names, x[rows], present[rows])
+            p[rows] = Scaling(*self._subset(names)["scaling"])(p[rows])
+        return p
+
+    def _model_answers(
+        self,
+        names: tuple[str, ...],
+        x: Float[torch.Tensor, "molecule modality 600"],
+        present: Bool[torch.Tensor, "molecule modality"],
+    ) -> Float[np.ndarray, "molecule 37"]:
+        """What a model of the named spectra alone says of molecules that have no others."""
+        from symspectra.restriction import quick
         from symspectra.training import predict_spectra
 
-        p = predict_spectra(self.model, x, present, BATCH).double().numpy()
-        subsets, which = np.unique(present.numpy(), axis=0, return_inverse=True)
-        for k, subset in enumerate(subsets):
-            rows = which.reshape(-1) == k
-            scaling = Scaling(*self._subset(self._key(subset))["scaling"])
-            p[rows] = scaling(p[rows])
-        return p
+        kept = [self.modalities.index(name) for name in names]
+        batch = BATCH // len(names)
+        return predict_spectra(quick(self._trained, names), x[:, kept], present[:, kept], batch).numpy()
 
     def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
         """The gate p of every token of every spectrum of a prediction (`symspectra.model.SymSpectra.gates`)."""
@@ -204,41 +179,36 @@ class Predictor:
         self, molecules: Sequence[Mapping[str, Prepared]]
     ) -> tuple[Float[torch.Tensor, "molecule modality 600"], Bool[torch.Tensor, "molecule modality"]]:
         """What the model reads, zeros where there is no spectrum, and where there is one."""
-        x = torch.zeros(len(molecules), len(self.modalities), 600)
-        present = torch.zeros(x.shape[:2], dtype=torch.bool)
+        x = np.zeros((len(molecules), len(self.modalities), 600), dtype=np.float32)
+        present = np.zeros(x.shape[:2], dtype=bool)
         for i, spectra in enumerate(molecules):
             for name, prepared in spectra.items():
                 k = self.modalities.index(name)
-                x[i, k], present[i, k] = torch.from_numpy(prepared.vector), True
-        return x, present
+                x[i, k], present[i, k] = prepared.vector, True
+        return torch.from_numpy(x), torch.from_numpy(present)
 
-    def _beyond(self, names: Iterable[str]) -> list[str]:
-        """A sentence for each kind of spectrum that the model reads much worse measured than simulated."""
-        sentences = []
-        for name in names:
-            simulated, measured = self._subset(name)["micro_f1"], self.measured.get(name)
-            if measured and measured["micro_f1"] < TRANSFERS * simulated:
-                sentences.append(
-                    f"measured {name} spectra are beyond this model, which learned from simulated ones: micro-F1 "
-                    f"{measured['micro_f1']:.2f} on measured, {simulated:.2f} on simulated spectra"
-                )
-        return sentences
+    def _beyond(self, name: str) -> list[str]:
+        """A sentence for a kind of spectrum that the model reads much worse measured than simulated."""
+        simulated, measured = self._subset((name,))["micro_f1"], self.measured.get(name)
+        if not measured or measured["micro_f1"] >= TRANSFERS * simulated:
+            return []
+        return [
+            f"measured {name} spectra are beyond this model, which learned from simulated ones: micro-F1 "
+            f"{measured['micro_f1']:.2f} on measured, {simulated:.2f} on simulated spectra"
+        ]
 
-    def _key(self, present: Bool[np.ndarray, " modality"]) -> str:
-        return subset_key([name for name, there in zip(self.modalities, present, strict=True) if there])
+    def _subset(self, modalities: Sequence[str]) -> dict[str, Any]:
+        return self.card["subsets"][subset_key(modalities)]
 
-    def _subset(self, key: str) -> dict[str, Any]:
-        return self.card["subsets"][key]
-
-    def _known(self, key: str) -> list[tuple[float, float, float | None, str]]:
+    def _known(self, modalities: Sequence[str]) -> list[tuple[float, float, float | None, str]]:
         """Threshold, prevalence, F1 and note of each group for a subset of the spectra."""
-        subset, counts = self._subset(key), self.card["positives"]
+        subset, counts = self._subset(modalities), self.card["positives"]
         n = zip(counts["train"], counts["validation"], strict=True)
         rows = zip(subset["threshold"], n, subset["f1"], subset["informative"], strict=True)
         molecules = self.card["molecules"]["train"]
         return [(t, own[0] / molecules, f1, _note(*own, informative)) for t, own, f1, informative in rows]
 
-    def _warnings(
+    def _unlike(
         self, x: Float[np.ndarray, "molecule modality 600"], present: Bool[np.ndarray, "molecule modality"]
     ) -> list[tuple[str, ...]]:
         """A sentence for each spectrum that is unlike the training spectra."""
@@ -290,16 +260,9 @@ def spectrum_of(source: str | Path, modality: str, folder: Path = Path(), **read
     """The spectrum of a file in ``folder``, or of a typed list of peaks where no file has that name."""
     from symspectra.readers.text import looks_like_peaks, parse_peaks
 
-    if isinstance(source, str) and looks_like_peaks(source) and not _is_file(folder / source):
+    if isinstance(source, str) and looks_like_peaks(source) and not os.path.exists(folder / source):
         return parse_peaks(source, modality)
     return read_one(folder / source, modality, **reading)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # longer than a name can be
-        return False
 
 
 @lru_cache(maxsize=1)
@@ -314,16 +277,6 @@ def predict(sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Pred
     >>> predict({"c13": "170.9, 60.4, 21.0, 14.2"}).table(0.5)  # doctest: +SKIP
     """
     return shipped().predict(sources, **reading)
-
-
-def _fuse(model: SymSpectra) -> SymSpectra:
-    """Fold the batch normalisation into the convolutions: the same function, a quarter faster."""
-    encoder = model.encoder
-    for i in (1, 2):
-        convolution, norm = getattr(encoder, f"conv{i}"), getattr(encoder, f"norm{i}")
-        setattr(encoder, f"conv{i}", torch.nn.utils.fusion.fuse_conv_bn_eval(convolution, norm))
-        setattr(encoder, f"norm{i}", torch.nn.Identity())
-    return model
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from symspectra.config import MODALITIES, suggest
 from symspectra.conversion import Prepared, prepare_all
+from symspectra.functional_groups import NAMES
 from symspectra.predictor import Predictor, spectrum_of
 from symspectra.spectrum import X_UNITS, Y_UNITS, ReadError, Spectrum, unit
 
 CHUNK = 1024  # molecules at a time
+TEXTS = ["name", "spectra", "groups", "warnings"]
 LONG = ("name", "modality", "x", "y")
 
 
@@ -41,24 +45,27 @@ def predict_table(predictor: Predictor, path: str | Path, progress: bool = False
     from tqdm import tqdm
 
     path = Path(path)
-    rows, rejects = [], []
+    rejects: list[dict[str, str]] = []
+    tables: list[pd.DataFrame] = []
     molecules = list(_long(path) if path.suffix == ".parquet" else _wide(path))
     for start in tqdm(range(0, len(molecules), CHUNK), desc="predicting", unit="k", disable=not progress):
         chunk = molecules[start : start + CHUNK]
         prepared = _prepare_chunk(chunk, rejects)
         kept = [(name, spectra) for (name, _), spectra in zip(chunk, prepared, strict=True) if spectra]
-        predictions = predictor.predict_prepared([spectra for _, spectra in kept])
-        for (name, spectra), prediction in zip(kept, predictions, strict=True):
-            rows.append(
-                {
-                    "name": name,
-                    "spectra": "+".join(spectra),
-                    "groups": "; ".join(g.name for g in prediction.groups if g.predicted),
-                    "warnings": "; ".join(prediction.warnings),
-                    **{g.name: round(g.probability, 4) for g in prediction.groups},
-                }
-            )
-    return pd.DataFrame(rows), pd.DataFrame(rejects, columns=["name", "modality", "reason"])
+        if kept:
+            tables.append(_answered(predictor, *zip(*kept, strict=True)))
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*TEXTS, *NAMES])
+    return table, pd.DataFrame(rejects, columns=["name", "modality", "reason"])
+
+
+def _answered(predictor: Predictor, names: Sequence[str], molecules: Sequence[Mapping[str, Prepared]]) -> pd.DataFrame:
+    """The rows of some molecules: what is said in words, and the probabilities."""
+    probability, warnings = predictor.answers(molecules)
+    threshold = {spectra: predictor.thresholds(spectra) for spectra in {tuple(m) for m in molecules}}
+    predicted = probability >= np.stack([threshold[tuple(m)] for m in molecules])
+    groups = ["; ".join(compress(NAMES, row)) for row in predicted.tolist()]
+    words = zip(names, map("+".join, molecules), groups, map("; ".join, warnings), strict=True)
+    return pd.concat([pd.DataFrame(words, columns=TEXTS), pd.DataFrame(probability.round(4), columns=NAMES)], axis=1)
 
 
 def _prepare_chunk(

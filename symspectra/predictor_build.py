@@ -1,4 +1,7 @@
-"""From a trained run to a predictor: calibration and thresholds from validation, scores on test, for every subset."""
+"""From a trained run to a predictor: calibration and thresholds from validation, scores on test, for every subset.
+
+Both are of the molecules that have all spectra: of ``open+experimental``, the simulated ones.
+"""
 
 from __future__ import annotations
 
@@ -40,44 +43,64 @@ def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
     ----------
     run : a model trained with spectra withheld (``withhold`` of `symspectra.config.Config`)
     dataset : the data that it was trained on
-    folder : new, empty, or a predictor, which is replaced
+    folder : new, empty, or a predictor, which is replaced; its other files, such as a README.md, stay, but for
+        ``measured.json``, which is of other weights
 
     Raises
     ------
-    DataError : the folder holds something else.
+    DataError : the folder holds something else, or no validation or test molecule has all spectra.
     """
     from safetensors.numpy import save_file
 
     if folder.exists() and not (folder / "predictor.json").exists() and any(folder.iterdir()):
         raise DataError(f"{folder}: holds files and is no predictor; name a new folder")
     model = run.load()
-    splits = {name: dataset.rows(name) for name in ("train", "validation", "test")}
-    seen = {name: dataset.spectra(splits[name]) for name in ("validation", "test")}
-    y = {name: dataset.y[rows].numpy() for name, rows in splits.items()}
+    seen = {name: _complete(dataset, name) for name in ("validation", "test")}
+    y = {"train": dataset.y[dataset.rows("train")].numpy()} | {name: labels for name, (*_, labels) in seen.items()}
     card = {
         "modalities": list(run.config.modalities),
         "run": run.id,
-        "molecules": {name: len(rows) for name, rows in splits.items()},
+        "molecules": {name: len(labels) for name, labels in y.items()},
         "positives": {name: y[name].sum(axis=0).tolist() for name in ("train", "validation")},
         "subsets": {},
     }
     for subset in subsets(run.config.modalities):
-        p = {name: _with_only(model, run.config.modalities, subset, *spectra) for name, spectra in seen.items()}
+        p = {name: _with_only(model, run.config.modalities, subset, x, there) for name, (x, there, _) in seen.items()}
         card["subsets"][subset_key(subset)] = describe_subset(y["validation"], p["validation"], y["test"], p["test"])
-    arrays = {}
-    x_train = dataset.spectra(splits["train"], draw=1)[0].numpy()
-    for k, name in enumerate(run.config.modalities):
-        like = Likeness.fit(x_train[:, k], seen["validation"][0][:, k].numpy())
-        arrays |= {f"{name}.{key}": value.astype(np.float32) for key, value in vars(like).items()}
+    arrays = _likeness(dataset)
     work = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    if folder.exists():
+        shutil.copytree(folder, work)
+        (work / "measured.json").unlink(missing_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
     save_model(work / "model.safetensors", model, run.config)
     save_file(arrays, work / "likeness.safetensors")
     (work / "predictor.json").write_text(json.dumps(card) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(work, folder)
     return card
+
+
+def _likeness(dataset: SpectraDataset) -> dict[str, np.ndarray]:
+    """What the training spectra of each modality look like, and how far those of validation molecules are from it."""
+    arrays = {}
+    x, present = dataset.spectra(dataset.rows("train"), draw=1)
+    x_new, present_new = dataset.spectra(dataset.rows("validation"))
+    for k, name in enumerate(dataset.modalities):
+        like = Likeness.fit(x[present[:, k], k].numpy(), x_new[present_new[:, k], k].numpy())
+        arrays |= {f"{name}.{key}": value.astype(np.float32) for key, value in vars(like).items()}
+    return arrays
+
+
+def _complete(dataset: SpectraDataset, split: str) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Spectra, ``present`` and labels of the molecules of a split that have all spectra, so that subsets compare."""
+    rows = dataset.rows(split)
+    x, present = dataset.spectra(rows)
+    whole = present.all(dim=1)
+    if not whole.any():
+        raise DataError(f"no {split} molecule has all of {', '.join(dataset.modalities)}; a predictor cannot be built")
+    return x[whole], present[whole], dataset.y[rows[whole]].numpy()
 
 
 def _with_only(

@@ -65,6 +65,28 @@ def test_a_molecule_is_predicted_alike_alone_and_among_others_with_other_spectra
         assert np.abs(shipped().probabilities(x[i : i + 1], present[i : i + 1]) - together[i]).max() < 1e-4
 
 
+def test_many_molecules_with_few_spectra_are_predicted_by_a_model_of_these_alone(molecules, monkeypatch):
+    x, present, _ = molecules
+    present = torch.zeros_like(present)
+    present[:20, 1], present[20:45, :3], present[45:] = True, True, True
+    x = x * present.unsqueeze(-1)
+    answers = []
+    for many in (1, len(x) + 1):
+        monkeypatch.setattr("symspectra.predictor.MANY", many)
+        answers.append(shipped().probabilities(x, present))
+    assert 0 < np.abs(answers[0] - answers[1]).max() < 1e-5
+
+
+def test_a_molecule_without_spectra_is_refused(molecules):
+    x, present, _ = molecules
+    present = present.clone()
+    present[3] = False
+    with pytest.raises(ReadError, match="molecule 4 has no spectrum"):
+        shipped().probabilities(x, present)
+    with pytest.raises(ReadError, match="molecule 1 has no spectrum"):
+        shipped().predict_prepared([{}])
+
+
 def test_calibrated_probabilities_come_true_and_all_spectra_tell_more_than_one(molecules):
     x, present, y = molecules
     scores = shipped().card["subsets"]
@@ -96,9 +118,12 @@ def test_unlike_spectra_are_warned_of_and_usual_ones_are_not(molecules):
     assert len(backwards) > 10 and "ir spectrum is unlike the training spectra" in backwards[0]
 
 
-def test_kinds_of_spectra_that_fail_when_measured_are_warned_of():
-    (warning,) = predict({"msms_pos": "43.0:100 61.0:15 70.0:10"}).warnings
-    assert "measured msms_pos spectra are beyond this model" in warning
+def test_kinds_of_spectra_that_fail_when_measured_are_warned_of(monkeypatch):
+    peaks = {"msms_pos": "43.0:100 61.0:15 70.0:10"}
+    assert predict(peaks).warnings == predict({"c13": ETHYL_ACETATE}).warnings == ()
+    monkeypatch.setattr(shipped(), "measured", {"msms_pos": {"micro_f1": 0.2}, "c13": {"micro_f1": 0.6}})
+    (warning,) = predict(peaks).warnings
+    assert "measured msms_pos spectra are beyond this model" in warning and "micro-F1 0.20 on measured" in warning
     assert predict({"c13": ETHYL_ACETATE}).warnings == ()
 
 
@@ -149,6 +174,11 @@ def test_a_run_becomes_a_predictor_that_is_read_back(tmp_path):
     x, present = data.spectra(data.rows("test"))
     p = predictor.probabilities(x, present)
     assert np.isfinite(p).all() and p.shape == (len(x), 37)
+    for name in ("README.md", "measured.json", "predictor.json"):
+        (folder / name).write_text('{"c13": {"micro_f1": 0.1}}')
+    build(trained, data, folder)
+    assert (folder / "README.md").exists() and not (folder / "measured.json").exists()
+    assert np.array_equal(Predictor(folder).probabilities(x, present), p)
     assert not (tmp_path / "mine.tmp").exists()
     with pytest.raises(DataError, match="is no predictor"):
         build(trained, data, tmp_path)  # the folder of the runs
