@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from symspectra import __version__, predict_cli
+from symspectra import __version__, data_cli, predict_cli
 from symspectra.config import Config, ConfigError, load_config
-from symspectra.measured import cli as measured_cli
 from symspectra.profiles import PROFILES, load_profile
 
 
@@ -65,7 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     p = add("reproduce", _reproduce, "train what is missing, execute the notebooks, write the figures")
     p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
     p.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks by number, for example 02")
-    p.add_argument("--workers", type=int, help="runs at a time; one a core on a CPU, one on a GPU by default")
+    p.add_argument("--workers", type=int, help="runs at a time; one a core on a CPU, one a GPU by default")
+    p.add_argument(
+        "--scheduler-file", type=Path, metavar="FILE", help="train on the workers of the Dask scheduler that wrote it"
+    )
     p.add_argument("--figures", type=Path, help="folder of the figures, figures/PROFILE by default")
     _store_options(p)
 
@@ -81,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--import", type=Path, dest="source", help="take the records of this folder and compute none")
     p.add_argument("--directory", type=Path, help="data set to extend; the installed one by default")
 
-    p = add("prepare", measured_cli.run, "prepare measured spectra: public collections, or a table of your own", data)
-    measured_cli.add_options(p)
+    p = add("prepare", data_cli.run, "prepare spectra: public collections, or a table of your own", data)
+    data_cli.add_options(p)
 
     p = add("show", _show, "what the open data set holds", data)
     p.add_argument("dataset", choices=["open"])
@@ -188,7 +190,8 @@ def _plan(options: argparse.Namespace) -> None:
 def _reproduce(options: argparse.Namespace) -> None:
     from symspectra.reproduce import reproduce
 
-    reproduce(options.profile, options.only, options.store, options.figures, options.workers, options.device)
+    o = options
+    reproduce(o.profile, o.only, o.store, o.figures, o.workers, o.device, scheduler_file=o.scheduler_file)
 
 
 def _build(options: argparse.Namespace) -> None:

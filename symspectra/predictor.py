@@ -193,7 +193,7 @@ class Predictor:
         if not measured or measured["micro_f1"] >= TRANSFERS * simulated:
             return []
         return [
-            f"measured {name} spectra are beyond this model, which learned from simulated ones: micro-F1 "
+            f"measured {name} spectra are beyond this model: micro-F1 "
             f"{measured['micro_f1']:.2f} on measured, {simulated:.2f} on simulated spectra"
         ]
 
@@ -222,7 +222,7 @@ class Predictor:
                 if share >= UNLIKE:
                     warnings[i].append(
                         f"the {name} spectrum is unlike the training spectra (further from them than "
-                        f"{min(share, 0.999):.1%} of simulated spectra of unknown molecules): do not rely on it"
+                        f"{min(share, 0.999):.1%} of the spectra of unknown molecules): do not rely on it"
                     )
         return [tuple(sentences) for sentences in warnings]
 

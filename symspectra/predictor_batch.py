@@ -17,7 +17,7 @@ from symspectra.functional_groups import NAMES
 from symspectra.predictor import Predictor, spectrum_of
 from symspectra.spectrum import X_UNITS, Y_UNITS, ReadError, Spectrum, unit
 
-CHUNK = 1024  # molecules at a time
+CHUNK = 512  # molecules at a time; the drawing of more leaves the processor's caches
 TEXTS = ["name", "spectra", "groups", "warnings"]
 LONG = ("name", "modality", "x", "y")
 
@@ -48,12 +48,14 @@ def predict_table(predictor: Predictor, path: str | Path, progress: bool = False
     rejects: list[dict[str, str]] = []
     tables: list[pd.DataFrame] = []
     molecules = list(_long(path) if path.suffix == ".parquet" else _wide(path))
-    for start in tqdm(range(0, len(molecules), CHUNK), desc="predicting", unit="k", disable=not progress):
-        chunk = molecules[start : start + CHUNK]
-        prepared = _prepare_chunk(chunk, rejects)
-        kept = [(name, spectra) for (name, _), spectra in zip(chunk, prepared, strict=True) if spectra]
-        if kept:
-            tables.append(_answered(predictor, *zip(*kept, strict=True)))
+    with tqdm(total=len(molecules), desc="predicting", unit=" molecules", disable=not progress) as bar:
+        for start in range(0, len(molecules), CHUNK):
+            chunk = molecules[start : start + CHUNK]
+            prepared = _prepare_chunk(chunk, rejects)
+            kept = [(name, spectra) for (name, _), spectra in zip(chunk, prepared, strict=True) if spectra]
+            if kept:
+                tables.append(_answered(predictor, *zip(*kept, strict=True)))
+            bar.update(len(chunk))
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*TEXTS, *NAMES])
     return table, pd.DataFrame(rejects, columns=["name", "modality", "reason"])
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from tqdm import tqdm
+
+from symspectra.cluster import DaskWorkers, wait_until_seen
 from symspectra.config import Config, ConfigError
 from symspectra.experiments import find_notebooks, planned_runs
 from symspectra.profiles import load_profile
+from symspectra.workers import LocalProcesses, Place, Queue, ThisProcess, Times, cores, gpus
 
 NOTEBOOK_DIRECTORY = Path("notebooks")
 LAST = "12_report"  # reads what the others write
@@ -21,6 +27,7 @@ OPTIONS = (  # what an experiment may change, to tell runs apart in a line
     *("resample", "split", "scarce_share", "imbalance", "augment", "bottleneck", "beta", "prior", "penalty"),
     *("weighting", "s1", "s2", "decoder", "order", "nuisance"),
 )
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs, {elapsed}{postfix}"
 
 
 def describe(config: Config) -> str:
@@ -49,78 +56,94 @@ def plan(profile_name: str, store: Path, notebooks: list[str] | None = None) -> 
 
     profile = load_profile(profile_name)
     entries = [(config, find_run(config, store)) for config in planned_runs(profile, notebooks)]
-    measured: dict[tuple, float] = {}
+    times = Times(profile.seconds)
     for config, run in entries:
         if run is not None:
-            measured[config.model, len(config.modalities)] = run.metrics["seconds"]
-    estimates = [measured.get((c.model, len(c.modalities)), profile.seconds(c)) for c, _ in entries]
+            times.add(config, run.metrics["seconds"])
     return [
-        Entry(config, run is not None, run.metrics["seconds"] if run else estimate)
-        for (config, run), estimate in zip(entries, estimates, strict=True)
+        Entry(config, run is not None, run.metrics["seconds"] if run else times.of(config)) for config, run in entries
     ]
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _train_one(settings: dict[str, Any], store: str, device: str, threads: int) -> str:
-    """One run in a process of its own."""
-    import torch
-
-    from symspectra.runs import run
-
-    torch.set_num_threads(threads)
-    return run(Config.from_dict(settings), store, device).id
+class FailedRuns(ValueError):
+    """Runs that could not be trained; the message names them."""
 
 
 def train_missing(
-    configs: list[Config], store: Path, workers: int, device: str = "auto", show: Callable[[str], None] = print
+    configs: list[Config],
+    store: Path,
+    workers: int,
+    device: str = "auto",
+    show: Callable[[str], None] = print,
+    scheduler_file: Path | None = None,
+    usual: Callable[[Config], float | None] = lambda config: None,
 ) -> int:
-    """Train the runs that are not in the store yet, ``workers`` at a time; return how many.
+    """Train the runs that are not in the store yet, ``workers`` at a time or on a Dask cluster; return how many.
 
     On a CPU, two runs on one core each are faster than one run on two. Runs of one seed follow each other, because they
-    see the same draws of the noise, which each process keeps. With several workers a failed run is named. It stops the
-    rest; what is finished stays, and checkpoints are kept.
-    """
-    import torch
-    from tqdm import tqdm
+    see the same draws of the noise, which each process keeps. A run that starts from another one comes after it.
 
-    from symspectra.models import own_model
+    Parameters
+    ----------
+    scheduler_file : of the Dask scheduler on whose workers to train (`symspectra.cluster.DaskWorkers`)
+    usual : seconds of a run of which the store holds no like, for the estimate of the time that is left
+
+    Raises
+    ------
+    FailedRuns : some runs failed; the others were trained first.
+    WorkerError : the scheduler is gone, or a worker cannot be used.
+    """
     from symspectra.runs import find_run
 
-    missing = [config for config in configs if find_run(config, store) is None]
-    missing.sort(key=lambda c: (c.model != "xgboost", c.seed, -len(c.modalities) * c.epochs))
-    threads = max(1, cores() // workers)
+    missing, times = [], Times(usual)
+    for config in configs:
+        run = find_run(config, store)
+        if run is None:
+            missing.append(config)
+        else:
+            times.add(config, run.metrics["seconds"])
     if not missing:
         return 0
-    if workers == 1 or len(missing) == 1 or any(own_model(config.model) for config in missing):
-        before = torch.get_num_threads()
-        for config in tqdm(missing, desc="training", unit="run"):
-            _train_one(config.to_dict(), str(store), device, before)
-        return len(missing)
-    # "spawn": torch is not safe to fork once it has threads or a GPU.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    futures = {pool.submit(_train_one, c.to_dict(), str(store), device, threads): c for c in missing}
-    try:
-        with tqdm(total=len(missing), desc=f"training, {workers} at a time", unit="run") as bar:
-            pending = set(futures)
-            while pending:
-                done, pending = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
-                for future in done:
-                    if future.exception() is not None:
-                        show(f"failed: {describe(futures[future])}")
-                    future.result()
-                    bar.update()
-                bar.refresh()
-    except BaseException:
-        for process in list((pool._processes or {}).values()):  # checkpoints make this safe
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown()
+    missing.sort(key=lambda c: (c.pretrain_epochs > 0, c.model != "xgboost", c.seed, -len(c.modalities) * c.epochs))
+    failed: dict[Config, str] = {}
+    with contextlib.closing(_place(missing, store, workers, device, scheduler_file)) as place, _bar(missing) as bar:
+        queue = Queue(place, missing)
+        while queue:
+            queue.submit()
+            for outcome in queue.collect():
+                bar.update()
+                if outcome.error is None:
+                    times.add(outcome.config, outcome.seconds)
+                else:
+                    failed[outcome.config] = outcome.error
+                    show(f"failed: {describe(outcome.config)}: {outcome.error}")
+            bar.set_postfix_str(times.left(queue), refresh=False)
+            bar.update(0)
+    if scheduler_file is not None:
+        wait_until_seen([config for config in missing if config not in failed], store)
+    if failed:
+        named = "; ".join(f"{describe(config)}: {error}" for config, error in list(failed.items())[:3])
+        more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+        raise FailedRuns(f"{len(failed)} of {len(missing)} runs failed ({named}{more}); the others are in {store}/")
     return len(missing)
+
+
+def _place(configs: list[Config], store: Path, workers: int, device: str, scheduler_file: Path | None) -> Place:
+    """Where to train; other processes do not know a model that this one has registered."""
+    from symspectra.models import own_model
+
+    workers = min(workers, len(configs))
+    if any(own_model(config.model) for config in configs):
+        return ThisProcess(store, device)
+    if scheduler_file is not None:
+        return DaskWorkers(scheduler_file, store, device)
+    return ThisProcess(store, device) if workers == 1 else LocalProcesses(workers, store, device)
+
+
+def _bar(configs: list[Config]) -> tqdm:
+    """A bar that a file of a batch system can hold: there, one line a minute."""
+    every = 1 if sys.stderr.isatty() else 60
+    return tqdm(total=len(configs), desc="training", bar_format=BAR, miniters=0, mininterval=every)
 
 
 def check_notebooks(notebooks: list[str]) -> None:
@@ -207,6 +230,7 @@ def reproduce(
     workers: int | None = None,
     device: str = "auto",
     show: Callable[[str], None] = print,
+    scheduler_file: Path | None = None,
 ) -> list[Path]:
     """Train the missing runs, execute the notebooks, and list the figures they wrote.
 
@@ -215,7 +239,8 @@ def reproduce(
     profile : ``smoke``, ``demo``, ``evening``, ``open`` or ``paper``
     only : notebooks by number, all by default
     figures : folder of the figures, ``figures/<profile>`` by default
-    workers : runs, and notebooks, at a time; by default one a core on a CPU (at most 4), one on a GPU
+    workers : runs, and notebooks, at a time; by default one a core on a CPU (at most 4), one a GPU
+    scheduler_file : train on the workers of the Dask scheduler that wrote it; the notebooks are executed here
     """
     import torch
 
@@ -226,10 +251,11 @@ def reproduce(
         raise ConfigError(f"workers is {workers}; expected at least 1")
     figures = figures or Path("figures") / profile
     on_gpu = device != "cpu" and torch.cuda.is_available()
-    workers = workers or (1 if on_gpu else min(4, cores()))
-    configs = planned_runs(load_profile(profile), notebooks)
+    workers = workers or (max(1, len(gpus(device))) if on_gpu else min(4, cores()))
+    settings = load_profile(profile)
+    configs = planned_runs(settings, notebooks)
     show(f"profile {profile}: {len(configs)} runs for {', '.join(notebooks)}; store {store}/")
-    trained = train_missing(configs, store, workers, device, show)
+    trained = train_missing(configs, store, workers, device, show, scheduler_file, settings.seconds)
     show(f"{trained} runs trained, {len(configs) - trained} read from the store, {time.monotonic() - start:.0f} s")
     before = {path: path.stat().st_mtime_ns for path in figures.glob("*")}
     execute_all(notebooks, profile, store, figures, workers, show)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from symspectra.config import CHOICES
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Commands and options below ``symspectra data prepare``."""
@@ -21,6 +23,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     p.add_argument("--table", type=Path, required=True, metavar="FILE", help="columns smiles, modality, peaks")
     _shared(p)
 
+    p = kinds.add_parser("alberts", help="simulated spectra of Alberts et al. (2024); can be interrupted and resumed")
+    p.add_argument("--source", type=Path, required=True, metavar="FOLDER", help="folder of the parquet files")
+    p.add_argument("--resample", choices=CHOICES["resample"], default="blockmax", help="of the NMR axes (blockmax)")
+    _shared(p)
+
 
 def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder to write")
@@ -29,6 +36,17 @@ def _shared(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prepare, and print what there is."""
+    print(_alberts(options) if options.dataset == "alberts" else _measured(options))
+    print(options.out)
+
+
+def _alberts(options: argparse.Namespace) -> str:
+    from symspectra.alberts.prepare import described, prepare
+
+    return described(prepare(options.source, options.out, options.workers, show=True, how=options.resample))
+
+
+def _measured(options: argparse.Namespace) -> str:
     from symspectra.config import ConfigError
     from symspectra.measured.prepare import prepare
     from symspectra.measured.summary import described
@@ -41,5 +59,4 @@ def run(options: argparse.Namespace) -> None:
         licences = options.licence_allow
     if not sources:
         raise ConfigError("nothing to prepare; expected --nmrshiftdb2 FILE, --massbank PATH, or both")
-    print(described(prepare(sources, options.out, licences, options.workers, show=True)))
-    print(options.out)
+    return described(prepare(sources, options.out, licences, options.workers, show=True))

@@ -1,0 +1,498 @@
+"""The simulated set of Alberts et al.: reading, what spoils a row, joining, resuming, damage, the command."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+from collections import namedtuple
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from symspectra.alberts import assemble, columns, parts
+from symspectra.alberts import prepare as module
+from symspectra.alberts.bench import random_rows, write_repeated
+from symspectra.alberts.plain import plain
+from symspectra.alberts.prepare import described, prepare
+from symspectra.alberts.structures import structures
+from symspectra.alberts.vectors import vectors
+from symspectra.cli import main
+from symspectra.config import MODALITIES
+from symspectra.datasets import OPEN_DIRECTORY, SPLITS, split_of
+from symspectra.functional_groups import from_bits, label, to_bits
+from symspectra.lines import DataError, file_digest, read_rows
+from symspectra.prepared import read_folder
+from symspectra.preprocessing import msms_vector
+
+SMILES = (
+    "CCO",
+    "CC(=O)OC",
+    "c1ccccc1O",
+    "CC#N",
+    "CCN",
+    "C[C@H](N)C(=O)O",
+    "[Na+].CC(=O)[O-]",
+    "CCCl",
+    "CCS",
+    "CC(C)=O",
+)
+CURVES = {
+    "h_nmr_spectra": (10_000, np.float32),
+    "c_nmr_spectra": (10_000, np.float64),
+    "ir_spectra": (1800, np.float32),
+}
+NEWER = [f"msms_cfmid_{p}_{e}ev" for p in ("positive", "negative") for e in (10, 20, 40)]
+
+
+@cache
+def curves(seed):
+    """Spectra with a line in a hundred points; that of the infrared goes a little below zero."""
+    rng, spectra = np.random.default_rng(seed), {}
+    for name, (points, kind) in CURVES.items():
+        y = np.where(rng.random(points) < 0.01, rng.random(points), 0.0)
+        spectra[name] = (y - 0.1 * (name == "ir_spectra")).astype(kind)
+    return spectra
+
+
+def row(smiles="CCO", seed=0, **changes):
+    """A row as the published files have it."""
+    rng = np.random.default_rng(seed)
+    peaks = {name: np.stack([rng.uniform(20, 590, 4), rng.uniform(1, 100, 4)], axis=1).round(4) for name in NEWER}
+    lists = {name: pairs.tolist() for name, pairs in peaks.items()}
+    return {"smiles": smiles, "molecular_formula": "X", **curves(seed), **lists, **changes}
+
+
+def rows(n, first=0):
+    return [row(SMILES[i % len(SMILES)], i) for i in range(first, first + n)]
+
+
+def write(path, table, rename=str, list_of=pa.list_, **options):
+    """Rows as a parquet file."""
+    path.parent.mkdir(exist_ok=True, parents=True)
+    kinds = {"smiles": pa.string(), "molecular_formula": pa.string()}
+    kinds |= {name: list_of(pa.from_numpy_dtype(np.dtype(kind))) for name, (_, kind) in CURVES.items()}
+    kinds |= dict.fromkeys(NEWER, list_of(list_of(pa.float64())))
+    arrays = {rename(name): pa.array([r[name] for r in table], kind) for name, kind in kinds.items()}
+    pq.write_table(pa.table(arrays), path, **options)
+    return path
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Two files of five molecules each."""
+    folder = tmp_path / "source"
+    write(folder / "a.parquet", rows(5))
+    write(folder / "b.parquet", rows(5, 5))
+    return folder
+
+
+def rejected(out):
+    with open(out / "rejects.csv", newline="") as f:
+        return [(r["file"], int(r["row"]), r["reason"]) for r in csv.DictReader(f)]
+
+
+def same_files(one, two):
+    assert {path.name for path in one.iterdir()} == {path.name for path in two.iterdir()}
+    for path in one.iterdir():
+        assert path.read_bytes() == (two / path.name).read_bytes(), path.name
+
+
+def test_the_folder_holds_what_the_files_say(source, tmp_path):
+    summary = prepare(source, tmp_path / "out")
+    out = tmp_path / "out"
+    table = pq.read_table(out / "molecules.parquet").to_pylist()
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["kind"] == "alberts" and tuple(manifest["modalities"]) == MODALITIES == columns.MODALITIES
+    assert [s["file"] for s in manifest["sources"]] == ["a.parquet", "b.parquet"] and manifest["resample"] == "blockmax"
+    for s in manifest["sources"]:
+        assert s["sha256"] == file_digest(source / s["file"]) and s["rows"] == 5
+    assert set(manifest["files"]) | {"manifest.json"} == {path.name for path in out.iterdir()}
+    assert all(file_digest(out / name) == digest for name, digest in manifest["files"].items())
+    assert manifest["summary"] == json.loads(json.dumps(summary)) and manifest["versions"]["rdkit"]
+    digests = [hashlib.sha256(r["smiles"].encode()).hexdigest() for r in table]
+    assert digests == sorted(digests) and len(table) == summary["molecules"] == 10
+    assert {r["smiles"] for r in table} >= {"CCO", "CC(N)C(=O)O", "CC(=O)[O-].[Na+]"}
+    for r in table:
+        text = SMILES[r["row"] + 5 * (r["file"] == "b.parquet")]
+        assert r["split"] == split_of(r["inchikey"]) and r["smiles"] == structures([text]).smiles[0]
+        assert np.array_equal(from_bits(np.array([r["groups"]]))[0], label([r["smiles"]])[0])
+    assert sum(summary["splits"].values()) == 10 and summary["spectra"] == dict.fromkeys(MODALITIES, 10)
+    assert sum(summary["groups"]["Alcohol"].values()) == sum(label(SMILES)[:, 2]) and rejected(out) == []
+    x, present = np.load(out / "vectors.npy", mmap_mode="r"), np.load(out / "present.npy")
+    assert x.shape == (10, 5, 600) and x.dtype == np.float16 and present.shape == (10, 5) and present.all()
+    folder = read_folder(out)
+    assert folder.complete().all() and not folder.measured and folder.smiles == [r["smiles"] for r in table]
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "out"}
+
+
+#: What is wrong with a row, and the reason that is given.
+MALFORMED = [
+    ({"smiles": "CCO)"}, "SMILES not readable"),
+    ({"smiles": None}, "SMILES not readable"),
+    ({"smiles": ""}, "SMILES not readable"),
+    ({"smiles": "CCO ethanol"}, "SMILES not readable"),
+    ({"smiles": "[H][H]"}, "SMILES not readable"),
+    ({"smiles": "C" * 501}, "structure too large"),
+    ({"smiles": "C*"}, "no InChIKey"),
+    ({"ir_spectra": None}, "IR spectrum missing"),
+    ({"ir_spectra": np.zeros(1801, np.float32)}, "IR spectrum not of 1800 points"),
+    ({"ir_spectra": np.full(1800, 1e6, np.float32)}, "IR spectrum not finite, or too large"),
+    ({"c_nmr_spectra": np.zeros(0)}, "13C spectrum not of 10000 points"),
+    ({"c_nmr_spectra": np.where(np.arange(10_000) == 7, np.nan, 0.0)}, "13C spectrum not finite, or too large"),
+    ({"c_nmr_spectra": np.where(np.arange(10_000) == 7, 1e300, 0.0)}, "13C spectrum not finite, or too large"),
+    (
+        {"h_nmr_spectra": np.where(np.arange(10_000) == 9, -np.inf, 1)},
+        "1H spectrum not finite, or too large",
+    ),
+    ({"h_nmr_spectra": [None] + [0.5] * 9999}, "1H spectrum not finite, or too large"),
+    ({NEWER[0]: [[50.0, 1.0, 2.0]]}, "MS/MS+ peak not a pair of m/z and intensity"),
+    ({NEWER[1]: [[50.0, 1.0], None]}, "MS/MS+ peak not a pair of m/z and intensity"),
+    ({NEWER[2]: [[50.0, -1.0]]}, "MS/MS+ peak negative, not finite or too large"),
+    ({NEWER[3]: [[-50.0, 1.0]]}, "MS/MS- peak negative, not finite or too large"),
+    ({NEWER[4]: [[50.0, None]]}, "MS/MS- peak negative, not finite or too large"),
+    ({NEWER[5]: [[50.0, math.inf]]}, "MS/MS- peak negative, not finite or too large"),
+    ({NEWER[5]: [[50.0, 1e300]]}, "MS/MS- peak negative, not finite or too large"),
+]
+
+
+def test_malformed_rows_are_listed_and_spoil_no_other(source, tmp_path):
+    prepare(source, tmp_path / "clean")
+    mixed, numbers = [], []
+    for i, good in enumerate(rows(10)):
+        for changes, _ in MALFORMED[i::10]:
+            numbers.append(len(mixed))
+            mixed.append(row("CCCCC", 99) | changes)
+        mixed.append(good)
+    expected = [reason for i in range(10) for _, reason in MALFORMED[i::10]]
+    write(tmp_path / "other" / "a.parquet", mixed)
+    summary = prepare(tmp_path / "other", tmp_path / "out")
+    assert rejected(tmp_path / "out") == [("a.parquet", n, reason) for n, reason in zip(numbers, expected, strict=True)]
+    assert sum(summary["rejects"].values()) == len(MALFORMED) and summary["molecules"] == 10
+    for name in ("vectors.npy", "present.npy"):
+        assert (tmp_path / "clean" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_a_plain_loop_gives_the_same(source, tmp_path):
+    bad = (0, 1, 2, 7, 8, 10, 11, 13, 15, 16, 17, 18, 20)
+    mixed = rows(10)
+    for i in bad:
+        mixed.insert(i, row("CCCCC", 99) | MALFORMED[i][0])
+    mixed.append(row("CCCCCC", 3, **dict.fromkeys(NEWER[:3], [])))
+    path = write(tmp_path / "other" / "a.parquet", mixed)
+    prepare(path.parent, tmp_path / "out")
+    check_against_plain(path, tmp_path / "out")
+    assert len(rejected(tmp_path / "out")) == len(bad)
+
+
+def check_against_plain(path, out):
+    rejects = []
+    expected = {r.number: r for r in plain(path, rejects)}
+    assert [(number, reason) for _, number, reason in rejected(out)] == rejects
+    table, x = pq.read_table(out / "molecules.parquet").to_pylist(), np.load(out / "vectors.npy")
+    assert {r["row"] for r in table} == set(expected)
+    for r, ours in zip(table, x, strict=True):
+        theirs = expected[r["row"]]
+        assert (r["inchikey"], r["smiles"]) == (theirs.inchikey, theirs.smiles)
+        assert r["groups"] == to_bits(theirs.groups[None])[0]
+        np.testing.assert_allclose(ours.astype("f"), theirs.x.astype("f"), rtol=1e-3, atol=1e-6)
+
+
+def test_a_mass_spectrum_without_peaks_is_absent(tmp_path):
+    off_axis = dict.fromkeys(NEWER[3:], [[600.0, 50.0], [100.0, 0.0]])
+    table = [
+        row("CCO", **dict.fromkeys(NEWER[:3], [])),
+        row("CCN", **dict.fromkeys(NEWER[:3])),
+        row("CCS", **off_axis),
+        row("CCF", **dict.fromkeys(NEWER[:2], None)),
+    ]
+    write(tmp_path / "source" / "a.parquet", table)
+    summary = prepare(tmp_path / "source", tmp_path / "out")
+    order = pq.read_table(tmp_path / "out" / "molecules.parquet")["row"].to_pylist()
+    x, present = np.load(tmp_path / "out" / "vectors.npy"), np.load(tmp_path / "out" / "present.npy")
+    expected = np.ones((4, 5), dtype=bool)
+    expected[[0, 1], 3], expected[2, 4] = False, False
+    assert np.array_equal(present, expected[order]) and np.array_equal(present, x.any(axis=2))
+    assert summary["spectra"] == {"ir": 4, "c13": 4, "h1": 4, "msms_pos": 2, "msms_neg": 3}
+
+
+PEAKS = st.lists(st.tuples(st.floats(0, 700, width=32), st.floats(0, 100, width=32)).map(list), max_size=4)
+
+
+@given(st.lists(st.one_of(st.none(), PEAKS), min_size=9, max_size=9))
+@settings(max_examples=25, deadline=None)
+def test_the_peaks_of_all_collision_energies_add_up(lists):
+    table = [row("C", **dict(zip(NEWER[:3], lists[i : i + 3], strict=True))) for i in (0, 3, 6)]
+    kinds = {name: pa.list_(pa.from_numpy_dtype(np.dtype(kind))) for name, (_, kind) in CURVES.items()}
+    kinds |= dict.fromkeys(NEWER, pa.list_(pa.list_(pa.float64())))
+    batch = pa.record_batch({name: pa.array([r[name] for r in table], kind) for name, kind in kinds.items()})
+    names = {"msms_pos": tuple(NEWER[:3]), "msms_neg": tuple(NEWER[3:])}
+    for part in (batch, batch.slice(1), batch.slice(0, 2)):
+        found = vectors(part, names)
+        first = 1 if part.num_rows == 2 and part.column(0).offset else 0
+        assert not any(found.reasons)
+        for i, x in enumerate(found.x[:, 3]):
+            peaks = [peak for some in lists[3 * (i + first) : 3 * (i + first) + 3] for peak in some or []]
+            pairs = torch.tensor(peaks, dtype=torch.float64).reshape(-1, 2)
+            expected = msms_vector(pairs[:, 0], pairs[:, 1], torch.zeros(len(pairs), dtype=torch.int64), 1)[0]
+            np.testing.assert_allclose(x.astype("f"), expected.numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_older_names_and_other_kinds_of_lists(source, tmp_path):
+    folder = tmp_path / "older"
+    write(folder / "a.parquet", rows(5), rename=lambda name: name.replace("cfmid_", ""))
+    write(folder / "b.parquet", rows(5, 5), list_of=pa.large_list, row_group_size=2)
+    assert prepare(source, tmp_path / "one") == prepare(folder, tmp_path / "two")
+    assert (tmp_path / "one" / "vectors.npy").read_bytes() == (tmp_path / "two" / "vectors.npy").read_bytes()
+
+
+def test_structures_are_those_of_the_open_data_set():
+    table, _ = read_rows(OPEN_DIRECTORY, 300)
+    found = structures(table["smiles"].to_pylist())
+    assert found.smiles == table["smiles"].to_pylist() and found.inchikey == table["inchikey"].to_pylist()
+    assert np.array_equal(found.groups, to_bits(label(found.smiles))) and not any(found.reasons)
+
+
+@pytest.mark.parametrize(
+    ("texts", "smiles"),
+    [
+        (["C/C=C/C", "C/C=C\\C", "CC=CC"], "CC=CC"),
+        (["[H]/N=C(/C)N", "CC(N)=N", "[H]\\N=C(/C)N"], "CC(=N)N"),
+        (["[2H]C([2H])([2H])O", "CO", "[13CH3]O"], "CO"),
+    ],
+)
+def test_stereochemistry_and_isotopes_make_no_other_molecule(texts, smiles):
+    found = structures(texts)
+    assert set(found.smiles) == {smiles} and len(set(found.inchikey)) == 1
+    assert np.array_equal(from_bits(found.groups), label([smiles] * 3))
+
+
+def test_of_a_molecule_the_first_row_is_kept(tmp_path):
+    folder = tmp_path / "source"
+    write(folder / "a.parquet", [row("CCO", 1), row("C[C@H](N)C(=O)O", 2), row("OCC", 3), row("CC)", 4)])
+    write(folder / "b.parquet", [row("C(C)O", 5), row("CCN", 6), row("CC)", 7), row("C[C@@H](N)C(=O)O", 8)])
+    summary = prepare(folder, tmp_path / "one")
+    again, unreadable = "molecule seen before", "SMILES not readable"
+    assert rejected(tmp_path / "one") == [
+        *(("a.parquet", 2, again), ("a.parquet", 3, unreadable), ("b.parquet", 0, again)),
+        *(("b.parquet", 2, unreadable), ("b.parquet", 3, again)),
+    ]
+    assert summary["rejects"] == {again: 3, unreadable: 2} and summary["rows"] == 8 and summary["molecules"] == 3
+    table = pq.read_table(tmp_path / "one" / "molecules.parquet").to_pylist()
+    assert {(r["smiles"], r["file"], r["row"]) for r in table} >= {("CCO", "a.parquet", 0), ("CCN", "b.parquet", 1)}
+    prepare(folder, tmp_path / "two", workers=2)
+    same_files(tmp_path / "one", tmp_path / "two")
+    every = prepare(folder, tmp_path / "all", unique=False)
+    assert every["molecules"] == 6 and every["rejects"] == {unreadable: 2}
+
+
+def test_sizes_of_batches_and_blocks_change_nothing(tmp_path, monkeypatch):
+    write(tmp_path / "source" / "a.parquet", [*rows(10), row("CC)")])
+    write(tmp_path / "source" / "b.parquet", [row("CCCC", 1), row("CCO", 2), row("CCCN", 3)])
+    write(tmp_path / "source" / "c.parquet", [])
+    prepare(tmp_path / "source", tmp_path / "one")
+    monkeypatch.setattr(columns, "BATCH", 3)
+    monkeypatch.setattr(assemble, "BLOCK", 4)
+    prepare(tmp_path / "source", tmp_path / "two")
+    for name in ("vectors.npy", "present.npy", "rejects.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    one, two = (pq.read_table(tmp_path / name / "molecules.parquet") for name in ("one", "two"))
+    assert one.equals(two) and len(one) == 12
+
+
+def interrupt(monkeypatch, error, after=1):
+    """Stop in the middle of a file, after some files."""
+    done = [0]
+    convert = parts._convert
+
+    def stops(file, folder, how):
+        done[0] += 1
+        result = convert(file, folder, how)
+        if done[0] > after:
+            raise error
+        return result
+
+    monkeypatch.setattr(parts, "_convert", stops)
+
+
+def count_files(monkeypatch):
+    """Names of the files that are converted from now on."""
+    names = []
+    convert = parts._convert
+
+    def counts(file, folder, how):
+        names.append(file.path.name)
+        return convert(file, folder, how)
+
+    monkeypatch.setattr(parts, "_convert", counts)
+    return names
+
+
+def test_what_was_interrupted_goes_on(source, tmp_path, monkeypatch):
+    prepare(source, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, KeyboardInterrupt())
+        prepare(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert {p.name for p in (tmp_path / "out.unfinished" / "parts").iterdir()} == {"a.parquet", "b.parquet.tmp"}
+    names = count_files(monkeypatch)
+    prepare(source, tmp_path / "out")
+    assert names == ["b.parquet"] and not (tmp_path / "out.unfinished").exists()
+    same_files(tmp_path / "whole", tmp_path / "out")
+
+
+def test_an_interruption_of_the_joining_costs_no_file(source, tmp_path, monkeypatch):
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(assemble, "_write_rejects", stops)
+        prepare(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    names = count_files(monkeypatch)
+    assert prepare(source, tmp_path / "out")["molecules"] == 10 and names == []
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda source, part: damage(part / "vectors.bin"),
+        lambda source, part: damage(part / "molecules.arrow"),
+        lambda source, part: (part / "rejects.csv").unlink(),
+        lambda source, part: (part / "part.json").write_text("[1]"),
+        lambda source, part: (part / "part.json").write_text('{"settings'),
+        lambda source, part: os.utime(source / "a.parquet", (1, 1)),
+        lambda source, part: write(source / "a.parquet", rows(5)[::-1]),
+    ],
+)
+def test_a_part_that_is_damaged_or_of_another_file_is_made_again(source, tmp_path, monkeypatch, change):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, KeyboardInterrupt())
+        prepare(source, tmp_path / "out")
+    change(source, tmp_path / "out.unfinished" / "parts" / "a.parquet")
+    names = count_files(monkeypatch)
+    prepare(source, tmp_path / "out")
+    assert names == ["a.parquet", "b.parquet"]
+    prepare(source, tmp_path / "whole")
+    same_files(tmp_path / "whole", tmp_path / "out")
+
+
+def test_parts_of_other_settings_are_made_again(source, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, KeyboardInterrupt())
+        prepare(source, tmp_path / "out", how="blockmean")
+    names = count_files(monkeypatch)
+    prepare(source, tmp_path / "out")
+    assert names == ["a.parquet", "b.parquet"]
+
+
+def test_wrong_files_are_refused_before_anything_is_computed(source, tmp_path, monkeypatch):
+    names = count_files(monkeypatch)
+    path, out = source / "c.parquet", tmp_path / "out"
+    good = pq.read_table(source / "a.parquet")
+
+    def refused(words):
+        with pytest.raises(DataError, match=words) as error:
+            prepare(source, out)
+        assert "c.parquet" in str(error.value) and "\n" not in str(error.value)
+
+    path.write_bytes((source / "a.parquet").read_bytes()[:-1000])
+    refused("cannot be read as parquet")
+    path.write_bytes(b"")
+    refused("cannot be read as parquet")
+    path.write_text("smiles,ir_spectra\n" * 10)
+    refused("cannot be read as parquet")
+    for name, words in (("smiles", "no column smiles"), ("ir_spectra", "no column ir_spectra of lists of numbers")):
+        pq.write_table(good.drop_columns([name]), path)
+        refused(words)
+    pq.write_table(good.drop_columns([NEWER[4]]), path)
+    refused(r"no column msms_cfmid_negative_10ev \(older: msms_negative_10ev\), or not those of 10, 20, 40 eV")
+    for name, words in (("smiles", "of text"), ("h_nmr_spectra", "lists of numbers"), (NEWER[0], "lists of .m/z")):
+        pq.write_table(good.drop_columns([name]).append_column(name, pa.array([1] * 5)), path)
+        refused(words)
+    path.unlink()
+    for folder, words in ((source / "a.parquet", "is no folder"), (tmp_path, "no file that ends in .parquet")):
+        with pytest.raises(DataError, match=words):
+            prepare(folder, out)
+    with pytest.raises(DataError, match="unknown resampling 'max'"):
+        prepare(source, out, how="max")
+    out.mkdir()
+    with pytest.raises(DataError, match="exists"):
+        prepare(source, out)
+    assert names == [] and not (tmp_path / "out.unfinished").exists()
+
+
+def test_a_file_damaged_in_the_middle_is_named_and_the_others_are_kept(source, tmp_path, monkeypatch):
+    path = write(source / "b.parquet", rows(10), row_group_size=2, write_page_checksum=True)
+    undamaged = path.read_bytes()
+    damage(path)
+    with pytest.raises(DataError, match=r"b.parquet: is damaged after row \d .*fetch it again"):
+        prepare(source, tmp_path / "out")
+    path.write_bytes(undamaged)
+    names = count_files(monkeypatch)
+    assert prepare(source, tmp_path / "out")["molecules"] == 10 and names == ["b.parquet"]
+
+
+def test_a_full_disk_is_said_and_what_is_done_is_kept(source, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="0.0 GB are needed on this disk, 0.0 GB are f"):
+        patch.setattr(module.shutil, "disk_usage", lambda path: usage(0, 0, 100))
+        prepare(source, tmp_path / "out")
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="No space left on device.*goes on from it"):
+        interrupt(patch, OSError(28, "No space left on device"))
+        prepare(source, tmp_path / "out")
+    names = count_files(monkeypatch)
+    prepare(source, tmp_path / "out")
+    assert names == ["b.parquet"]
+
+
+def test_a_set_without_a_good_row_is_refused(tmp_path):
+    write(tmp_path / "source" / "a.parquet", [row("CC)")] * 2)
+    with pytest.raises(DataError, match="no molecule is left; the first row: SMILES not readable"):
+        prepare(tmp_path / "source", tmp_path / "out")
+    write(tmp_path / "source" / "a.parquet", [])
+    with pytest.raises(DataError, match="no molecule is left; the first row: there are no rows"):
+        prepare(tmp_path / "source", tmp_path / "out")
+
+
+def test_the_command_prints_the_summary(source, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    arguments = ["data", "prepare", "alberts", "--source", str(source), "--out", out]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "molecules: 10 of 10 rows in 2 files" in printed and "msms_neg 10" in printed and out in printed
+    assert main(arguments) == 2 and "exists" in capsys.readouterr().err
+    assert all(name in printed for name in SPLITS)
+    assert main([*arguments[:-1], out + "-linear", "--resample", "linear"]) == 0
+    assert read_folder(out + "-linear").resample == "linear" and read_folder(out).resample == "blockmax"
+
+
+def test_rows_of_the_benchmark(tmp_path):
+    paths = write_repeated(random_rows(4), tmp_path / "source", 10, file_rows=6)
+    assert [pq.read_metadata(path).num_rows for path in paths] == [6, 4]
+    assert prepare(tmp_path / "source", tmp_path / "out", unique=False)["molecules"] == 10
+    assert prepare(tmp_path / "source", tmp_path / "one")["rejects"] == {"molecule seen before": 6}
+
+
+def test_the_published_rows(dev_data, tmp_path):
+    path = dev_data / "alberts" / "example_data_1.parquet"
+    if not path.exists():
+        pytest.skip("the example rows are not among the development files")
+    summary = prepare(path.parent, tmp_path / "out")
+    assert summary["molecules"] == 100 and summary["spectra"] == dict.fromkeys(MODALITIES, 100)
+    assert "100 of 100 rows" in described(summary)
+    check_against_plain(path, tmp_path / "out")
