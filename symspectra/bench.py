@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from symspectra.alberts.bench import preparation
 from symspectra.config import MODALITIES, ConfigError, suggest
 from symspectra.datasets import OPEN_DIRECTORY, load_dataset
 from symspectra.experiments import BASELINES, THREE
@@ -153,16 +154,22 @@ def _gpu_memory(device: torch.device) -> str:
     return f", on the GPU {torch.cuda.max_memory_allocated(device) / 2**20:.0f} MB" if device.type == "cuda" else ""
 
 
-PARTS = ("rendering", "simulation", "prediction", "training")
+PARTS = ("rendering", "simulation", "preparation", "prediction", "training")
 
 
-def run_benchmarks(only: list[str] | None = None, profile: str = "demo") -> None:
+def run_benchmarks(only: list[str] | None = None, profile: str = "demo", source: Path | None = None) -> None:
     """Run the named parts, or all.
+
+    Parameters
+    ----------
+    source : a parquet file of Alberts et al. for the preparation; random spectra without
 
     Raises
     ------
-    ConfigError : for an unknown part, with the nearest right name.
+    ConfigError : for an unknown part, with the nearest right name, or a source that is not there.
     """
+    if source is not None and not source.is_file():
+        raise ConfigError(f"{source}: no such file; expected a parquet file of Alberts et al.")
     for name in only or PARTS:
         if name not in PARTS:
             raise ConfigError(f"there is no benchmark {name!r}; {suggest(name, PARTS)}")
@@ -174,4 +181,5 @@ def run_benchmarks(only: list[str] | None = None, profile: str = "demo") -> None
             training(profile)
         else:
             torch.set_num_threads(1)
-            {"rendering": rendering, "simulation": simulation, "prediction": prediction}[name]()
+            alone = {"rendering": rendering, "simulation": simulation, "prediction": prediction}
+            alone.get(name, lambda: preparation(source))()

@@ -90,8 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("dataset", choices=["open"])
     p.add_argument("--directory", type=Path, help="data set to show; the installed one by default")
 
-    p = add("bench", _bench, "speed and memory: rendering, simulation, prediction, training, as rates and ratios")
-    p.add_argument("--only", nargs="+", metavar="PART", help="rendering, simulation, prediction, training")
+    p = add("bench", _bench, "speed and memory: rendering, simulation, preparation, prediction, training")
+    p.add_argument("--source", type=Path, metavar="FILE", help="parquet file of Alberts et al., for the preparation")
+    p.add_argument("--only", nargs="+", metavar="PART", help="rendering, simulation, preparation, prediction, training")
     p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
     return parser
 
@@ -221,7 +222,7 @@ def _show(options: argparse.Namespace) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from symspectra.bench import run_benchmarks
 
-    run_benchmarks(options.only, options.profile)
+    run_benchmarks(options.only, options.profile, options.source)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ def test_label_prints_the_groups_with_their_numbers(capsys):
         (["reproduce", "--profile", "smoke", "--only", "2_performance"], ["did you mean '02_performance'"]),
         (["bench", "--only", "rendring"], ["did you mean 'rendering'"]),
         (["bench", "--only", "rendering", "--profile", "dmo"], ["did you mean 'demo'"]),
+        (["bench", "--only", "preparation", "--source", "no.parquet"], ["no.parquet", "no such file"]),
         (["data", "build", "open", "--molecules", "-5"], ["-5"]),
         (["reproduce", "--profile", "smoke", "--workers", "0"], ["workers is 0"]),
     ],
