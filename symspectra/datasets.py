@@ -19,9 +19,9 @@ from symspectra.lines import DataError, LineTable, read_lines
 from symspectra.prepared import PreparedDataset, find_folder, read_folder
 from symspectra.preprocessing import POINTS, check_finite
 from symspectra.rendering import CLEAN, Nuisance, render
+from symspectra.splits import SPLITS, split_of
 
 OPEN_DIRECTORY = Path(__file__).parent / "data" / "open"
-SPLITS = ("train", "validation", "test")
 RENDER_CHUNK = 512  # molecules at a time: the 10,000-point axes of more do not fit the processor's caches
 CACHE_BYTES = 600_000_000  # rendered spectra that a process keeps; a third of the time of small runs is rendering
 _RENDERED: OrderedDict[tuple, Tensor] = OrderedDict()
@@ -48,16 +48,6 @@ class SpectraDataset(Protocol):
     def to(self, device: torch.device | str) -> SpectraDataset:
         """The same data on another device."""
         ...
-
-
-def split_of(inchikey: str, test_tenths: int = 1) -> str:
-    """Split of a molecule, from its InChIKey's first block: a tenth test, a tenth validation, the rest training.
-
-    It depends on the molecule alone, so it stays when the data set grows. With more tenths for testing, the molecules
-    that are tested with fewer stay among them.
-    """
-    digit = int(hashlib.sha256(inchikey.encode()).hexdigest(), 16) % 10
-    return "test" if digit < test_tenths else "validation" if digit == test_tenths else "train"
 
 
 def evaluated_groups(dataset: SpectraDataset) -> Bool[Tensor, " 37"] | None:

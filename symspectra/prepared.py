@@ -22,6 +22,7 @@ from torch import Tensor
 
 from symspectra.functional_groups import NAMES, from_bits
 from symspectra.lines import DataError
+from symspectra.splits import split_of
 
 MASS = ("ms", "msms_pos", "msms_neg")  # what "ms" stands for: the first of these that was measured
 KINDS = (("ir",), ("c13",), ("h1",), MASS)
@@ -120,7 +121,7 @@ class PreparedDataset:
     folder : written by ``symspectra data prepare``
     modalities : ``"ms"`` is the first of `MASS` that a molecule has
     molecules : use at most so many, 0 for all: the complete ones, then others
-    test_tenths : see `symspectra.datasets.split_of`
+    test_tenths : see `symspectra.splits.split_of`
     partly : beside other data: every molecule, complete or not, is split by its InChIKey, all groups count, and
         modalities that the folder lacks are absent
 
@@ -137,8 +138,6 @@ class PreparedDataset:
         test_tenths: int = 1,
         partly: bool = False,
     ):
-        from symspectra.datasets import split_of
-
         source = read_folder(folder)
         self.modalities = tuple(modalities)
         places = [_place(source, modality, partly) for modality in self.modalities]

@@ -34,7 +34,7 @@ from symspectra.training import TrainingResult, predict, train
 
 # Modules on which the numbers of a run depend; a change in any of them makes new runs.
 CODE = (
-    "functional_groups label_graphs ordering metrics preprocessing lines rendering datasets prepared scaffolds "
+    "functional_groups label_graphs ordering metrics preprocessing lines rendering splits prepared datasets scaffolds "
     "imbalance augmentation config classifier model bottleneck weighting decoder baselines transformers models "
     "training runs"
 ).split()

@@ -23,10 +23,10 @@ from tqdm import tqdm
 
 from symspectra.alberts.columns import MODALITIES
 from symspectra.alberts.parts import SHAPE, Part
-from symspectra.datasets import SPLITS, split_of
 from symspectra.functional_groups import NAMES, from_bits
 from symspectra.lines import file_digest
 from symspectra.measured.summary import evaluated
+from symspectra.splits import SPLITS, split_of
 
 BLOCK = 8192  # molecules written at a time: 49 MB
 DUPLICATE = "molecule seen before"

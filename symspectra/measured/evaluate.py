@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Bool
 
 from symspectra.calibration import calibration_error
-from symspectra.datasets import split_of
 from symspectra.metrics import multilabel_metrics
 from symspectra.predictor import SHIPPED, Predictor, subset_key
 from symspectra.prepared import read_folder
+from symspectra.splits import split_of
 
 SUBSETS = (("c13",), ("h1",), ("msms_pos",), ("msms_neg",), ("c13", "h1"))
 LEAST = 50  # molecules; with fewer a score says little

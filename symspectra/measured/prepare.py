@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from symspectra.datasets import SPLITS, split_of
 from symspectra.functional_groups import from_bits, label, to_bits
 from symspectra.lines import DataError, file_digest
 from symspectra.measured import summary as summaries
@@ -35,6 +34,7 @@ from symspectra.measured.parallel import Workers, chunked
 from symspectra.measured.peaks import read_peak_table
 from symspectra.measured.records import MODALITIES, Measurement, Rejects, TableWriter
 from symspectra.measured.vectors import write_vectors
+from symspectra.splits import SPLITS, split_of
 
 READERS: dict[str, Callable[..., Iterator[Measurement]]] = {
     "nmrshiftdb2": read_nmrshiftdb2,

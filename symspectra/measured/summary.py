@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from symspectra.datasets import SPLITS
 from symspectra.functional_groups import NAMES
 from symspectra.measured.records import MODALITIES
 from symspectra.prepared import LEAST_TESTED, LEAST_TRAINED, MASS
+from symspectra.splits import SPLITS
 
 
 def intersections(present: Bool[np.ndarray, "molecule 5"]) -> dict[str, int]:
