@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -85,7 +81,6 @@ def settings(how: str) -> dict[str, Any]:
 def finished(job: tuple[SourceFile, Path, str]) -> Part | None:
     """The part of a source file, if there is one that was made with the same settings and is undamaged."""
     source, folder, how = job
-    _leave_with_parent()
     try:
         card = json.loads((folder / "part.json").read_text())
         same = card["settings"] == settings(how) and _stamp(source.path).items() <= card["source"].items()
@@ -104,7 +99,6 @@ def make(job: tuple[SourceFile, Path, str]) -> Part:
     OSError : the part cannot be written.
     """
     source, folder, how = job
-    _leave_with_parent()
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -160,12 +154,3 @@ def _converted(batch: pa.RecordBatch, source: SourceFile, how: str) -> tuple[np.
     inchikey, smiles = (pa.array(texts, pa.string()).filter(pa.array(good)) for texts in (found.inchikey, found.smiles))
     columns = [row[good], inchikey, smiles, found.groups[good], *spectra.present[good].T]
     return spectra.x[good], columns, reasons
-
-
-@cache
-def _leave_with_parent() -> None:
-    """End a process of a pool at once by Ctrl-C, and when the one that started it is killed: it would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -41,7 +44,7 @@ class Workers:
     def __enter__(self) -> Workers:
         if self.number > 1:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.number, context, initializer=_one_thread)
+            self._pool = ProcessPoolExecutor(self.number, context, initializer=_begin)
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -63,7 +66,11 @@ class Workers:
             yield waiting.popleft().result()
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """One thread; and end at once by Ctrl-C, or when the process that started this one is killed."""
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
