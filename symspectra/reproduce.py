@@ -25,7 +25,7 @@ NOTEBOOK_DIRECTORY = Path("notebooks")
 LAST = "12_report"  # reads what the others write
 OPTIONS = (  # what an experiment may change, to tell runs apart in a line
     *("resample", "split", "scarce_share", "imbalance", "augment", "bottleneck", "beta", "prior", "penalty"),
-    *("weighting", "s1", "s2", "decoder", "order", "nuisance"),
+    *("weighting", "s1", "s2", "decoder", "order", "nuisance", "dataset", "molecules", "pretrain_epochs"),
 )
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs, {elapsed}{postfix}"
 
