@@ -139,7 +139,7 @@ class PreparedDataset:
         partly: bool = False,
     ):
         source = read_folder(folder)
-        self.modalities = tuple(modalities)
+        self.modalities, self._folder = tuple(modalities), source.path
         places = [_place(source, modality, partly) for modality in self.modalities]
         columns, present = (np.stack(parts, axis=1) for parts in zip(*places, strict=True))
         complete = np.ones(len(present), dtype=bool) if partly else source.complete()
@@ -171,6 +171,8 @@ class PreparedDataset:
     def _read(self, rows: np.ndarray) -> Float[Tensor, "row modality 600"]:
         """Half precision, zeros where there is no spectrum."""
         x = torch.from_numpy(self._vectors[self._index[rows][:, None], self._columns[rows]])
+        if not (good := x.isfinite().all(dim=-1).all(dim=-1)).all():
+            raise DataError(f"{self._folder}: a spectrum of {self.ids[rows[(~good).nonzero()[0, 0]]]} is not finite")
         return x.masked_fill_(~self.present[torch.from_numpy(rows)].cpu().unsqueeze(-1), 0)
 
     def rows(self, split: str) -> Int[Tensor, " row"]:

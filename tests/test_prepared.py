@@ -181,6 +181,16 @@ def test_damaged_folders(tmp_path, damage, words):
     assert str(folder) in str(error.value)
 
 
+def test_a_value_that_is_not_finite_is_named(tmp_path):
+    data = marker_dataset(60, KINDS)
+    folder = write_prepared(tmp_path / "own", data, "alberts")
+    vectors = np.load(folder / "vectors.npy")
+    vectors[7, 1, 300] = np.nan
+    np.save(folder / "vectors.npy", vectors)
+    with pytest.raises(DataError, match="own: a spectrum of molecule 7 is not finite"):
+        PreparedDataset(folder, ("c13", "h1"))
+
+
 def test_what_cannot_be_tested_is_refused(tmp_path, folder, monkeypatch):
     monkeypatch.setenv("SYMSPECTRA_DATA", str(folder.parent))
     few = write_prepared(tmp_path / "few", marker_dataset(20, KINDS))
