@@ -89,6 +89,11 @@ def measured(profile: Profile, model: str, row: str, pretrained: bool = False) -
     return seeds(profile.measured_config(model, pretrained, modalities=TABLE_1_MEASURED[row]), profile)
 
 
+def measured_trees(profile: Profile, row: str) -> list[Config]:
+    """XGBoost on measured spectra, which cannot be pretrained; one seed, as in `trees`."""
+    return [profile.measured_config("xgboost", modalities=TABLE_1_MEASURED[row])]
+
+
 def measured_size(profile: Profile, molecules: int) -> list[Config]:
     """SymSpectra on mass, 13C and 1H spectra of so many molecules; those beyond the complete ones lack some."""
     return few_seeds(profile.measured_config(modalities=MEASURED_THREE, molecules=molecules), profile)
@@ -187,6 +192,7 @@ def _measured_runs(profile: Profile) -> list[Config]:
     if not have_measured():
         return []
     cells = [measured(profile, m, row, start) for row in TABLE_1_MEASURED for m in MODELS for start in STARTS.values()]
+    cells += [measured_trees(profile, row) for row in TABLE_1_MEASURED]
     return _flat([*cells, *(measured_size(profile, n) for n in profile.grids.measured_sizes)])
 
 
