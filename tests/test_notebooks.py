@@ -154,7 +154,7 @@ def test_exhibits(name, workplace):
     assert EXHIBITS[name] <= set(written)
     for exhibit in EXHIBITS[name]:
         check_numbers(written[exhibit]["numbers"])
-        dataset = "experimental" if "measured" in exhibit else "open"
+        dataset = "experimental, open" if exhibit == "report" else "experimental" if "measured" in exhibit else "open"
         assert written[exhibit]["profile"] == "smoke" and written[exhibit]["dataset"] == dataset
         for kind in ("png", "pdf"):
             assert (workplace / "figures" / "smoke" / f"{exhibit}.{kind}").stat().st_size > 2000
