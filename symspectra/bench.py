@@ -182,4 +182,5 @@ def run_benchmarks(only: list[str] | None = None, profile: str = "demo", source:
         else:
             torch.set_num_threads(1)
             alone = {"rendering": rendering, "simulation": simulation, "prediction": prediction}
-            alone.get(name, lambda: preparation(source))()
+            alone["preparation"] = lambda: preparation(source)
+            alone[name]()

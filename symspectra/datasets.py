@@ -50,9 +50,10 @@ class SpectraDataset(Protocol):
         ...
 
 
-def evaluated_groups(dataset: SpectraDataset) -> Bool[Tensor, " 37"] | None:
-    """Groups that count in the scores, which a data set may have as ``evaluated``; None for all."""
-    return getattr(dataset, "evaluated", None)
+def evaluated_groups(dataset: SpectraDataset) -> Bool[Tensor, " 37"]:
+    """Groups that count in the scores, which a data set may have as ``evaluated``; all of them otherwise."""
+    groups = getattr(dataset, "evaluated", None)
+    return torch.ones(dataset.y.shape[1], dtype=torch.bool) if groups is None else groups
 
 
 def kept_bytes() -> int:
@@ -280,9 +281,10 @@ def _load(name: str, config: Config, partly: bool = False) -> SpectraDataset:
             f"there is no data set {name!r}; expected 'open', or the name of a folder of `symspectra data prepare` "
             "in data/ (or in the folder that SYMSPECTRA_DATA names)"
         )
-    if (how := read_folder(folder).resample) != config.resample:
+    source = read_folder(folder)
+    if source.resample != config.resample:
         raise DataError(
-            f"{folder}: was prepared with --resample {how}; prepare it with --resample {config.resample}, as "
-            f"{folder.name}-{config.resample}"
+            f"{folder}: was prepared with --resample {source.resample}; prepare it with --resample {config.resample}, "
+            f"as {folder.name}-{config.resample}"
         )
-    return PreparedDataset(folder, config.modalities, config.molecules, config.test_tenths, partly)
+    return PreparedDataset(source, config.modalities, config.molecules, config.test_tenths, partly)

@@ -22,13 +22,13 @@ TABLE_1_SIMULATED: dict[str, tuple[str, ...]] = {
     THREE_ROW: THREE,
     "IR, MS/MS+, MS/MS-": ("ir", "msms_pos", "msms_neg"),
 }
+MEASURED_THREE, MEASURED_ROW = ("c13", "h1", "ms"), "MS, 13C-NMR, 1H-NMR"
 TABLE_1_MEASURED: dict[str, tuple[str, ...]] = {
     "MS": ("ms",),
     "13C-NMR": ("c13",),
     "1H-NMR": ("h1",),
-    "MS, 13C-NMR, 1H-NMR": ("c13", "h1", "ms"),
+    MEASURED_ROW: MEASURED_THREE,
 }
-MEASURED_THREE, MEASURED_ROW = ("c13", "h1", "ms"), "MS, 13C-NMR, 1H-NMR"
 STARTS = {"measured": False, "simulated, then measured": True}  # what a model on measured spectra is trained on
 # What is also trained on NMR axes that were sampled point by point.
 RESAMPLED = (("symspectra", ("c13",)), ("symspectra", THREE), ("jung_cnn", ("c13",)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt64
@@ -111,8 +112,13 @@ def label(smiles: Sequence) -> Bool[np.ndarray, "molecule 37"]:
             molecule = Chem.MolFromSmiles(text) if one_word else None
             if molecule is None:
                 raise ValueError(f"row {row}: {text!r} is not a SMILES that RDKit can parse")
-            groups[row] = [molecule.HasSubstructMatch(pattern) for pattern in _patterns()]
+            groups[row] = label_molecule(molecule)
     return groups
+
+
+def label_molecule(molecule: Any) -> list[bool]:
+    """Which groups an RDKit molecule has, in the order of `NAMES`."""
+    return [molecule.HasSubstructMatch(pattern) for pattern in _patterns()]
 
 
 def to_bits(groups: np.ndarray) -> UInt64[np.ndarray, " molecule"]:

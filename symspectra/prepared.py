@@ -118,7 +118,7 @@ class PreparedDataset:
 
     Parameters
     ----------
-    folder : written by ``symspectra data prepare``
+    folder : written by ``symspectra data prepare``, or already read
     modalities : ``"ms"`` is the first of `MASS` that a molecule has
     molecules : use at most so many, 0 for all: the complete ones, then others
     test_tenths : see `symspectra.splits.split_of`
@@ -132,13 +132,13 @@ class PreparedDataset:
 
     def __init__(
         self,
-        folder: str | Path,
+        folder: str | Path | Folder,
         modalities: Sequence[str],
         molecules: int = 0,
         test_tenths: int = 1,
         partly: bool = False,
     ):
-        source = read_folder(folder)
+        source = folder if isinstance(folder, Folder) else read_folder(folder)
         self.modalities, self._folder = tuple(modalities), source.path
         places = [_place(source, modality, partly) for modality in self.modalities]
         columns, present = (np.stack(parts, axis=1) for parts in zip(*places, strict=True))
@@ -155,8 +155,9 @@ class PreparedDataset:
         self.evaluated = _evaluated(source.y[index], complete[index], self._split) if restricted else None
         if self.evaluated is not None and not self.evaluated.any():
             raise DataError(
-                f"{folder}: no group has {LEAST_TRAINED} training and {LEAST_TESTED} test molecules with all kinds of "
-                f"spectra ({complete[index].sum()} molecules have them); use more molecules, or a larger test_tenths"
+                f"{source.path}: no group has {LEAST_TRAINED} training and {LEAST_TESTED} test molecules with all "
+                f"kinds of spectra ({complete[index].sum()} molecules have them); use more molecules, or a larger "
+                "test_tenths"
             )
         content = (source.manifest.get("files"), self.modalities, len(index), test_tenths, partly)
         self.digest = hashlib.sha256(repr(content).encode()).hexdigest()

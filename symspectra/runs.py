@@ -266,7 +266,7 @@ def _write_results(folder: Path, result: TrainingResult, config: Config, device:
     metrics: dict[str, Any] = {
         split: multilabel_metrics(y_of[split], p_of[split], groups=groups)
         for split in y_of
-        if y_of[split][:, slice(None) if groups is None else groups.numpy()].any()
+        if y_of[split][:, groups.numpy()].any()
     }
     threshold = tune_thresholds(y_of["validation"], p_of["validation"])
     if "test" in metrics:

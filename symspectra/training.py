@@ -121,7 +121,7 @@ def train(
         if len(rows) == 0:
             raise DataError(f"the {name} split is empty: {len(dataset.ids)} molecules are too few; use more molecules")
     groups = evaluated_groups(dataset)
-    if not dataset.y[validation_rows][:, slice(None) if groups is None else groups].any():
+    if not dataset.y[validation_rows][:, groups].any():
         raise DataError(f"no molecule of the validation split ({len(validation_rows)}) has any of the groups")
     if config.model == "xgboost":
         return _fit_trees(config, dataset, report)
@@ -134,7 +134,7 @@ def train(
         start = time.monotonic()
         logs = trainer.train_epoch(train_rows)
         p_validation = predict_spectra(trainer.model, *seen)
-        scores = multilabel_metrics(y_validation, p_validation, groups=evaluated_groups(dataset))
+        scores = multilabel_metrics(y_validation, p_validation, groups=groups)
         logs |= {f"validation_{name}": scores[name] for name in ("micro_f1", "macro_f1", "exact_match")}
         state.seconds += time.monotonic() - start
         state.history.append({"epoch": state.epoch, "lr": trainer.optimizer.param_groups[0]["lr"], **logs})

@@ -230,7 +230,7 @@ class LocalProcesses:
 def _settle(gpu: str | None, threads: int) -> None:
     """The first thing in a worker process, before CUDA is looked for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what Ctrl-C means, the parent says
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     import torch
@@ -238,7 +238,7 @@ def _settle(gpu: str | None, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _end_with_parent() -> None:
-    """Leave no process behind when the parent is killed."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+def end_with_parent() -> None:
+    """Let this worker process end when the one that started it is killed."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

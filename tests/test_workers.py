@@ -127,7 +127,8 @@ def test_a_killed_process_costs_only_its_run_and_no_number_changes(tmp_path, mon
     killer.start()
     said: list[str] = []
     bad = RUNS[0].replace(molecules=5)
-    with pytest.raises(FailedRuns, match="1 of 4 runs failed .symspectra, ir.c13, 2 epochs, seed 0, molecules 5: .* too few"):
+    words = "1 of 4 runs failed .symspectra, ir.c13, 2 epochs, seed 0, molecules 5: .* too few"
+    with pytest.raises(FailedRuns, match=words):
         train_missing([*RUNS, bad], store, 2, "cpu", said.append)
     killer.join()
     assert killed and len(said) == 1 and not multiprocessing.active_children()

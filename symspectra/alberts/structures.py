@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import UInt64
 from rdkit import Chem, rdBase
 
-from symspectra.functional_groups import SMARTS, to_bits
+from symspectra.functional_groups import NAMES, label_molecule, to_bits
 from symspectra.measured.structures import MOST_ATOMS
 
 
@@ -32,7 +31,7 @@ def structures(texts: Sequence[str | None]) -> Structures:
 
     A molecule is parsed once, which is a third faster than `label` beside a canonical SMILES and an InChIKey.
     """
-    groups = np.zeros((len(texts), len(SMARTS)), dtype=bool)
+    groups = np.zeros((len(texts), len(NAMES)), dtype=bool)
     keys, smiles, reasons = [], [], []
     with rdBase.BlockLogs():
         for row, text in enumerate(texts):
@@ -42,7 +41,7 @@ def structures(texts: Sequence[str | None]) -> Structures:
             if not reason and not key:
                 reason = "no InChIKey"
             if not reason:
-                groups[row] = [molecule.HasSubstructMatch(pattern) for pattern in _patterns()]
+                groups[row] = label_molecule(molecule)
             keys.append(key)
             smiles.append(canonical)
             reasons.append(reason)
@@ -74,8 +73,3 @@ def refused(molecule: Chem.Mol | None) -> str:
 def inchikey_block(molecule: Chem.Mol) -> str:
     """First block of the InChIKey, which says nothing of stereochemistry; empty where there is none."""
     return Chem.MolToInchiKey(molecule, "-SNon")[:14]
-
-
-@lru_cache(maxsize=1)
-def _patterns() -> tuple[Chem.Mol, ...]:
-    return tuple(Chem.MolFromSmarts(pattern) for pattern in SMARTS)

@@ -14,7 +14,7 @@ from rdkit import rdBase
 from symspectra.lines import DataError
 from symspectra.measured.archives import MEMBER_BYTES, decoded, members
 from symspectra.measured.parallel import Workers, chunked
-from symspectra.measured.records import Measurement, Reject, Rejects, checked_peaks
+from symspectra.measured.records import Measurement, Reject, Rejects, checked_peaks, passed_on
 from symspectra.measured.structures import from_inchi, from_smiles
 
 CHUNK = 100  # files
@@ -45,14 +45,10 @@ def read_massbank(
     ------
     DataError : wrong path, damaged, or no record in it.
     """
-    path, found = Path(path), 0
+    path = Path(path)
     chunks = chunked(members(path, ".txt", show), CHUNK)
-    for rows, left_out, records in (workers or Workers()).in_order(partial(_parse, path.name), chunks):
-        found += records
-        for reject in left_out:
-            rejects.add(*reject)
-        yield from rows
-    if not found:
+    parsed = (workers or Workers()).in_order(partial(_parse, path.name), chunks)
+    if not (yield from passed_on(parsed, rejects)):
         raise DataError(f"{path}: no MassBank record in it; expected .txt files that begin with ACCESSION")
 
 

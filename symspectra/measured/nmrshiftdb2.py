@@ -13,7 +13,7 @@ from rdkit import rdBase
 from symspectra.lines import DataError
 from symspectra.measured.archives import decoded, opened
 from symspectra.measured.parallel import Workers, chunked
-from symspectra.measured.records import Measurement, Reject, Rejects, checked_peaks
+from symspectra.measured.records import Measurement, Reject, Rejects, checked_peaks, passed_on
 from symspectra.measured.structures import from_molblock
 
 LICENCE = "nmrshiftdb2 Database License"
@@ -50,14 +50,10 @@ def read_nmrshiftdb2(
     ------
     DataError : not an SD file, or no record has a spectrum.
     """
-    path, found = Path(path), 0
+    path = Path(path)
     with opened(path, (".sd", ".sdf"), show) as stream:
         chunks = chunked(_records(stream, path, rejects), CHUNK)
-        for rows, left_out, spectra in (workers or Workers()).in_order(partial(_parse, path.name), chunks):
-            found += spectra
-            for reject in left_out:
-                rejects.add(*reject)
-            yield from rows
+        found = yield from passed_on((workers or Workers()).in_order(partial(_parse, path.name), chunks), rejects)
     if not found:
         raise DataError(f"{path}: no record has a spectrum; expected properties such as <Spectrum 13C 0>")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -207,3 +207,16 @@ class Rejects:
         with open(temporary, "w", newline="", encoding="utf-8") as f:
             csv.writer(f).writerows([("file", "record", "reason"), *self.rows])
         os.replace(temporary, path)
+
+
+def passed_on(
+    parsed: Iterable[tuple[list[Measurement], list[tuple[str, str, str]], int]], rejects: Rejects
+) -> Generator[Measurement, None, int]:
+    """The rows of parsed pieces of a source; ``rejects`` takes what was left out. Returns the number of records."""
+    found = 0
+    for rows, left_out, records in parsed:
+        found += records
+        for reject in left_out:
+            rejects.add(*reject)
+        yield from rows
+    return found
