@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from symspectra.classifier import SpectrumClassifier
+from symspectra.products import SpectrumConv, SpectrumNorm
+from symspectra.randomness import Dropout
 
 
 class JungCNN(SpectrumClassifier):
@@ -35,14 +37,13 @@ class JungCNN(SpectrumClassifier):
         filters: tuple[int, int] = (31, 62),
     ):
         super().__init__()
-        # Two-dimensional with a height of one, and ReLU after the pooling: as in `symspectra.model.SpectralEncoder`.
-        first, second = filters
-        self.conv1, self.norm1 = nn.Conv2d(n_modalities, first, (1, 11), padding="same"), nn.BatchNorm2d(first)
-        self.conv2, self.norm2 = nn.Conv2d(first, second, (1, 11), padding="same"), nn.BatchNorm2d(second)
+        first, second = filters  # ReLU after the pooling: as in `symspectra.model.SpectralEncoder`
+        self.conv1, self.norm1 = SpectrumConv(n_modalities, first, 11), SpectrumNorm(first)
+        self.conv2, self.norm2 = SpectrumConv(first, second, 11), SpectrumNorm(second)
         widths = (second * 150, *dense)
         layers: list[nn.Module] = [nn.Flatten()]
         for before, after in zip(widths[:-1], widths[1:], strict=True):
-            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(before, after), nn.ReLU(), Dropout(dropout)]
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], n_groups))
         self.to(memory_format=torch.channels_last)
 
@@ -50,7 +51,7 @@ class JungCNN(SpectrumClassifier):
         self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
     ) -> Float[Tensor, "batch group"]:
         """Logits of the functional groups; a modality that was not measured is a channel of zeros."""
-        x = (x * present.unsqueeze(-1)).unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        x = (x * present.unsqueeze(-1)).unsqueeze(2)
         x = F.relu(F.max_pool2d(self.norm1(self.conv1(x)), (1, 2)))
         x = F.relu(F.max_pool2d(self.norm2(self.conv2(x)), (1, 2)))
         return self.head(x)

@@ -126,7 +126,7 @@ def _typed(lines: LineTable, row: int, modality: str) -> str:
 
 def training(profile_name: str) -> None:
     """Training samples a second, by model and number of spectra."""
-    from symspectra.training import Trainer
+    from symspectra.trainer import Trainer
 
     profile = load_profile(profile_name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

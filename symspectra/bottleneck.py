@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from symspectra.randomness import exponential, normal, uniform
+
 CROSS_TERMS = ("printed", "negated", "none")
 # Mean and standard deviation of the noise of Eq. 6, by prior (Table 6). None: those of the spectrum's own tokens.
 PRIORS: dict[str, tuple[float, float] | None] = {
@@ -28,7 +30,7 @@ def concrete_gate(logit: Float[Tensor, "batch n L"], temperature: float = 1.0) -
     The paper prints ``1/t`` over the logit alone; here, as in the concrete distribution, it divides the sum.
     The two are the same at the paper's t = 1.
     """
-    u = torch.rand_like(logit, dtype=torch.float32).clamp(1e-4, 1 - 1e-4)
+    u = uniform(logit.shape, logit.device).clamp(1e-4, 1 - 1e-4)
     return torch.sigmoid((logit.float() + torch.log(u) - torch.log1p(-u)) / temperature)  # Eq. 7
 
 
@@ -63,11 +65,11 @@ def inject_noise(
 def _standard_noise(like: Tensor, prior: str) -> Tensor:
     """Noise of mean 0 and deviation 1. Drawn contiguously: several times as fast as in the layout of the tokens."""
     if prior in ("data", "gaussian"):
-        return torch.randn(like.shape, dtype=torch.float32, device=like.device)
-    exponential = torch.empty(like.shape, dtype=torch.float32, device=like.device).exponential_()
+        return normal(like.shape, like.device)
+    first = exponential(like.shape, like.device)
     if prior == "gamma":
-        return exponential - 1
-    return (exponential - torch.empty_like(exponential).exponential_()) / math.sqrt(2)  # Laplace
+        return first - 1
+    return (first - exponential(like.shape, like.device)) / math.sqrt(2)  # Laplace
 
 
 def expected_representation(
@@ -150,5 +152,5 @@ def _divergence(
         absolute = std * math.sqrt(2 / math.pi) * torch.exp(-(mean**2) / (2 * variance))
         absolute = absolute + mean * torch.erf(mean / (std * math.sqrt(2)))  # E|s|
         return absolute + math.log(2) - entropy
-    s = mean + std * torch.randn(mean.shape, device=mean.device)
+    s = mean + std * normal(mean.shape, mean.device)
     return F.softplus(s) + F.softplus(-s) - entropy  # -log q of softplus(s), whose derivative is sigmoid(s)

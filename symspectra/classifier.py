@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
@@ -33,7 +34,7 @@ class SpectrumClassifier(nn.Module):
         x: Float[Tensor, "batch modality 600"],
         present: Bool[Tensor, "batch modality"],
         y: Float[Tensor, "batch group"],
-        epoch: int,
+        epoch: int | Int[Tensor, ""],
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """The training objective and the named terms to log (detached scalars).
 
@@ -44,7 +45,8 @@ class SpectrumClassifier(nn.Module):
         x : spectra, zeros where a modality was not measured
         present : which modalities were measured
         y : functional groups, 0 or 1
-        epoch : counts from 0; for schedules inside the model
+        epoch : counts from 0; for schedules inside the model. On a GPU, or compiled, it is a tensor of no dimensions:
+            compute with it and do not branch on it
         """
         loss = self.criterion(self(x, present).float(), y)
         return loss, {"bce": loss.detach()}
@@ -54,3 +56,15 @@ class SpectrumClassifier(nn.Module):
     ) -> Float[Tensor, "batch group"]:
         """Probabilities of the functional groups, in the order of Table 8."""
         return self(x, present).float().sigmoid()
+
+
+class Call(nn.Module):
+    """A model whose ``forward`` calls one of its methods: for what knows no other method than ``forward``."""
+
+    def __init__(self, model: SpectrumClassifier):
+        super().__init__()
+        self.model = model
+
+    def forward(self, method: str, *arguments: Tensor) -> Any:
+        """``model.method(*arguments)``."""
+        return getattr(self.model, method)(*arguments)

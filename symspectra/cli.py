@@ -68,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--scheduler-file", type=Path, metavar="FILE", help="train on the workers of the Dask scheduler that wrote it"
     )
+    p.add_argument(
+        "--together",
+        type=int,
+        metavar="N",
+        help="seeds that a process trains at once; all on a GPU, 1 on a CPU by default",
+    )
     p.add_argument("--figures", type=Path, help="folder of the figures, figures/PROFILE by default")
     _store_options(p)
 
@@ -139,18 +145,23 @@ def _train(options: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
+    from symspectra import processes
     from symspectra.runs import run
 
     config = load_config(options.config, **parse_settings(options.settings))
     if options.threads:
         torch.set_num_threads(options.threads)
-    with tqdm(total=config.epochs, unit="epoch") as bar:
+    with processes.joined(options.device) as device:
+        silent = processes.rank() > 0
+        with tqdm(total=config.epochs, unit="epoch", disable=silent) as bar:
 
-        def report(epoch: dict[str, float]) -> None:
-            bar.update(epoch["epoch"] + 1 - bar.n)
-            bar.set_postfix(loss=f"{epoch['loss']:.3f}", validation=f"{epoch['validation_micro_f1']:.3f}")
+            def report(epoch: dict[str, float]) -> None:
+                bar.update(epoch["epoch"] + 1 - bar.n)
+                bar.set_postfix(loss=f"{epoch['loss']:.3f}", validation=f"{epoch['validation_micro_f1']:.3f}")
 
-        result = run(config, options.store, options.device, report=report)
+            result = run(config, options.store, device, report=report)
+    if silent:
+        return
     for split in ("validation", "test"):
         scores = result.metrics[split]
         print(split, *(f"{name} {scores[name]:.3f}" for name in ("micro_f1", "macro_f1", "exact_match")))
@@ -192,7 +203,11 @@ def _reproduce(options: argparse.Namespace) -> None:
     from symspectra.reproduce import reproduce
 
     o = options
-    reproduce(o.profile, o.only, o.store, o.figures, o.workers, o.device, scheduler_file=o.scheduler_file)
+    reproduce(
+        *(o.profile, o.only, o.store, o.figures, o.workers, o.device),
+        scheduler_file=o.scheduler_file,
+        together=o.together,
+    )
 
 
 def _build(options: argparse.Namespace) -> None:

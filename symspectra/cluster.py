@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from symspectra.config import Config, ConfigError
-from symspectra.workers import WorkerError, train
+from symspectra.workers import WorkerError, settings_of, train
 
 CONNECT_SECONDS = 20
 
@@ -77,9 +77,9 @@ class DaskWorkers:
                 raise WorkerError(f"worker {worker} has {n} threads; a process trains one run: use --nthreads 1")
         return len(threads)
 
-    def submit(self, config: Config) -> Future[float]:
-        """Train the run on a worker; two commands that want the same run of one scheduler share it."""
-        return self.executor.submit(_train_there, config.to_dict(), *self.arguments)
+    def submit(self, configs: tuple[Config, ...]) -> Future[float]:
+        """Train on a worker; two commands that want the same runs of one scheduler share them."""
+        return self.executor.submit(_train_there, settings_of(configs), *self.arguments)
 
     def close(self) -> None:
         """Leave the scheduler; workers finish the run they are at."""
@@ -102,8 +102,8 @@ def read_address(scheduler_file: Path) -> str:
         raise ConfigError(f"{scheduler_file}: not the file of a Dask scheduler ({error!r})") from error
 
 
-def _train_there(settings: dict[str, Any], store: str, device: str, code: str) -> float:
-    """Train on a worker, if its run would be the one that is asked for."""
+def _train_there(settings: list[dict[str, Any]], store: str, device: str, code: str) -> float:
+    """Train on a worker, if its runs would be those that are asked for."""
     from symspectra.runs import code_digest
 
     if not Path(store).is_dir():

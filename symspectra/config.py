@@ -107,7 +107,7 @@ class Config:
             within a patch, ``patch`` its points, ``points`` the tokens of a spectrum (`symspectra.transformers`)
     Training
         epochs, batch, lr, beta2, clip : Adam; ``clip`` is the largest norm of the gradient, 0 for none
-        schedule, warmup : `symspectra.training.learning_rate`; ``warmup`` counts steps and is of ``noam``
+        schedule, warmup : `symspectra.schedules.learning_rate`; ``warmup`` counts steps and is of ``noam``
         seed : of the weights, the order of the samples, dropout, gates and noise
         precision, compile : bf16 autocast and `torch.compile`, both for CUDA
         pretrain_epochs, pretrain_molecules : epochs on the simulated spectra of ``open`` before those on the data set,

@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from symspectra.products import gru, lstm
+from symspectra.randomness import Dropout, uniform
+
 CONDITIONINGS = ("residual", "input", "h0")
 KINDS = ("lstm", "gru", "transformer")
 BOS = 2  # "no label before the first"
@@ -19,6 +22,7 @@ class Recurrent(nn.Module):
 
     def __init__(self, kind: str, fused: int, embedding: int, hidden: int):
         super().__init__()
+        self.as_products = False
         self.initial = nn.Linear(fused, hidden)
         self.steps = (nn.LSTM if kind == "lstm" else nn.GRU)(embedding, hidden, batch_first=True)
         if kind == "lstm":
@@ -34,6 +38,8 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch step embedding"], state: Any) -> tuple[Tensor, Any]:
         """Hidden states (batch, step, hidden) of some steps, and the state after them."""
+        if self.as_products:
+            return (lstm if isinstance(self.steps, nn.LSTM) else gru)(x, state, self.steps)
         if x.is_cuda:
             return self.steps(x, state)
         with torch.autocast(x.device.type, enabled=False):  # not every processor has a bf16 LSTM
@@ -129,7 +135,7 @@ class LabelDecoder(nn.Module):
             self.cell = CausalAttention(fused, embedding, hidden)
         else:
             self.cell = Recurrent(kind, fused, embedding, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Parameter(torch.randn(n_groups, hidden) / hidden**0.5)  # one row a position
         self.bias = nn.Parameter(torch.zeros(n_groups))
 
@@ -180,12 +186,16 @@ class LabelDecoder(nn.Module):
 
 
 def scheduled_prefix(
-    y: Float[Tensor, "batch group"], main_logits: Float[Tensor, "batch group"], epoch: int, start: float, decay: float
+    y: Float[Tensor, "batch group"],
+    main_logits: Float[Tensor, "batch group"],
+    epoch: int | Int[Tensor, ""],
+    start: float,
+    decay: float,
 ) -> Float[Tensor, "batch group"]:
     """Labels that the decoder is fed in training: the truth with probability ``start * decay**epoch``, drawn for
     every step and sample, else the model's own prediction (Mihaylova & Martins 2019).
 
     The prediction is the main predictor's, so that all steps go through the decoder in one call.
     """
-    truth = torch.rand_like(y) < start * decay**epoch
+    truth = uniform(y.shape, y.device) < start * decay**epoch
     return torch.where(truth, y, (main_logits.detach() > 0).to(y.dtype))

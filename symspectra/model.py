@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from symspectra.bottleneck import (
@@ -19,15 +19,17 @@ from symspectra.bottleneck import (
 from symspectra.classifier import SpectrumClassifier
 from symspectra.decoder import LabelDecoder, scheduled_prefix
 from symspectra.ordering import label_order
+from symspectra.processes import across
+from symspectra.products import SpectrumConv, SpectrumNorm, convolve
+from symspectra.randomness import Dropout
 from symspectra.weighting import CMIWeighting, pointwise_cmi
 
 
 class SpectralEncoder(nn.Module):
     """Two blocks Conv1d -> BatchNorm -> ReLU -> MaxPool, each modality with its own weights (Eq. 2).
 
-    Grouped convolutions hold the modalities' stems side by side, so that one call encodes all of them. They are
-    written in two dimensions with a height of one, because only those have the channels-last memory layout, which
-    is three times as fast on a CPU. ReLU stands after the pooling: the same function on a fraction of the points.
+    Grouped convolutions hold the modalities' stems side by side, so that one call encodes all of them. ReLU stands
+    after the pooling: the same function on a fraction of the points.
 
     ``(batch, n, 600) -> (batch, n, L, C)`` with ``L = 600 // pools[0] // pools[1]``.
     """
@@ -35,16 +37,15 @@ class SpectralEncoder(nn.Module):
     def __init__(self, n: int, stem: int, channels: int, kernel: int, pools: tuple[int, int]):
         super().__init__()
         self.n, self.pools, self.tokens = n, pools, 600 // pools[0] // pools[1]
-        self.conv1 = nn.Conv2d(n, n * stem, (1, kernel), padding="same", groups=n, bias=False)
-        self.norm1 = nn.BatchNorm2d(n * stem)
-        self.conv2 = nn.Conv2d(n * stem, n * channels, (1, kernel), padding="same", groups=n, bias=False)
-        self.norm2 = nn.BatchNorm2d(n * channels)
+        self.conv1 = SpectrumConv(n, n * stem, kernel, groups=n, bias=False)
+        self.norm1 = SpectrumNorm(n * stem)
+        self.conv2 = SpectrumConv(n * stem, n * channels, kernel, groups=n, bias=False)
+        self.norm2 = SpectrumNorm(n * channels)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Float[Tensor, "batch n 600"]) -> Float[Tensor, "batch n L C"]:
         """Token maps O^i of all modalities."""
-        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        x = F.relu(F.max_pool2d(self.norm1(self.conv1(x)), (1, self.pools[0])))  # Eq. 2
+        x = F.relu(F.max_pool2d(self.norm1(self.conv1(x.unsqueeze(2))), (1, self.pools[0])))  # Eq. 2
         x = F.relu(F.max_pool2d(self.norm2(self.conv2(x)), (1, self.pools[1])))
         return x.squeeze(2).unflatten(1, (self.n, -1)).transpose(2, 3)
 
@@ -93,20 +94,22 @@ class AuxiliaryPredictor(nn.Module):
 
     def __init__(self, n: int, tokens: int, channels: int, n_groups: int, width: int = 16, hidden: int = 64):
         super().__init__()
-        self.n = n
+        self.n, self.as_products = n, False
         self.conv = nn.Conv1d(n * channels, n * width, 3, padding="same", groups=n, bias=False)
         self.bias = nn.Parameter(torch.zeros(width, 1))
         self.head = nn.Sequential(
             nn.Flatten(),
             nn.Linear(width * (tokens // 2), hidden),
             nn.ReLU(),
-            nn.Dropout(0.1),
+            Dropout(0.1),
             nn.Linear(hidden, n_groups),
         )
 
     def forward(self, representation: Float[Tensor, "batch n L C"]) -> Float[Tensor, "batch n group"]:
         """Logits without modality i, for i = 1..n. Absent modalities must be zero."""
-        own = self.conv(representation.transpose(2, 3).flatten(1, 2)).unflatten(1, (self.n, -1))
+        channels = representation.transpose(2, 3).flatten(1, 2)
+        own = convolve(channels, self.conv.weight, self.n) if self.as_products else self.conv(channels)
+        own = own.unflatten(1, (self.n, -1))
         without = own.sum(dim=1, keepdim=True) - own + self.bias  # (batch, n, width, L)
         z = F.max_pool1d(F.relu(without).flatten(0, 1), 2)
         return self.head(z).unflatten(0, (-1, self.n))
@@ -141,7 +144,7 @@ class SymSpectra(SpectrumClassifier):
         length = self.encoder.tokens
         self.gate = CrossModalGate(n, length, c.channels, c.heads)
         self.fuse = nn.Sequential(
-            nn.Flatten(), nn.Linear(n * length * c.channels, c.hidden), nn.ReLU(), nn.Dropout(c.dropout)
+            nn.Flatten(), nn.Linear(n * length * c.channels, c.hidden), nn.ReLU(), Dropout(c.dropout)
         )
         self.main = nn.Linear(c.hidden, n_groups)
         self.auxiliary = AuxiliaryPredictor(n, length, c.channels, n_groups)
@@ -184,7 +187,7 @@ class SymSpectra(SpectrumClassifier):
         x: Float[Tensor, "batch n 600"],
         present: Bool[Tensor, "batch n"],
         y: Float[Tensor, "batch group"],
-        epoch: int,
+        epoch: int | Int[Tensor, ""],
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Eq. 10 for main predictor and decoder, the auxiliary's cross-entropy, and beta times the bound."""
         c, r = self.config, self.represent(x, present)
@@ -226,10 +229,11 @@ class SymSpectra(SpectrumClassifier):
         """
         frozen = {name: parameter.detach() for name, parameter in self.auxiliary.named_parameters()}
         logits = torch.func.functional_call(self.auxiliary, frozen, (t,)).float()
-        frequency = y.mean(dim=0)
+        frequency = across(y.mean(dim=0))
         entropy = F.binary_cross_entropy(frequency, frequency, reduction="none").mean()
         targets = y.unsqueeze(1).expand_as(logits)
-        known = entropy - F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(0, 2))
+        unknown = across(F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(0, 2)))
+        known = entropy - unknown
         return (known.clamp_min(0) * present.any(dim=0)).mean()
 
     @torch.no_grad()
@@ -254,4 +258,4 @@ class SymSpectra(SpectrumClassifier):
 def _over_present(loss: Float[Tensor, "batch n group"], present: Bool[Tensor, "batch n"]) -> Float[Tensor, ""]:
     """Mean of a loss over the modalities that were measured."""
     measured = present.unsqueeze(-1).float()
-    return (loss * measured).sum() / (measured.sum() * loss.shape[2]).clamp_min(1)
+    return (loss * measured).sum() / (across(measured.sum()) * loss.shape[2]).clamp_min(1)

@@ -77,11 +77,13 @@ def train_missing(
     show: Callable[[str], None] = print,
     scheduler_file: Path | None = None,
     usual: Callable[[Config], float | None] = lambda config: None,
+    together: int = 1,
 ) -> int:
     """Train the runs that are not in the store yet, ``workers`` at a time or on a Dask cluster; return how many.
 
     On a CPU, two runs on one core each are faster than one run on two. Runs of one seed follow each other, because they
     see the same draws of the noise, which each process keeps. A run that starts from another one comes after it.
+    On a GPU, several seeds of one configuration are trained ``together``.
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def train_missing(
     missing.sort(key=lambda c: (c.pretrain_epochs > 0, c.model != "xgboost", c.seed, -len(c.modalities) * c.epochs))
     failed: dict[Config, str] = {}
     with contextlib.closing(_place(missing, store, workers, device, scheduler_file)) as place, _bar(missing) as bar:
-        queue = Queue(place, missing)
+        queue = Queue(place, missing, together)
         while queue:
             queue.submit()
             for outcome in queue.collect():
@@ -231,6 +233,7 @@ def reproduce(
     device: str = "auto",
     show: Callable[[str], None] = print,
     scheduler_file: Path | None = None,
+    together: int | None = None,
 ) -> list[Path]:
     """Train the missing runs, execute the notebooks, and list the figures they wrote.
 
@@ -241,21 +244,24 @@ def reproduce(
     figures : folder of the figures, ``figures/<profile>`` by default
     workers : runs, and notebooks, at a time; by default one a core on a CPU (at most 4), one a GPU
     scheduler_file : train on the workers of the Dask scheduler that wrote it; the notebooks are executed here
+    together : seeds of one configuration that a process trains at once, by default all on a GPU, one on a CPU
     """
     import torch
 
     start = time.monotonic()
     notebooks = find_notebooks(only)
     check_notebooks(notebooks)
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers is {workers}; expected at least 1")
+    for name, number in (("workers", workers), ("together", together)):
+        if number is not None and number < 1:
+            raise ConfigError(f"{name} is {number}; expected at least 1")
     figures = figures or Path("figures") / profile
     on_gpu = device != "cpu" and torch.cuda.is_available()
     workers = workers or (max(1, len(gpus(device))) if on_gpu else min(4, cores()))
     settings = load_profile(profile)
+    together = together or (len(settings.seeds) if on_gpu else 1)
     configs = planned_runs(settings, notebooks)
     show(f"profile {profile}: {len(configs)} runs for {', '.join(notebooks)}; store {store}/")
-    trained = train_missing(configs, store, workers, device, show, scheduler_file, settings.seconds)
+    trained = train_missing(configs, store, workers, device, show, scheduler_file, settings.seconds, together)
     show(f"{trained} runs trained, {len(configs) - trained} read from the store, {time.monotonic() - start:.0f} s")
     before = {path: path.stat().st_mtime_ns for path in figures.glob("*")}
     execute_all(notebooks, profile, store, figures, workers, show)

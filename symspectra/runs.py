@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,19 +24,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from symspectra import processes
 from symspectra.classifier import SpectrumClassifier
 from symspectra.config import Config, ConfigError, suggest
 from symspectra.datasets import SpectraDataset, evaluated_groups, kept_bytes, load_dataset
 from symspectra.functional_groups import NAMES
 from symspectra.metrics import multilabel_metrics, tune_thresholds
 from symspectra.models import load_model, model_source, save_model
-from symspectra.training import TrainingResult, predict, train
+from symspectra.trainer import TrainingResult
+from symspectra.training import Report, predict, train, train_together
 
 # Modules on which the numbers of a run depend; a change in any of them makes new runs.
 CODE = (
     "functional_groups label_graphs ordering metrics preprocessing lines rendering splits prepared datasets scaffolds "
-    "imbalance augmentation config classifier model bottleneck weighting decoder baselines transformers models "
-    "training runs"
+    "imbalance augmentation config classifier randomness model bottleneck weighting decoder baselines transformers "
+    "processes products models schedules steps trainer stacked distributed training runs"
 ).split()
 
 
@@ -171,7 +173,7 @@ def run(
     store: str | Path = "runs",
     device: str = "auto",
     dataset: SpectraDataset | None = None,
-    report: Callable[[dict[str, float]], None] | None = None,
+    report: Report | None = None,
     checkpoint_seconds: float = 30.0,
 ) -> Run:
     """Train a configuration, or read the run if it was trained before.
@@ -192,66 +194,111 @@ def run(
     DataError : from reading the data, or from `symspectra.training.train`.
     FloatingPointError : the loss is no longer finite.
     """
+    return run_together([config], store, device, dataset, [report], checkpoint_seconds)[0]
+
+
+def run_together(
+    configs: Sequence[Config],
+    store: str | Path = "runs",
+    device: str = "auto",
+    dataset: SpectraDataset | None = None,
+    reports: Sequence[Report | None] | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> list[Run]:
+    """As `run` for each of several seeds of one configuration, those that are not in the store trained at once.
+
+    Raises
+    ------
+    ConfigError : the configurations are not `symspectra.stacked.stackable`; otherwise as `run`.
+    """
     from safetensors import SafetensorError
 
-    on, dataset, store = choose_device(device), dataset or _dataset(config), Path(store)
-    path = store / run_id(config, _data_digest(config, dataset))
-    work = store / f"{path.name}.partial"
-    if (path / "DONE").exists():
-        return Run(path)
-    before = config.pretraining()
-    start = None if before is None else run(before, store, device).path / "weights.safetensors"
+    on, dataset, store = choose_device(device), dataset or _dataset(configs[0]), Path(store)
+    jobs = {}
+    for config, report in zip(configs, reports or [None] * len(configs), strict=True):
+        path = store / run_id(config, _data_digest(config, dataset))
+        jobs[path] = _Job(config, path, store / f"{path.name}.partial", report)
+    missing = _missing(jobs.values())
+    before = [job.config.pretraining() for job in missing]
+    if any(before):
+        starts = run_together([config for config in before if config is not None], store, device)
+        for job, start in zip(missing, starts, strict=True):
+            job.start = start.path / "weights.safetensors"
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        with _lock(work / "lock"):
-            if not (path / "DONE").exists():
-                _train_into(path, work, config, dataset, on, report, checkpoint_seconds, start)
+        with _lock(missing):
+            missing = _missing(missing)
+            if missing:
+                _train_into(missing, dataset, on, checkpoint_seconds)
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: the run could not be written ({error}); the next call resumes it") from error
-    shutil.rmtree(work, ignore_errors=True)
-    return Run(path)
+        named = ", ".join(str(job.path) for job in missing)
+        raise RunError(f"{named}: the run could not be written ({error}); the next call resumes it") from error
+    if processes.rank() == 0:
+        for job in jobs.values():
+            shutil.rmtree(job.work, ignore_errors=True)
+    return [Run(path) for path in jobs]
+
+
+@dataclass
+class _Job:
+    """A run that may have to be trained, its final folder and the one it is made in."""
+
+    config: Config
+    path: Path
+    work: Path
+    report: Report | None
+    start: Path | None = None
+
+    def log(self, epoch: dict[str, float]) -> None:
+        """Write down the numbers of an epoch, and hand them on."""
+        if processes.rank() == 0:
+            with open(self.work / "progress.jsonl", "a") as f:
+                f.write(json.dumps(epoch) + "\n")
+        if self.report is not None:
+            self.report(epoch)
+
+
+def _missing(jobs: Iterable[_Job]) -> list[_Job]:
+    """Those that are not finished, as the first of the processes sees it."""
+    jobs = list(jobs)
+    done = processes.agree([(job.path / "DONE").exists() for job in jobs])
+    return [job for job, there in zip(jobs, done, strict=True) if not there]
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold a run, so that two processes that ask for it train it once."""
-    with open(path, "w") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
+def _lock(jobs: Sequence[_Job]) -> Iterator[None]:
+    """Hold runs, so that two processes that ask for one train it once; of processes that train together one does."""
+    with contextlib.ExitStack() as stack:
+        for job in sorted(jobs, key=lambda job: job.path) if processes.rank() == 0 else ():
+            job.work.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context(open(job.work / "lock", "w")), fcntl.LOCK_EX)
         yield
 
 
-def _train_into(
-    path: Path,
-    work: Path,
-    config: Config,
-    dataset: SpectraDataset,
-    device: torch.device,
-    report: Callable[[dict[str, float]], None] | None,
-    checkpoint_seconds: float,
-    start: Path | None,
-) -> None:
-    """Train, write everything into the working folder, and rename that to the run's name."""
-
-    def log(epoch: dict[str, float]) -> None:
-        with open(work / "progress.jsonl", "a") as f:
-            f.write(json.dumps(epoch) + "\n")
-        if report is not None:
-            report(epoch)
-
+def _train_into(jobs: Sequence[_Job], dataset: SpectraDataset, device: torch.device, checkpoint_seconds: float) -> None:
+    """Train, write everything into the working folders, and rename those to the names of the runs."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     reset_peak_memory()
-    result = train(config, dataset, device, work / "checkpoint.safetensors", checkpoint_seconds, log, start)
-    finished = work / "finished"
-    shutil.rmtree(finished, ignore_errors=True)
-    finished.mkdir()
-    _write_results(finished, result, config, device)
-    (finished / "DONE").write_text("")
-    shutil.rmtree(path, ignore_errors=True)  # a folder without DONE is not a run
-    os.replace(finished, path)
+    checkpoints = [job.work / "checkpoint.safetensors" for job in jobs]
+    if len(jobs) == 1:
+        job = jobs[0]
+        results = [train(job.config, dataset, device, checkpoints[0], checkpoint_seconds, job.log, job.start)]
+    else:
+        configs, logs, starts = zip(*((job.config, job.log, job.start) for job in jobs), strict=True)
+        results = train_together(configs, dataset, device, checkpoints, checkpoint_seconds, logs, starts)
+    for job, result in zip(jobs, results, strict=True):
+        if processes.rank() == 0:
+            finished = job.work / "finished"
+            shutil.rmtree(finished, ignore_errors=True)
+            finished.mkdir()
+            _write_results(finished, result, job.config, device, len(jobs))
+            (finished / "DONE").write_text("")
+            shutil.rmtree(job.path, ignore_errors=True)  # a folder without DONE is not a run
+            os.replace(finished, job.path)
+    processes.agree("written")
 
 
-def _write_results(folder: Path, result: TrainingResult, config: Config, device: torch.device) -> None:
+def _write_results(folder: Path, result: TrainingResult, config: Config, device: torch.device, together: int) -> None:
     """config, metrics, environment, history, predictions, training weights, model weights."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -278,6 +325,8 @@ def _write_results(folder: Path, result: TrainingResult, config: Config, device:
         "train_positives": dataset.y[dataset.rows("train")].sum(dim=0).tolist(),
         "parameters": sum(p.numel() for p in result.model.parameters()),
         "seconds": round(state.seconds, 2),
+        "trained_together": together,
+        "processes": processes.number(),
         "samples_per_second": round(n_train * state.epoch / max(state.seconds, 1e-9), 1),
         "peak_memory_mb": peak_memory_mb(),
         "peak_gpu_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,

@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from symspectra.classifier import SpectrumClassifier
+from symspectra.processes import total
+from symspectra.randomness import Dropout
 
 POINTS = 600
 
@@ -65,7 +67,7 @@ class EncoderLayer(nn.Module):
         self.qkv, self.attended = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.expand, self.contract = nn.Linear(width, feedforward), nn.Linear(feedforward, width)
         self.gate = nn.Linear(width, feedforward) if gated else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: Float[Tensor, "batch token width"], mask: Bool[Tensor, "batch 1 1 token"]
@@ -94,7 +96,7 @@ class TransformerClassifier(SpectrumClassifier):
         self.layers = nn.ModuleList(EncoderLayer(width, heads, feedforward, dropout, gated) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_groups)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -191,7 +193,7 @@ class PatchAttention(nn.Module):
 
     def __init__(self, levels: int, patch: int, inner: int, heads: int, width: int):
         super().__init__()
-        self.heads = heads
+        self.heads, self.as_products = heads, False
         self.values = nn.Embedding(levels, inner)
         self.qkv, self.attended = nn.Linear(inner, 3 * inner), nn.Linear(inner, inner)
         self.join = nn.Linear(patch * inner, width)
@@ -199,6 +201,9 @@ class PatchAttention(nn.Module):
     def forward(self, levels: Int[Tensor, "*shape patch"]) -> Float[Tensor, "*shape width"]:
         """One token a patch."""
         table = self.qkv(self.values.weight * math.sqrt(self.values.embedding_dim))
+        if self.as_products:  # all patches: which are filled is not known beforehand
+            points = self.attended(attend(F.embedding(levels.flatten(0, -2), table), self.heads))
+            return self.join(points.flatten(1)).unflatten(0, levels.shape[:-1])
         filled = levels.any(dim=-1)
         patches = torch.cat([levels.new_zeros(1, levels.shape[-1]), levels[filled]])
         points = self.attended(attend(F.embedding(patches, table), self.heads))  # (1 + filled, patch, inner)
@@ -314,11 +319,11 @@ class PatchEmbeddingTransformer(TransformerClassifier):
     @torch.no_grad()
     def collect(self, x: Float[Tensor, "batch modality 600"]) -> None:
         """Bring mean and mean square of the non-zero values up to date."""
-        count = (x != 0).sum(dim=(0, 2)).unsqueeze(-1)
+        count, x_sum, square_sum = (total(values.sum(dim=(0, 2))).unsqueeze(-1) for values in (x != 0, x, x.square()))
         self.seen += count
         share, count = count / self.seen.clamp_min(1), count.clamp_min(1)
-        self.mean += share * (x.sum(dim=(0, 2)).unsqueeze(-1) / count - self.mean)
-        self.mean_square += share * (x.square().sum(dim=(0, 2)).unsqueeze(-1) / count - self.mean_square)
+        self.mean += share * (x_sum / count - self.mean)
+        self.mean_square += share * (square_sum / count - self.mean_square)
 
     def standardise(self, x: Float[Tensor, "batch modality 600"]) -> Float[Tensor, "batch modality 600"]:
         """Spectra minus the mean, divided by the standard deviation."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from symspectra.processes import across, mean_and_std, shares
 
 WEIGHTINGS = ("paper", "sample", "label_ema", "none")
 REDUCTIONS = ("max", "mean", "sum")
@@ -78,7 +80,7 @@ class CMIWeighting(nn.Module):
         self.register_buffer("group_cmi", torch.zeros(n_groups))
 
     @torch.no_grad()
-    def forward(self, cmi: Float[Tensor, "batch group"], epoch: int) -> Float[Tensor, "batch group"]:
+    def forward(self, cmi: Float[Tensor, "batch group"], epoch: int | Int[Tensor, ""]) -> Float[Tensor, "batch group"]:
         """Weight of every element of the loss: ``W_i^samp * W_ij^feat`` of Eq. 10. Updates the statistics."""
         if self.weighting == "none":
             return torch.ones_like(cmi)
@@ -90,12 +92,13 @@ class CMIWeighting(nn.Module):
         elif self.weighting == "label_ema":
             group = self.group_cmi
             weight = weight * standardised_weight(group, group.mean(), group.std(unbiased=False), self.s2)
-        share = min(1.0, epoch / self.ramp) if self.ramp > 0 else 1.0
+        share = 1.0 if self.ramp == 0 else epoch / self.ramp
+        share = share.clamp_max(1.0) if isinstance(share, Tensor) else min(1.0, share)
         return (1 + share * (weight - 1)).expand_as(cmi)
 
     def _statistics(self, cmi: Tensor, cmi_sample: Tensor) -> Tensor:
         """mu_s, sigma_s, mu_f, sigma_f of this batch, or the running ones when the batch is small."""
-        batch = torch.stack([cmi_sample.mean(), cmi_sample.std(unbiased=False), cmi.mean(), cmi.std(unbiased=False)])
-        self.running.lerp_(batch, self.momentum)
-        self.group_cmi.lerp_(cmi.mean(dim=0), self.momentum)
-        return self.running if len(cmi) < self.small_batch else batch
+        batch = torch.stack([*mean_and_std(cmi_sample), *mean_and_std(cmi)])
+        self.running.copy_(torch.lerp(self.running, batch, self.momentum))
+        self.group_cmi.copy_(torch.lerp(self.group_cmi, across(cmi.mean(dim=0)), self.momentum))
+        return self.running if len(cmi) * shares() < self.small_batch else batch

@@ -36,8 +36,8 @@ class Place(Protocol):
         """How many runs it trains at a time, at the moment."""
         ...
 
-    def submit(self, config: Config) -> Future[float]:
-        """Train a run, or read it if it was trained before; its seconds."""
+    def submit(self, configs: tuple[Config, ...]) -> Future[float]:
+        """Train a run, or several seeds of one together, or read what was trained before; the seconds."""
         ...
 
     def close(self) -> None:
@@ -57,29 +57,47 @@ class Queue:
     """Runs that wait and runs that are in training, no more of them than the place has room for.
 
     A run that starts from the weights of another one waits for it. A run whose process is killed is tried again; one
-    that raises is not, because it would raise again.
+    that raises is not, because it would raise again. Seeds that fail together are tried one by one.
+
+    Parameters
+    ----------
+    together : how many seeds of one configuration are trained at once (`symspectra.stacked`)
     """
 
-    def __init__(self, place: Place, configs: list[Config]):
-        self.place, self.at_once = place, 0
+    def __init__(self, place: Place, configs: list[Config], together: int = 1):
+        self.place, self.at_once, self.together = place, 0, together
         self.waiting = list(configs)
-        self.running: dict[Future[float], tuple[Config, float]] = {}  # and when it was submitted
+        self.running: dict[Future[float], tuple[tuple[Config, ...], float]] = {}  # and when they were submitted
+        self.alone: set[Config] = set()
         self.starts_from = {config: config.pretraining() for config in configs}
         self.deaths: Counter[Config] = Counter()
 
     def __len__(self) -> int:
         """How many runs are not trained yet."""
-        return len(self.waiting) + len(self.running)
+        return len(self.waiting) + sum(len(configs) for configs, _ in self.running.values())
 
     def submit(self) -> None:
         """Give the place what it has room for."""
         self.at_once = self.place.size()
-        unfinished = {*self.waiting, *(config for config, _ in self.running.values())}
+        unfinished = {*self.waiting, *(config for configs, _ in self.running.values() for config in configs)}
         ready = [config for config in self.waiting if self.starts_from[config] not in unfinished]
-        for config in ready[: max(0, self.at_once - len(self.running))]:
-            self.waiting.remove(config)
+        while ready and len(self.running) < self.at_once:
+            configs = self._next(ready)
+            for config in configs:
+                ready.remove(config)
+                self.waiting.remove(config)
             started = time.monotonic()
-            self.running[self.place.submit(config)] = config, started
+            self.running[self.place.submit(configs)] = configs, started
+
+    def _next(self, ready: list[Config]) -> tuple[Config, ...]:
+        """The first run, with others that can be trained together with it."""
+        first = ready[0]
+        if self.together == 1 or first in self.alone:
+            return (first,)
+        from symspectra.stacked import stackable
+
+        others = [config for config in ready[1:] if config not in self.alone and stackable([first, config])]
+        return (first, *others[: self.together - 1])
 
     def collect(self, seconds: float = 1.0) -> Iterator[Outcome]:
         """Runs that end within the next so many seconds, or sooner once there is one.
@@ -91,19 +109,26 @@ class Queue:
         if not self.running:
             time.sleep(seconds)  # the place has no worker yet
         for future in wait(self.running, timeout=seconds, return_when=FIRST_COMPLETED).done:
-            config, _ = self.running.pop(future)
+            configs, _ = self.running.pop(future)
             error = CancelledError() if future.cancelled() else future.exception()
             if error is None:
-                yield Outcome(config, future.result())
+                yield from (Outcome(config, future.result() / len(configs)) for config in configs)
             elif isinstance(error, WorkerError):
                 raise error
-            elif not isinstance(error, BrokenProcessPool | CancelledError):
-                yield Outcome(config, error=str(error) or type(error).__name__)
-            elif self.deaths[config] == RETRIES:
-                yield Outcome(config, error=f"its process was killed {RETRIES + 1} times; is memory short?")
+            elif len(configs) > 1:
+                self.alone.update(configs)
+                self.waiting[:0] = configs
             else:
-                self.deaths[config] += 1
-                self.waiting.insert(0, config)
+                yield from self._failed(configs[0], error)
+
+    def _failed(self, config: Config, error: BaseException) -> Iterator[Outcome]:
+        if not isinstance(error, BrokenProcessPool | CancelledError):
+            yield Outcome(config, error=str(error) or type(error).__name__)
+        elif self.deaths[config] == RETRIES:
+            yield Outcome(config, error=f"its process was killed {RETRIES + 1} times; is memory short?")
+        else:
+            self.deaths[config] += 1
+            self.waiting.insert(0, config)
 
 
 class Times:
@@ -127,7 +152,8 @@ class Times:
             return "waiting for a worker"
         now = time.monotonic()
         rest = [(self.of(config), 0.0) for config in queue.waiting]
-        rest += [(self.of(config), now - started) for config, started in queue.running.values()]
+        for configs, started in queue.running.values():
+            rest += [(self.of(config), (now - started) / len(configs)) for config in configs]
         known = [max(0.0, seconds - elapsed) for seconds, elapsed in rest if seconds is not None]
         if not known:
             return ""
@@ -136,14 +162,19 @@ class Times:
         return f"about {left / size:.0f} {unit} left"
 
 
-def train(settings: dict[str, Any], store: str, device: str) -> float:
-    """Train one run in the process that calls, or read it; its seconds."""
-    from symspectra.runs import run
+def train(settings: list[dict[str, Any]], store: str, device: str) -> float:
+    """Train a run, or several together, in the process that calls, or read them; the seconds."""
+    from symspectra.runs import run_together
 
     start = time.monotonic()
     with _ONE_RUN:
-        run(Config.from_dict(settings), store, device)
+        run_together([Config.from_dict(own) for own in settings], store, device)
     return time.monotonic() - start
+
+
+def settings_of(configs: tuple[Config, ...]) -> list[dict[str, Any]]:
+    """What `train` takes, in another process."""
+    return [config.to_dict() for config in configs]
 
 
 class ThisProcess:
@@ -156,11 +187,11 @@ class ThisProcess:
         """One."""
         return 1
 
-    def submit(self, config: Config) -> Future[float]:
-        """Train the run before returning."""
+    def submit(self, configs: tuple[Config, ...]) -> Future[float]:
+        """Train before returning."""
         future: Future[float] = Future()
         try:
-            future.set_result(train(config.to_dict(), str(self.store), self.device))
+            future.set_result(train(settings_of(configs), str(self.store), self.device))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -206,10 +237,10 @@ class LocalProcesses:
         """The number of processes."""
         return len(self.pools)
 
-    def submit(self, config: Config) -> Future[float]:
-        """Train the run in a process that has nothing to do."""
+    def submit(self, configs: tuple[Config, ...]) -> Future[float]:
+        """Train in a process that has nothing to do."""
         slot = next(i for i, future in enumerate(self.latest) if future is None or future.done())
-        job = (train, config.to_dict(), *self.arguments)
+        job = (train, settings_of(configs), *self.arguments)
         try:
             future = self.pools[slot].submit(*job)
         except BrokenProcessPool:  # its process has died since

@@ -33,10 +33,12 @@ def say(what, config):
     with open(os.environ["TRAININGS"], "a") as f:
         f.write(f"{what} {config.seed} {os.getpid()}\\n")
 
-def train_into(path, work, config, *arguments):
-    say("start", config)
-    runs.untouched(path, work, config, *arguments)
-    say("end", config)
+def train_into(jobs, *arguments):
+    for job in jobs:
+        say("start", job.config)
+    runs.untouched(jobs, *arguments)
+    for job in jobs:
+        say("end", job.config)
 
 if not hasattr(runs, "untouched"):  # a preload may be read twice
     runs.untouched = runs._train_into
@@ -153,7 +155,7 @@ def test_workers_that_cannot_be_used_are_refused(tmp_path):
     place.client = SimpleNamespace(status="running", nthreads=lambda: {"tcp://one": 1, "tcp://two": 8})
     with pytest.raises(WorkerError, match="tcp://two has 8 threads"):
         place.size()
-    settings = RUNS[0].to_dict()
+    settings = [RUNS[0].to_dict()]
     with pytest.raises(WorkerError, match="does not see .*nowhere"):
         _train_there(settings, str(tmp_path / "nowhere"), "cpu", code_digest())
     with pytest.raises(WorkerError, match="another version"):

@@ -17,7 +17,8 @@ from symspectra.config import Config
 from symspectra.datasets import ArrayDataset, LineDataset
 from symspectra.lines import DataError
 from symspectra.rendering import Nuisance
-from symspectra.training import learning_rate, predict, train
+from symspectra.schedules import learning_rate
+from symspectra.training import predict, train
 
 
 class Stopped(Exception):

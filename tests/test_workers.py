@@ -26,14 +26,15 @@ class Prepared:
     """A place that answers at once: with what is given for a run, one answer each time it is submitted."""
 
     def __init__(self, size: int, **answers: list):
-        self.at_once, self.answers, self.submitted = size, answers, []
+        self.at_once, self.answers, self.submitted, self.jobs = size, answers, [], []
 
     def size(self) -> int:
         return self.at_once
 
-    def submit(self, config: Config) -> Future[float]:
-        self.submitted.append(config)
-        future, answers = Future(), self.answers.get(f"seed{config.seed}")
+    def submit(self, configs: tuple[Config, ...]) -> Future[float]:
+        self.submitted += configs
+        self.jobs.append(len(configs))
+        future, answers = Future(), self.answers.get(f"seed{configs[0].seed}")
         answer = answers.pop(0) if answers else 1.0
         if isinstance(answer, Exception):
             future.set_exception(answer)
@@ -42,9 +43,9 @@ class Prepared:
         return future
 
 
-def outcomes(place: Prepared, configs: list[Config]) -> dict[Config, str | None]:
+def outcomes(place: Prepared, configs: list[Config], together: int = 1) -> dict[Config, str | None]:
     """Why each run failed, or None."""
-    queue, found = Queue(place, configs), {}
+    queue, found = Queue(place, configs, together), {}
     while queue:
         queue.submit()
         assert len(queue.running) <= place.at_once
@@ -89,7 +90,7 @@ def test_time_left_is_from_runs_of_that_kind_and_from_the_profile():
     times.add(RUNS[0], 100.0)
     assert times.left(queue) == "about 2 min left"  # three of 100 s, two at a time
     running = RUNS[0].replace(seed=9)
-    queue.running[Future()] = running, time.monotonic() - 40
+    queue.running[Future()] = (running,), time.monotonic() - 40
     assert times.left(queue) == "about 3 min left"
     queue.waiting = []
     assert times.left(queue) == "about 60 s left"

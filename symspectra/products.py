@@ -1,0 +1,109 @@
+"""Convolutions and recurrent layers as matrix products of fixed shapes.
+
+The layers of torch are faster on a CPU. The same layers written as products can be compiled as one piece, captured as a
+CUDA graph, and computed for several seeds at once (`torch.func.vmap`): a module with the attribute ``as_products`` has
+both forms, which give the same result up to rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from symspectra.processes import across, shares
+
+
+def use_products(model: nn.Module, products: bool = True) -> None:
+    """Let every module that has both forms compute as products, or not."""
+    for module in model.modules():
+        if hasattr(module, "as_products"):
+            module.as_products = products
+
+
+def convolve(
+    x: Float[Tensor, "batch channel point"], weight: Float[Tensor, "out channel_in_group *one kernel"], groups: int
+) -> Float[Tensor, "batch out point"]:
+    """`torch.nn.functional.conv1d` with padding ``same`` and without bias, in the channels-last memory layout."""
+    kernel = weight.shape[-1]
+    padded = F.pad(x, ((kernel - 1) // 2, kernel // 2))
+    windows = padded.unfold(-1, kernel, 1).unflatten(1, (groups, -1))  # (batch, group, channel, point, kernel)
+    columns = windows.permute(1, 0, 3, 2, 4).flatten(3).flatten(1, 2)
+    y = columns @ weight.unflatten(0, (groups, -1)).flatten(2).transpose(1, 2)  # (group, batch point, out / groups)
+    return y.unflatten(1, (len(x), -1)).permute(1, 2, 0, 3).flatten(2).transpose(1, 2)
+
+
+class SpectrumConv(nn.Conv2d):
+    """Convolution along a spectrum, with padding ``same``; spectra are (batch, channel, 1, point).
+
+    It has two dimensions with a height of one, because only those have the channels-last memory layout, which is three
+    times as fast on a CPU.
+    """
+
+    def __init__(self, channels: int, out: int, kernel: int, groups: int = 1, bias: bool = True):
+        super().__init__(channels, out, (1, kernel), padding="same", groups=groups, bias=bias)
+        self.as_products = False
+
+    def forward(self, x: Float[Tensor, "batch channel 1 point"]) -> Float[Tensor, "batch out 1 point"]:
+        """In the channels-last memory layout."""
+        if not self.as_products:
+            return super().forward(x.contiguous(memory_format=torch.channels_last))
+        y = convolve(x.squeeze(2), self.weight, self.groups).unsqueeze(2)
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+
+class SpectrumNorm(nn.BatchNorm2d):
+    """Batch normalisation of spectra, over the whole batch where processes share it."""
+
+    widen = False  # compute in float32, which it needs for several seeds at once
+
+    def forward(self, x: Float[Tensor, "batch channel 1 point"]) -> Float[Tensor, "batch channel 1 point"]:
+        """In the precision and the memory layout of ``x``."""
+        if self.training and shares() > 1:
+            return self._over_processes(x)
+        return super().forward(x.float()).to(x.dtype) if self.widen else super().forward(x)
+
+    def _over_processes(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        mean = across(wide.mean(dim=(0, 2, 3)))
+        centred = wide - mean[:, None, None]
+        variance = across(centred.square().mean(dim=(0, 2, 3)))
+        n = x.numel() / x.shape[1] * shares()
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+def lstm(
+    x: Float[Tensor, "batch step input"], state: tuple[Tensor, Tensor], weights: nn.LSTM
+) -> tuple[Float[Tensor, "batch step hidden"], tuple[Tensor, Tensor]]:
+    """One layer of `torch.nn.LSTM` with ``batch_first``, step by step."""
+    h, c = (part[0] for part in state)
+    outer = F.linear(x, weights.weight_ih_l0, weights.bias_ih_l0 + weights.bias_hh_l0)
+    steps = []
+    for from_input in outer.unbind(dim=1):
+        i, f, g, o = (from_input + F.linear(h, weights.weight_hh_l0)).chunk(4, dim=-1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        steps.append(h)
+    return torch.stack(steps).transpose(0, 1), (h.unsqueeze(0), c.unsqueeze(0))
+
+
+def gru(
+    x: Float[Tensor, "batch step input"], state: Float[Tensor, "1 batch hidden"], weights: nn.GRU
+) -> tuple[Float[Tensor, "batch step hidden"], Float[Tensor, "1 batch hidden"]]:
+    """One layer of `torch.nn.GRU` with ``batch_first``, step by step."""
+    h = state[0]
+    outer = F.linear(x, weights.weight_ih_l0, weights.bias_ih_l0)
+    steps = []
+    for from_input in outer.unbind(dim=1):
+        r, z, n = from_input.chunk(3, dim=-1)
+        inner_r, inner_z, inner_n = F.linear(h, weights.weight_hh_l0, weights.bias_hh_l0).chunk(3, dim=-1)
+        z = (z + inner_z).sigmoid()
+        h = (1 - z) * torch.tanh(n + (r + inner_r).sigmoid() * inner_n) + z * h
+        steps.append(h)
+    return torch.stack(steps).transpose(0, 1), h.unsqueeze(0)
