@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -16,9 +15,9 @@ from pathlib import Path
 import torch
 
 from symspectra.alberts.bench import preparation
+from symspectra.bench_training import training
 from symspectra.config import MODALITIES, ConfigError, suggest
-from symspectra.datasets import OPEN_DIRECTORY, load_dataset
-from symspectra.experiments import BASELINES, THREE
+from symspectra.datasets import OPEN_DIRECTORY
 from symspectra.lines import LineTable
 from symspectra.profiles import load_profile
 
@@ -124,45 +123,23 @@ def _typed(lines: LineTable, row: int, modality: str) -> str:
     return " ".join(f"{mz:.4f}:{intensity:.0f}" for mz, intensity in pairs)
 
 
-def training(profile_name: str) -> None:
-    """Training samples a second, by model and number of spectra."""
-    from symspectra.trainer import Trainer
-
-    profile = load_profile(profile_name)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(f"training, profile {profile_name}, {device}, {torch.get_num_threads()} threads")
-    rates: dict[tuple[str, int], float] = {}
-    for model in ("symspectra", *BASELINES):
-        for modalities in (("ir",), THREE, MODALITIES):
-            config = profile.config(model, modalities=modalities)
-            dataset = load_dataset(config).to(device)
-            rows = dataset.rows("train")
-            trainer = Trainer(config, dataset, device, len(rows))
-            seconds = median_seconds(lambda t=trainer, r=rows: t.train_epoch(r), 3)
-            rates[model, len(modalities)] = len(rows) / seconds
-            parameters = sum(p.numel() for p in trainer.model.parameters())
-            ratio = rates[model, len(modalities)] / rates["symspectra", len(modalities)]
-            print(
-                f"  {model:17s} {len(modalities)} spectra  {len(rows) / seconds:8.0f} samples/s, noise redrawn"
-                f"  {ratio:5.2f} x SymSpectra  {parameters / 1e6:6.2f} M parameters"
-            )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"  peak memory {peak:.0f} MB" + _gpu_memory(device))
-
-
-def _gpu_memory(device: torch.device) -> str:
-    return f", on the GPU {torch.cuda.max_memory_allocated(device) / 2**20:.0f} MB" if device.type == "cuda" else ""
-
-
 PARTS = ("rendering", "simulation", "preparation", "prediction", "training")
 
 
-def run_benchmarks(only: list[str] | None = None, profile: str = "demo", source: Path | None = None) -> None:
+def run_benchmarks(
+    only: list[str] | None = None,
+    profile: str = "demo",
+    source: Path | None = None,
+    device: str = "auto",
+    steps: int | None = None,
+    out: Path | None = None,
+) -> None:
     """Run the named parts, or all.
 
     Parameters
     ----------
     source : a parquet file of Alberts et al. for the preparation; random spectra without
+    device, steps, out : of `symspectra.bench_training.training`
 
     Raises
     ------
@@ -173,14 +150,11 @@ def run_benchmarks(only: list[str] | None = None, profile: str = "demo", source:
     for name in only or PARTS:
         if name not in PARTS:
             raise ConfigError(f"there is no benchmark {name!r}; {suggest(name, PARTS)}")
+    if steps is not None and steps < 1:
+        raise ConfigError(f"steps is {steps}; expected at least 1")
     load_profile(profile)
-    threads = torch.get_num_threads()
+    parts = {"rendering": rendering, "simulation": simulation, "prediction": prediction}
+    parts |= {"preparation": lambda: preparation(source), "training": lambda: training(profile, device, steps, out)}
     for name in only or PARTS:
-        if name == "training":
-            torch.set_num_threads(threads)
-            training(profile)
-        else:
-            torch.set_num_threads(1)
-            alone = {"rendering": rendering, "simulation": simulation, "prediction": prediction}
-            alone["preparation"] = lambda: preparation(source)
-            alone[name]()
+        torch.set_num_threads(1)
+        parts[name]()

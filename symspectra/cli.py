@@ -100,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--source", type=Path, metavar="FILE", help="parquet file of Alberts et al., for the preparation")
     p.add_argument("--only", nargs="+", metavar="PART", help="rendering, simulation, preparation, prediction, training")
     p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
+    p.add_argument("--device", default="auto", help="of the training: auto, cpu or cuda")
+    p.add_argument("--steps", type=int, help="of the training: steps of each measured epoch")
+    p.add_argument("--out", type=Path, metavar="FILE", help="of the training: JSON file to write")
     return parser
 
 
@@ -237,7 +240,8 @@ def _show(options: argparse.Namespace) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from symspectra.bench import run_benchmarks
 
-    run_benchmarks(options.only, options.profile, options.source)
+    o = options
+    run_benchmarks(o.only, o.profile, o.source, o.device, o.steps, o.out)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from symspectra.config import Config
 from symspectra.models import own_model
 from symspectra.products import SpectrumNorm, use_products
 from symspectra.randomness import Recorder, Replay, Request, drawn_by
-from symspectra.steps import Captured, CudaGraph, Step, compiled, make_optimizer
+from symspectra.steps import Captured, CudaGraph, Loss, Step, compiled, make_optimizer
 from symspectra.trainer import PREDICTED, Trainer, take_steps
 
 
@@ -73,11 +73,11 @@ class Stack:
         self.parameters, self.buffers = stack_module_state([Call(model) for model in models])
         self.device = next(iter(self.parameters.values())).device
         self.requests: dict[tuple[int, ...], list[Request]] = {}
-        self._losses = self._vmapped
+        self._compiled: tuple[int, Loss] | None = None
 
-    def compile(self) -> None:
-        """Compile the losses as one function."""
-        self._losses = compiled(self._vmapped)
+    def compile_for(self, batch: int) -> None:
+        """Compile the losses of whole batches as one function."""
+        self._compiled = batch, compiled(self._vmapped)
 
     def losses(
         self,
@@ -91,7 +91,9 @@ class Stack:
             self.requests[x.shape] = self._record(x[0], present[0], y[0], epoch)
         requests = self.requests[x.shape]
         numbers = [torch.stack([r.draw(self.device, generator) for generator in self.generators]) for r in requests]
-        return self._losses(self.parameters, self.buffers, numbers, x, present, y, epoch)
+        whole = self._compiled is not None and self._compiled[0] == x.shape[1]
+        losses = self._compiled[1] if whole else self._vmapped
+        return losses(self.parameters, self.buffers, numbers, x, present, y, epoch)
 
     @torch.no_grad()
     def _record(self, *batch: Tensor) -> list[Request]:
@@ -153,7 +155,7 @@ class StackedTrainer:
             use_products(member.model)
         self.stack = Stack([member.model for member in members], [member.generator for member in members])
         if config.compile:
-            self.stack.compile()
+            self.stack.compile_for(config.batch)
         self.optimizer = make_optimizer(config, list(self.stack.parameters.values()), device)
         n_groups, n_train = len(first.step.group_weight), len(first.step.sample_weight)
         self.step = StackedStep(self.stack, config, self.optimizer, n_train, n_groups)

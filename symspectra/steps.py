@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from symspectra.classifier import SpectrumClassifier
 from symspectra.config import Config
 
+Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 WARM_UP = 3  # steps before the capture, in which libraries choose their algorithms and the optimiser its memory
 
 
@@ -33,10 +34,16 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def compiled(loss: Callable[..., tuple[Tensor, dict[str, Tensor]]]) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
-    """The loss as one compiled function."""
+def compiled(loss: Loss) -> Loss:
+    """The loss as one compiled function, for batches of one size."""
     torch._dynamo.config.allow_rnn = True  # the weights of a recurrent layer, which is computed as products
-    return torch.compile(loss)
+    return torch.compile(loss, dynamic=False)
+
+
+def compiled_for(batch: int, loss: Loss) -> Loss:
+    """The loss, compiled for whole batches; the last of an epoch would have it compiled once more."""
+    whole = compiled(loss)
+    return lambda x, *rest: (whole if len(x) == batch else loss)(x, *rest)
 
 
 class Step:
@@ -53,7 +60,7 @@ class Step:
         config: Config,
         model: SpectrumClassifier,
         optimizer: torch.optim.Optimizer,
-        loss: Callable[..., tuple[Tensor, dict[str, Tensor]]],
+        loss: Loss,
         n_train: int,
         n_groups: int,
         device: torch.device,
@@ -132,7 +139,8 @@ class CudaGraph:
         graph = torch.cuda.CUDAGraph()
         for generator in self.generators:
             graph.register_generator_state(generator)
-        with torch.cuda.graph(graph, stream=self.stream):
+        # "thread_local": another thread renders the next spectra meanwhile.
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             function()
         return graph.replay
 

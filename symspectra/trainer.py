@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from symspectra.lines import DataError
 from symspectra.models import build_model, load_model, own_model
 from symspectra.products import use_products
 from symspectra.schedules import epoch_draw, epoch_order, learning_rate
-from symspectra.steps import Captured, CudaGraph, Step, compiled, make_optimizer, set_learning_rate
+from symspectra.steps import Captured, CudaGraph, Step, compiled_for, make_optimizer, set_learning_rate
 
-RENDERED = {"cpu": 512, "cuda": 16_384}  # molecules whose spectra are rendered at once
-PREDICTED = {"cpu": 512, "cuda": 4096}  # and whose groups are predicted at once
+RENDERED = {"cpu": 512, "cuda": 4096}  # molecules whose spectra are rendered at once
+PREDICTED = {"cpu": 512, "cuda": 1024}  # and whose groups are predicted at once
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Trainer:
         if config.imbalance != "none":
             self.model.criterion = criterion(config.imbalance, y_train)
         self.optimizer = make_optimizer(config, list(self.model.parameters()), device)
-        loss = compiled(self.model.loss) if config.compile else self.model.loss
+        loss = compiled_for(config.batch, self.model.loss) if config.compile else self.model.loss
         self.step = Step(config, self.model, self.optimizer, loss, n_train, dataset.y.shape[1], device)
         self.take: Step | Captured = self.step
         self.fast = is_fast(config, device) if fast is None else fast
@@ -119,15 +120,20 @@ class Trainer:
 
     def batches(self, rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
         """What `symspectra.steps.Step` takes, batch by batch."""
+        batch = self.config.batch
+        for block in ahead(self._blocks(rows), self.device):
+            for part in zip(*(tensor.split(batch) for tensor in block), strict=True):
+                if len(part[0]) == 1 and len(rows) > 1 and batch > 1:
+                    continue  # left over: batch statistics of a single molecule
+                yield part
+
+    def _blocks(self, rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
+        """Several batches at a time: spectra, ``present``, groups, positions."""
         config, epoch = self.config, self.state.epoch
         order = epoch_order(config, epoch, len(rows)).to(rows.device)
         for positions in order.split(config.batch * max(1, RENDERED[self.device.type] // config.batch)):
             x, present = self.dataset.spectra(rows[positions], draw=epoch_draw(config, epoch))
-            y = self.dataset.y[rows[positions]].float()
-            for batch in zip(*(part.split(config.batch) for part in (x, present, y, positions)), strict=True):
-                if len(batch[0]) == 1 and len(rows) > 1 and config.batch > 1:
-                    continue  # left over: batch statistics of a single molecule
-                yield batch
+            yield x, present, self.dataset.y[rows[positions]].float(), positions
 
     def means(self, totals: dict[str, Tensor], seen: int) -> dict[str, float]:
         """Logged terms of an epoch, a molecule; here a GPU is waited for, once an epoch."""
@@ -222,6 +228,30 @@ class Trainer:
         else:
             torch.set_rng_state(random)
         self.state = TrainingState(**json.loads(meta["state"]))
+
+
+def ahead(blocks: Iterator[tuple[Tensor, ...]], device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+    """The same blocks; on a GPU the next one is made, by another thread on another stream, while one is used."""
+    if device.type != "cuda":
+        yield from blocks
+        return
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))  # the data set is there
+
+    def make() -> tuple[tuple[Tensor, ...] | None, torch.cuda.Event]:
+        with torch.cuda.device(device), torch.cuda.stream(side):
+            return next(blocks, None), side.record_event()
+
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(make)
+        while (made := coming.result())[0] is not None:
+            coming = thread.submit(make)
+            block, event = made
+            present = torch.cuda.current_stream(device)
+            present.wait_event(event)
+            for tensor in block:
+                tensor.record_stream(present)
+            yield block
 
 
 def take_steps(

@@ -27,7 +27,7 @@ def test_line_dataset_keeps_a_molecule_in_its_split_when_it_grows(random_lines):
 
 
 def test_line_dataset_renders_what_render_does(random_lines, monkeypatch):
-    monkeypatch.setattr(datasets, "RENDER_CHUNK", 7)
+    monkeypatch.setattr(datasets, "RENDER_CHUNK", {"cpu": 7})
     data = LineDataset(random_lines, ("ir", "h1", "msms_pos"), Nuisance(), "blockmean")
     rows = torch.arange(20)
     x, present = data.spectra(rows, draw=3)

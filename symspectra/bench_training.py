@@ -1,0 +1,231 @@
+"""How fast models are trained: by path, precision, seeds at once, model and number of spectra, beside a plain one.
+
+Every measurement is made in a process of its own, so that its memory is its own and one that fails costs only itself.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from symspectra.config import MODALITIES, Config
+from symspectra.datasets import DatasetView, SpectraDataset, load_dataset
+from symspectra.experiments import BASELINES, MODELS, THREE
+from symspectra.paper import paper_table
+from symspectra.profiles import load_profile
+from symspectra.workers import cores
+
+PLAIN, STACKED = "plain implementation", "seeds at once"
+EPOCHS = 3  # measured, after one that is not
+STEPS = {"cpu": 12, "cuda": 150}  # at most so many an epoch
+PAPER_MOLECULES = 635_200  # that the paper trains on: eight tenths of 794,000
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured: a model on some spectra, and how it is trained."""
+
+    name: str
+    model: str = "symspectra"
+    modalities: tuple[str, ...] = THREE
+    settings: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 1  # trained at once
+    path: str = "default"  # PLAIN, layers, products (on a GPU captured), STACKED, or what a run takes by default
+    noise: bool = True  # drawn and rendered anew every epoch
+
+
+def paths(device: str) -> list[Case]:
+    """SymSpectra on three spectra by all paths."""
+    half, whole = {"precision": "bf16"}, {"compile": True}
+    cases = [
+        Case(PLAIN, path=PLAIN),
+        Case("layers", path="layers"),
+        Case("layers, noise not redrawn", path="layers", noise=False),
+        Case("products" + ", CUDA graph" * (device == "cuda"), path="products"),
+        Case("compiled", settings=whole, path="products"),
+        Case("layers, bf16", settings=half, path="layers"),
+        Case("products, bf16" + ", CUDA graph" * (device == "cuda"), settings=half, path="products"),
+        Case("compiled, bf16", settings={**half, **whole}, path="products"),
+    ]
+    if device == "cuda":  # the setting of the `open` and `paper` profiles on a GPU
+        cases.append(
+            Case("compiled, bf16, noise not redrawn", settings={**half, **whole}, path="products", noise=False)
+        )
+    return cases + [Case(f"{n} seeds at once", seeds=n, path=STACKED) for n in (1, 2, 4, 8)]
+
+
+def models() -> list[Case]:
+    """All models on one, three and five spectra, each by its default path; SymSpectra on one to five."""
+    cases = [
+        Case(named(model, len(chosen)), model, chosen) for model in BASELINES for chosen in (("ir",), THREE, MODALITIES)
+    ]
+    return [Case(named("symspectra", k), modalities=MODALITIES[:k]) for k in range(1, 6)] + cases
+
+
+def named(model: str, spectra: int) -> str:
+    """``SymSpectra, 3 spectra``."""
+    return f"{MODELS[model]}, {spectra} spectr{'um' if spectra == 1 else 'a'}"
+
+
+class Some(DatasetView):
+    """The first so many training molecules, under a noise that is drawn anew or is that of one draw."""
+
+    def __init__(self, base: SpectraDataset, n: int, noise: bool):
+        super().__init__(base)
+        self.train = base.rows("train")[:n]
+        self._spectra = None if noise else base.spectra(self.train, draw=1)
+
+    def rows(self, split: str) -> Tensor:
+        """Rows of a split."""
+        return self.train if split == "train" else self.base.rows(split)
+
+    def spectra(self, rows: Tensor, draw: int = 0) -> tuple[Tensor, Tensor]:
+        """Spectra and ``present``; without noise that is drawn anew, of training molecules only."""
+        if self._spectra is None:
+            return self.base.spectra(rows, draw)
+        places = torch.searchsorted(self.train, rows)
+        return tuple(part[places] for part in self._spectra)
+
+
+def measure(case: Case, profile: str, device_name: str, threads: int, steps: int) -> dict[str, float]:
+    """Samples a second of all seeds together, seconds of the first epoch, and peak memory in MB."""
+    from symspectra.runs import peak_memory_mb
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch")  # the compiler's own
+    torch.set_num_threads(threads)
+    device = torch.device(device_name)
+    config = load_profile(profile).config(case.model, modalities=case.modalities, **case.settings)
+    whole = load_dataset(config).to(device)
+    n = min(steps, max(1, len(whole.rows("train")) // config.batch)) * config.batch
+    dataset = Some(whole, n, case.noise)
+    rows = dataset.rows("train")
+    epoch = _epoch(case, config, dataset, device)
+    times = []
+    for _ in range(1 + EPOCHS):
+        start = time.perf_counter()
+        epoch()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    seconds = statistics.median(times[1:])
+    gpu = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
+    return {
+        "samples_per_second": case.seeds * len(rows) / seconds,
+        "ms_per_step": 1000 * seconds * config.batch / len(rows),
+        "first_epoch_seconds": times[0],
+        "memory_mb": gpu if gpu is not None else peak_memory_mb(),
+        "batch": config.batch,
+        "epochs": config.epochs,
+    }
+
+
+def _epoch(case: Case, config: Config, dataset: Some, device: torch.device) -> Callable[[], object]:
+    """A function that trains for one epoch."""
+    from symspectra.stacked import StackedTrainer, own_generator
+    from symspectra.trainer import Trainer
+
+    rows = dataset.rows("train")
+    if case.path == PLAIN:
+        from symspectra import plain
+
+        first = Trainer(config, dataset, device, len(rows), fast=False)
+        model, loader = plain.plain_copy(first.model), plain.plain_loader(dataset, config)
+        optimizer = plain.plain_optimizer(model, config)
+        return lambda: plain.train_epoch_plain(model, optimizer, loader, device, 1)
+    if case.path != STACKED:
+        fast = {"layers": False, "products": True, "default": None}[case.path]
+        trainer = Trainer(config, dataset, device, len(rows), fast=fast)
+        return lambda: trainer.train_epoch(rows)
+    members = []
+    for seed in range(case.seeds):
+        members.append(Trainer(config.replace(seed=seed), dataset, device, len(rows), fast=False))
+        members[-1].generator = own_generator(device)
+    stack = StackedTrainer(members)
+    return lambda: stack.train_epoch(rows)
+
+
+def measured(cases: list[Case], profile: str, device: str, threads: int, steps: int) -> Iterator[dict[str, Any]]:
+    """Each case with what was measured, or with the reason why it could not be."""
+    for case in cases:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context) as pool:
+            try:
+                found = pool.submit(measure, case, profile, device, threads, steps).result()
+            except Exception as error:  # no compiler, too little memory: the others are measured all the same
+                found = {"error": (str(error) or type(error).__name__).splitlines()[0]}
+        yield {**asdict(case), **found}
+
+
+def training(profile: str, device: str = "auto", steps: int | None = None, out: Path | None = None) -> dict[str, Any]:
+    """Measure and print everything.
+
+    Parameters
+    ----------
+    steps : at most so many in an epoch, of which four are made; by default `STEPS`
+    out : JSON file to write
+    """
+    from symspectra.runs import choose_device, environment
+
+    on = choose_device(device)
+    threads, steps = cores(), steps or STEPS[on.type]
+    torch.set_num_threads(threads)
+    print(f"training, profile {profile}, {environment(on)['device']}; SymSpectra on {len(THREE)} spectra")
+    result: dict[str, Any] = {"profile": profile, "environment": environment(on), "steps": steps}
+    result["paths"], result["models"] = [], []
+    for row in measured(paths(on.type), profile, str(on), threads, steps):
+        result["paths"].append(row)
+        print(line(row, result["paths"][0].get("samples_per_second"), "the plain implementation"), flush=True)
+    print("  by model and number of spectra, beside Tables 10 and 11 of the paper")
+    ours = {}
+    for row in measured(models(), profile, str(on), threads, steps):
+        result["models"].append(row)
+        ours.setdefault(len(row["modalities"]), row.get("samples_per_second"))  # SymSpectra comes first
+        print(line(row, ours[len(row["modalities"])], "SymSpectra") + beside_the_paper(row), flush=True)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = out.with_name(out.name + ".tmp")
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+        os.replace(temporary, out)
+        print(f"  {out}")
+    return result
+
+
+def line(row: dict[str, Any], rate: float | None, of: str) -> str:
+    """A measurement as a line of text, beside the rate of something else."""
+    if "error" in row:
+        return f"  {row['name']:34s} not measured: {row['error']}"
+    own = row["samples_per_second"]
+    times = f"{own / rate:6.2f} times {of}" if rate else ""
+    return (
+        f"  {row['name']:34s} {own:9.0f} samples/s {row['ms_per_step']:8.2f} ms a step of {row['batch']}"
+        f" {row['memory_mb']:7.0f} MB {times}"
+    )
+
+
+def beside_the_paper(row: dict[str, Any]) -> str:
+    """Hours for the paper's training at this rate, and memory, with what the paper prints where it does."""
+    if "error" in row:
+        return ""
+    table, label = None, ""
+    if row["model"] == "symspectra":
+        table, label = "table11", str(len(row["modalities"]))
+    elif row["modalities"] == THREE and MODELS[row["model"]] in paper_table("table10").index:
+        table, label = "table10", MODELS[row["model"]]
+    hours = row["epochs"] * PAPER_MOLECULES / row["samples_per_second"] / 3600
+    text = f"; {row['epochs']} epochs of {PAPER_MOLECULES:,} molecules: {hours:.2f} h"
+    if table is not None:
+        printed = paper_table(table).loc[label]
+        text += f" (the paper: {printed['Time (h)']:g} h, {printed['Memory (GB)']:g} GB)"
+    return text

@@ -1,0 +1,229 @@
+import pytest
+import torch
+from conftest import marker_dataset, tiny
+from torch import nn
+
+from symspectra.classifier import SpectrumClassifier
+from symspectra.config import MODALITIES, ConfigError
+from symspectra.datasets import LineDataset
+from symspectra.model import SymSpectra
+from symspectra.ordering import label_order
+from symspectra.plain import (
+    ONLY,
+    PlainSymSpectra,
+    plain_copy,
+    plain_loader,
+    plain_names,
+    plain_optimizer,
+    train_epoch_plain,
+)
+from symspectra.rendering import Nuisance
+
+OTHER_RATES = {  # than the defaults, so that none of them is forgotten
+    **{"dropout": 0.0, "decoder_dropout": 0.0, "beta": 0.1, "temperature": 0.7, "sigma_floor": 0.3},
+    **{"s1": 0.2, "s2": 0.5, "weight_ramp": 3, "teacher_forcing": 0.7, "teacher_forcing_decay": 0.8, "beta2": 0.9},
+}
+
+
+def build(n):
+    """A model without dropout that was trained for some steps, save its gates: they would open or shut wholly."""
+    torch.manual_seed(n)
+    config = tiny(modalities=MODALITIES[:n], heads=2, **OTHER_RATES)
+    model = without_dropout(SymSpectra(config, label_order("iupac")))
+    with torch.no_grad():
+        model.gate.position.normal_()
+        model.gate.modality.normal_()
+        model.auxiliary.bias.normal_()
+    trained = [p for name, p in model.named_parameters() if not name.startswith("gate.")]
+    optimizer = torch.optim.Adam(trained, 1e-2)
+    for _ in range(20):
+        step(model, optimizer, *inputs(n))
+    return model
+
+
+def without_dropout(model):
+    """That of the auxiliary predictor is not in the configuration."""
+    for layer in model.auxiliary.head:
+        if hasattr(layer, "p"):
+            layer.p = 0.0
+    return model
+
+
+def in_float64(*encoders):
+    """Which of two nearly equal points the maximum takes is a matter of rounding, and changes gradients by percents."""
+    for encoder in encoders:
+        encoder.double()
+        encoder.register_forward_pre_hook(lambda _, args: (args[0].double(),))
+        encoder.register_forward_hook(lambda _, args, out: out.float())
+
+
+def pair(n):
+    """A model and its plain copy, whose numbers differ by rounding after the encoders alone."""
+    model = build(n)
+    plain = without_dropout(plain_copy(model))
+    in_float64(model.encoder, *plain.encoders)
+    return model, plain
+
+
+def inputs(n, batch=16, missing=False):
+    """Spectra, of which some are absent: of one molecule none, of one all."""
+    data = marker_dataset(batch, MODALITIES[:n], seed=n)
+    present = data.present.clone()
+    if missing:
+        present = torch.rand(batch, n, generator=torch.Generator().manual_seed(1)) > 0.4
+        present[0], present[1] = True, False
+    return torch.where(present.unsqueeze(-1), data.x, 0.0), present, data.y.float()
+
+
+def step(model, optimizer, x, present, y):
+    optimizer.zero_grad()
+    model.loss(x, present, y, 2)[0].backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+@pytest.mark.parametrize("missing", [False, True])
+def test_predictions_are_those_of_symspectra(n, missing):
+    model = build(n).eval()
+    plain = plain_copy(model)
+    assert not plain.training
+    x, present, _ = inputs(n, missing=missing)
+    expected = model.predict(x, present)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(plain.predict(x, present), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(plain(x, present).sigmoid(), model(x, present).sigmoid(), rtol=0, atol=1e-5)
+
+
+def terms_and_gradients(model, n, batch):
+    torch.manual_seed(5)
+    loss, logs = model.loss(*inputs(n, batch, missing=True), 2)
+    loss.backward()
+    return {"loss": loss.detach(), **logs}, {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+@pytest.mark.parametrize("batch", [16, 40])  # CMI is compared with running statistics, or with those of the batch
+def test_loss_terms_and_gradients_are_those_of_symspectra(n, batch):
+    model, plain = pair(n)
+    model.zero_grad()
+    expected, gradients = terms_and_gradients(model, n, batch)
+    terms, plain_gradients = terms_and_gradients(plain, n, batch)
+    assert terms.keys() == expected.keys() and terms["bound"] > 0.05 and terms["element_weight"].std() > 0.05
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, rtol=1e-4, atol=1e-5, msg=lambda text, n=name: f"{n}: {text}")
+    gradients = plain_names(gradients, n)
+    assert gradients.keys() == plain_gradients.keys()
+    for name, gradient in gradients.items():
+        scale = float(gradient.abs().max())
+        assert scale > 1e-5 or name == "gate.key.bias" or (n == 1 and name == "auxiliary.conv.weight"), name  # those: 0
+        torch.testing.assert_close(
+            plain_gradients[name],
+            gradient,
+            rtol=1e-4,
+            atol=1e-4 * scale + 1e-8,
+            msg=lambda text, n=name: f"{n}: {text}",
+        )
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_predictions_stay_together_for_two_steps_of_adam(n):
+    """Adam divides a gradient by its size: rounding errors of gradients near zero become a part of a step."""
+    model, plain = pair(n)
+    x, present, y = inputs(n, missing=True)
+    before = model.eval().predict(x, present)
+    fused = torch.optim.Adam(model.parameters(), model.config.lr, (0.9, model.config.beta2), fused=True)
+    for network, optimizer in ((model, fused), (plain, plain_optimizer(plain, model.config))):
+        assert optimizer.defaults["foreach"] is not True and optimizer.defaults["fused"] is (network is model)
+        network.train()
+        torch.manual_seed(6)
+        step(network, optimizer, x, present, y)
+        step(network, optimizer, x, present, y)
+    expected = model.eval().predict(x, present)
+    assert (expected - before).abs().max() > 0.01
+    torch.testing.assert_close(plain.eval().predict(x, present), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"decoder": "gru"},
+        {"decoder": "none", "prediction": "main"},
+        {"conditioning": "input"},
+        {"prior": "gaussian"},
+        {"cross_term": "negated"},
+        {"weighting": "none"},
+        {"cmi_reduce": "mean"},
+        {"prediction": "ensemble"},
+        {"bottleneck": False},
+        {"penalty": 0.1},
+        {"eval_gate": "clean"},
+        {"model": "jung_cnn"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_other_options_are_refused_by_name(settings):
+    name = next(iter(settings))
+    with pytest.raises(ConfigError, match=f"^{name} is {settings[name]!r}"):
+        PlainSymSpectra(tiny(**settings), label_order("iupac"))
+    if name != "model":
+        with pytest.raises(ConfigError, match=f"^{name} is"):
+            plain_copy(SymSpectra(tiny(**settings), label_order("iupac")))
+
+
+def test_what_is_written_down_is_the_default():
+    assert {name: getattr(tiny(), name) for name in ONLY} == ONLY
+
+
+def test_an_epoch_sees_every_training_molecule_once_under_the_first_draw(random_lines):
+    data = LineDataset(random_lines, ("c13", "h1"), Nuisance())
+    rows, loader = data.rows("train"), plain_loader(data, tiny(batch=16))
+    x, present = data.spectra(rows, draw=1)
+    assert not torch.equal(x, data.spectra(rows, draw=0)[0])
+    assert torch.equal(torch.stack([loader.dataset[k][0] for k in range(len(rows))]), x)
+    batches = list(loader)
+    assert max(len(batch[0]) for batch in batches) == 16
+    seen = torch.cat([batch[0] for batch in batches])
+    assert not torch.equal(seen, x) and sorted(seen.sum(dim=(1, 2)).tolist()) == sorted(x.sum(dim=(1, 2)).tolist())
+    assert torch.cat([batch[2] for batch in batches]).sum() == data.y[rows].sum()
+
+
+def test_dropout_and_the_first_forget_gates_are_those_of_symspectra():
+    config = tiny(dropout=0.4, decoder_dropout=0.2)
+    plain, model = (kind(config, label_order("iupac")) for kind in (PlainSymSpectra, SymSpectra))
+    for network in (plain, model):
+        assert (network.fuse[-1].p, network.decoder.dropout.p, network.auxiliary.head[3].p) == (0.4, 0.2, 0.1)
+    assert torch.equal(plain.decoder.cell.bias_ih, model.decoder.cell.steps.bias_ih_l0)
+    assert torch.equal(plain.decoder.cell.bias_hh, model.decoder.cell.steps.bias_hh_l0)
+    fused, main = torch.rand(4, config.hidden), torch.zeros(4, 37)
+    assert not torch.equal(plain.decoder(fused, main, main), plain.decoder(fused, main, main))
+    plain.eval()
+    assert torch.equal(plain.decoder(fused, main, main), plain.decoder(fused, main, main))
+
+
+class CountsGroups(SpectrumClassifier):
+    """Its loss is the number of groups of a molecule."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Parameter(torch.ones(()))
+
+    def loss(self, x, present, y, epoch):
+        assert self.training and epoch == 3 and x.shape[1:] == (2, 600) and present.all()
+        return self.one * y.sum(dim=1).mean(), {}
+
+
+def test_an_epoch_returns_the_mean_loss_of_its_molecules():
+    data, model = marker_dataset(48), CountsGroups().eval()
+    loader, optimizer = plain_loader(data, tiny(batch=12)), torch.optim.SGD(model.parameters(), 0.0)
+    assert len({len(y) for _, _, y in loader}) == 2  # the last batch is smaller
+    loss = train_epoch_plain(model, optimizer, loader, "cpu", 3)
+    assert loss == pytest.approx(float(data.y[data.rows("train")].sum(dim=1).float().mean()))
+
+
+def test_training_lowers_the_loss():
+    config = tiny(lr=1e-2, batch=8, hidden=64, dropout=0.0)
+    torch.manual_seed(0)
+    model = PlainSymSpectra(config, label_order("iupac"))
+    optimizer, loader = plain_optimizer(model, config), plain_loader(marker_dataset(48), config)
+    loss = [train_epoch_plain(model, optimizer, loader, "cpu", epoch) for epoch in range(8)]
+    assert loss[-1] < 0.8 * loss[0]
