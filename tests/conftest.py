@@ -18,8 +18,8 @@ torch.set_num_threads(1)
 # The shapes in the annotations are checked by every call in the test run, and only there. Not in datasets and
 # training: beartype cannot check a value against the protocol SpectraDataset.
 CHECKED = (
-    "bottleneck weighting decoder classifier model baselines transformers preprocessing rendering metrics "
-    "label_graphs chemical_space"
+    "bottleneck weighting decoder classifier model baselines transformers products randomness preprocessing "
+    "rendering metrics label_graphs chemical_space"
 )
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int may stand for a float
 jaxtyping.install_import_hook([f"symspectra.{name}" for name in CHECKED.split()], CHECKER)

@@ -81,6 +81,34 @@ def test_a_run_waits_for_the_one_whose_weights_it_starts_from():
     assert place.submitted[:3] == bases and place.submitted[3:] == first
 
 
+def test_seeds_of_one_configuration_are_trained_together():
+    other = tiny(molecules=100, epochs=2, decoder="gru")
+    place = Prepared(2)
+    assert set(outcomes(place, [RUNS[0], other, *RUNS[1:]], together=8).values()) == {None}
+    assert sorted(place.jobs) == [1, 3] and sorted(map(hash, place.submitted)) == sorted(map(hash, [*RUNS, other]))
+    place = Prepared(1)
+    outcomes(place, RUNS, together=2)
+    assert place.jobs == [2, 1]
+
+
+def test_seeds_that_fail_together_are_tried_one_by_one():
+    """The first answer of seed 0 is that of all three: it is the first of them."""
+    bad = FloatingPointError("the loss is nan")
+    place = Prepared(1, seed0=[bad, 1.0], seed1=[bad])
+    assert outcomes(place, RUNS, together=3) == {RUNS[0]: None, RUNS[1]: "the loss is nan", RUNS[2]: None}
+    assert place.jobs == [3, 1, 1, 1]
+    place = Prepared(1, seed0=[BrokenProcessPool("killed")])
+    assert set(outcomes(place, RUNS, together=3).values()) == {None} and place.jobs == [3, 1, 1, 1]
+
+
+def test_runs_trained_together_are_those_trained_alone(tmp_path):
+    assert train_missing(RUNS, tmp_path / "together", 1, "cpu", together=3) == 3
+    for config in RUNS:
+        run = find_run(config, tmp_path / "together")
+        assert run.metrics["trained_together"] == 3 and run.config == config
+    assert train_missing(RUNS, tmp_path / "together", 1, "cpu") == 0
+
+
 def test_time_left_is_from_runs_of_that_kind_and_from_the_profile():
     times = Times(lambda config: 3000.0 if config.model == "jung_cnn" else None)
     queue = Queue(Prepared(2), RUNS)
