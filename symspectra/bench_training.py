@@ -21,16 +21,15 @@ import torch
 from torch import Tensor
 
 from symspectra.config import MODALITIES, Config
+from symspectra.cost import PAPER_MOLECULES, paper_hours, printed_cost
 from symspectra.datasets import DatasetView, SpectraDataset, load_dataset
 from symspectra.experiments import BASELINES, MODELS, THREE
-from symspectra.paper import paper_table
 from symspectra.profiles import load_profile
 from symspectra.workers import cores
 
 PLAIN, STACKED = "plain implementation", "seeds at once"
 EPOCHS = 3  # measured, after one that is not
 STEPS = {"cpu": 12, "cuda": 150}  # at most so many an epoch
-PAPER_MOLECULES = 635_200  # that the paper trains on: eight tenths of 794,000
 
 
 @dataclass(frozen=True)
@@ -48,22 +47,24 @@ class Case:
 
 def paths(device: str) -> list[Case]:
     """SymSpectra on three spectra by all paths."""
-    half, whole = {"precision": "bf16"}, {"compile": True}
+    single, half = ({"precision": precision, "compile": False} for precision in ("float32", "bf16"))
+    captured = ", CUDA graph" * (device == "cuda")
     cases = [
-        Case(PLAIN, path=PLAIN),
-        Case("layers", path="layers"),
-        Case("layers, noise not redrawn", path="layers", noise=False),
-        Case("products" + ", CUDA graph" * (device == "cuda"), path="products"),
-        Case("compiled", settings=whole, path="products"),
+        Case(PLAIN, settings=single, path=PLAIN, noise=False),
+        Case("layers", settings=single, path="layers"),
+        Case("layers, noise not redrawn", settings=single, path="layers", noise=False),
+        Case(f"products{captured}", settings=single, path="products"),
+        Case(f"compiled{captured}", settings={**single, "compile": True}, path="products"),
         Case("layers, bf16", settings=half, path="layers"),
-        Case("products, bf16" + ", CUDA graph" * (device == "cuda"), settings=half, path="products"),
-        Case("compiled, bf16", settings={**half, **whole}, path="products"),
+        Case(f"products, bf16{captured}", settings=half, path="products"),
+        Case(f"products, bf16{captured}, noise not redrawn", settings=half, path="products", noise=False),
+        Case(f"compiled, bf16{captured}", settings={**half, "compile": True}, path="products"),
     ]
-    if device == "cuda":  # the setting of the `open` and `paper` profiles on a GPU
-        cases.append(
-            Case("compiled, bf16, noise not redrawn", settings={**half, **whole}, path="products", noise=False)
-        )
-    return cases + [Case(f"{n} seeds at once", seeds=n, path=STACKED) for n in (1, 2, 4, 8)]
+    together = half if device == "cuda" else single
+    for n in (1, 2, 4, 8):
+        name = f"{n} seed{'s' * (n > 1)} at once{', bf16' * (device == 'cuda')}"
+        cases.append(Case(name, settings=together, seeds=n, path=STACKED))
+    return cases
 
 
 def models() -> list[Case]:
@@ -208,9 +209,10 @@ def line(row: dict[str, Any], rate: float | None, of: str) -> str:
         return f"  {row['name']:34s} not measured: {row['error']}"
     own = row["samples_per_second"]
     times = f"{own / rate:6.2f} times {of}" if rate else ""
+    memory = "       " if row["memory_mb"] is None else f"{row['memory_mb']:7.0f}"
     return (
         f"  {row['name']:34s} {own:9.0f} samples/s {row['ms_per_step']:8.2f} ms a step of {row['batch']}"
-        f" {row['memory_mb']:7.0f} MB {times}"
+        f" {memory} MB {times}"
     )
 
 
@@ -218,14 +220,7 @@ def beside_the_paper(row: dict[str, Any]) -> str:
     """Hours for the paper's training at this rate, and memory, with what the paper prints where it does."""
     if "error" in row:
         return ""
-    table, label = None, ""
-    if row["model"] == "symspectra":
-        table, label = "table11", str(len(row["modalities"]))
-    elif row["modalities"] == THREE and MODELS[row["model"]] in paper_table("table10").index:
-        table, label = "table10", MODELS[row["model"]]
-    hours = row["epochs"] * PAPER_MOLECULES / row["samples_per_second"] / 3600
+    hours = paper_hours(row["epochs"], row["samples_per_second"])
     text = f"; {row['epochs']} epochs of {PAPER_MOLECULES:,} molecules: {hours:.2f} h"
-    if table is not None:
-        printed = paper_table(table).loc[label]
-        text += f" (the paper: {printed['Time (h)']:g} h, {printed['Memory (GB)']:g} GB)"
-    return text
+    printed = printed_cost(row["model"], row["modalities"])
+    return text if printed is None else f"{text} (the paper: {printed[0]:g} h, {printed[1]:g} GB)"

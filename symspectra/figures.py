@@ -64,6 +64,7 @@ def save_figure(
     dataset: str = "open",
     cells: Sequence[Cell] = (),
     claims: Sequence[Claim] = (),
+    devices: Sequence[str] = (),
 ) -> Path:
     """Write ``<exhibit>.png``, ``.pdf`` and ``.json`` to temporary names and rename them; return the PNG's path.
 
@@ -73,6 +74,7 @@ def save_figure(
     runs : the runs behind it: their seeds, devices and molecule counts go into the JSON
     molecules : number of molecules by split or purpose, where there are no runs
     cells, claims : numbers and claims of the paper that this exhibit answers; `symspectra.report` collects them
+    devices : what the numbers were measured on, where there are no runs
 
     Raises
     ------
@@ -87,7 +89,7 @@ def save_figure(
         "molecules": dict(molecules) if molecules else runs[0].metrics["molecules"] if runs else {},
         "seeds": sorted({run.config.seed for run in runs}),
         "runs": sorted({run.id for run in runs}),
-        "device": sorted({run.environment["device"] for run in runs}),
+        "device": sorted({run.environment["device"] for run in runs} | set(devices)),
         "git_commit": git_commit(),
         "code": code_digest(),
         "numbers": as_json(numbers),
