@@ -25,7 +25,7 @@ from symspectra.cost import PAPER_MOLECULES, paper_hours, printed_cost
 from symspectra.datasets import DatasetView, SpectraDataset, load_dataset
 from symspectra.experiments import BASELINES, MODELS, THREE
 from symspectra.profiles import load_profile
-from symspectra.workers import cores
+from symspectra.workers import cores, end_with_parent
 
 PLAIN, STACKED = "plain implementation", "seeds at once"
 EPOCHS = 3  # measured, after one that is not
@@ -161,7 +161,7 @@ def measured(cases: list[Case], profile: str, device: str, threads: int, steps: 
     """Each case with what was measured, or with the reason why it could not be."""
     for case in cases:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, context) as pool:
+        with ProcessPoolExecutor(1, context, initializer=end_with_parent) as pool:
             try:
                 found = pool.submit(measure, case, profile, device, threads, steps).result()
             except Exception as error:  # no compiler, too little memory: the others are measured all the same
