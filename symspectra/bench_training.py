@@ -24,6 +24,7 @@ from symspectra.config import MODALITIES, Config
 from symspectra.cost import PAPER_MOLECULES, paper_hours, printed_cost
 from symspectra.datasets import DatasetView, SpectraDataset, load_dataset
 from symspectra.experiments import BASELINES, MODELS, THREE
+from symspectra.machine import choose_device, peak_memory_mb
 from symspectra.profiles import load_profile
 from symspectra.workers import cores, end_with_parent
 
@@ -102,8 +103,6 @@ class Some(DatasetView):
 
 def measure(case: Case, profile: str, device_name: str, threads: int, steps: int) -> dict[str, float]:
     """Samples a second of all seeds together, seconds of the first epoch, and peak memory in MB."""
-    from symspectra.runs import peak_memory_mb
-
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")  # the compiler's own
     torch.set_num_threads(threads)
     device = torch.device(device_name)
@@ -177,7 +176,7 @@ def training(profile: str, device: str = "auto", steps: int | None = None, out: 
     steps : at most so many in an epoch, of which four are made; by default `STEPS`
     out : JSON file to write
     """
-    from symspectra.runs import choose_device, environment
+    from symspectra.runs import environment
 
     on = choose_device(device)
     threads, steps = cores(), steps or STEPS[on.type]

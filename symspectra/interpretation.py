@@ -13,7 +13,8 @@ from symspectra.claims import Claim, decided, rank_correlation, untestable
 from symspectra.comparison import LEVEL, Score, summarise
 from symspectra.datasets import SpectraDataset
 from symspectra.functional_groups import NAMES
-from symspectra.runs import Run, choose_device
+from symspectra.machine import choose_device
+from symspectra.runs import Run
 
 CLEAR = 0.3  # Spearman's rank correlation from which an association is called clear
 FLAT = 0.01  # importances that differ by less look the same

@@ -8,8 +8,9 @@ from symspectra.augmentation import Corrupted
 from symspectra.claims import Claim, decided, trend, untestable
 from symspectra.comparison import Score, summarise
 from symspectra.datasets import SpectraDataset, evaluated_groups
+from symspectra.machine import choose_device
 from symspectra.metrics import multilabel_metrics
-from symspectra.runs import Run, choose_device
+from symspectra.runs import Run
 from symspectra.training import predict_spectra
 
 KEPT = 0.8  # of the micro-F1, with one spectrum withheld

@@ -12,9 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -26,9 +24,10 @@ import torch
 
 from symspectra import processes
 from symspectra.classifier import SpectrumClassifier
-from symspectra.config import Config, ConfigError, suggest
-from symspectra.datasets import SpectraDataset, evaluated_groups, kept_bytes, load_dataset
+from symspectra.config import Config
+from symspectra.datasets import SpectraDataset, evaluated_groups, load_dataset
 from symspectra.functional_groups import NAMES
+from symspectra.machine import choose_device, peak_memory_mb, reset_peak_memory, surroundings
 from symspectra.metrics import multilabel_metrics, tune_thresholds
 from symspectra.models import load_model, model_source, save_model
 from symspectra.trainer import TrainingResult
@@ -38,7 +37,7 @@ from symspectra.training import Report, predict, train, train_together
 CODE = (
     "functional_groups label_graphs ordering metrics preprocessing lines rendering splits prepared datasets scaffolds "
     "imbalance augmentation config classifier randomness model bottleneck weighting decoder baselines transformers "
-    "processes products models schedules steps trainer stacked distributed training runs"
+    "machine processes products models schedules steps trainer stacked distributed training runs"
 ).split()
 
 
@@ -152,20 +151,6 @@ def _data_digest(config: Config, dataset: SpectraDataset | None) -> str:
     before = config.pretraining()
     own = (dataset or _dataset(config)).digest
     return own if before is None else hashlib.sha256((own + _dataset(before).digest).encode()).hexdigest()
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """``auto`` is the GPU where there is one.
-
-    Raises
-    ------
-    ConfigError : ``cuda`` is asked for and not there, or the name is neither.
-    """
-    if name.split(":")[0] not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"there is no device {name!r}; {suggest(name, ('auto', 'cpu', 'cuda'))}")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"device {name!r}: torch {torch.__version__} finds no GPU here; use cpu or auto")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def run(
@@ -349,29 +334,6 @@ def _write_results(folder: Path, result: TrainingResult, config: Config, device:
     save_model(folder / "weights.safetensors", result.model, config)
 
 
-def reset_peak_memory() -> None:
-    """Let the next `peak_memory_mb` speak of what comes from here on (Linux)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory_mb() -> float | None:
-    """Largest resident memory of this process without the spectra kept for other runs, in MB; None where unknown."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return round(int(line.split()[1]) / 1024 - kept_bytes() / 2**20, 1)
-    return None
-
-
 def environment(device: torch.device) -> dict[str, Any]:
-    """What a run ran on."""
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "device": gpu or f"CPU, {torch.get_num_threads()} threads",
-        "code": code_digest(),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    """What a run ran on, and the digest of the code."""
+    return {**surroundings(device), "code": code_digest()}
