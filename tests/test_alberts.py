@@ -17,6 +17,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rdkit import Chem
+from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
 
 from symspectra.alberts import assemble, columns, parts
 from symspectra.alberts import prepare as module
@@ -267,12 +269,31 @@ def test_structures_are_those_of_the_open_data_set():
         (["C/C=C/C", "C/C=C\\C", "CC=CC"], "CC=CC"),
         (["[H]/N=C(/C)N", "CC(N)=N", "[H]\\N=C(/C)N"], "CC(=N)N"),
         (["[2H]C([2H])([2H])O", "CO", "[13CH3]O"], "CO"),
+        (["C", "[H]C", "[H:1]C"], "C"),
     ],
 )
 def test_stereochemistry_and_isotopes_make_no_other_molecule(texts, smiles):
     found = structures(texts)
     assert set(found.smiles) == {smiles} and len(set(found.inchikey)) == 1
     assert np.array_equal(from_bits(found.groups), label([smiles] * 3))
+
+
+def test_however_a_molecule_is_written_it_is_the_same():
+    table, _ = read_rows(OPEN_DIRECTORY, 200)
+    for smiles, inchikey in zip(table["smiles"].to_pylist(), table["inchikey"].to_pylist(), strict=True):
+        molecule = next(EnumerateStereoisomers(Chem.MolFromSmiles(smiles)))
+        styles = ({}, {"doRandom": True}, {"kekuleSmiles": True}, {"allHsExplicit": True}, {"allBondsExplicit": True})
+        texts = [Chem.MolToSmiles(molecule, **style) for style in styles] + [Chem.MolToSmiles(Chem.AddHs(molecule))]
+        found = structures(texts)
+        assert set(found.smiles) == {smiles} and set(found.inchikey) == {inchikey}, texts
+        assert set(found.groups) == set(to_bits(label([smiles])))
+
+
+@pytest.mark.parametrize("text", ["C1CC", "c1cccc1", "n1cccc1", "CC(C)(C)(C)C", "[H]C(C)(C)(C)C", "C[Xx]"])
+def test_what_is_no_molecule_is_refused_between_others(text):
+    found = structures(["CCO", text, "CCN"])
+    assert found.reasons == ["", "SMILES not readable", ""]
+    assert found.smiles[::2] == ["CCO", "CCN"] and found.inchikey[::2] == ["LFQSCWFLJHTTHZ", "QUSNBJAOOMFDIB"]
 
 
 def test_of_a_molecule_the_first_row_is_kept(tmp_path):

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from symspectra.datasets import OPEN_DIRECTORY
 from symspectra.functional_groups import IMPLICATIONS, NAMES, SMARTS, from_bits, label, to_bits
+from symspectra.lines import read_rows
 
 # One hundred small molecules: every group of Table 8, common rings and drugs, charged forms and odd ones.
 DIVERSE = """
@@ -92,6 +94,19 @@ def test_measured_behaviour_of_the_patterns(group, yes, no):
 )
 def test_all_groups_of_a_molecule(smiles, expected):
     assert groups(smiles) == expected
+
+
+#: Elements whose symbols begin with that of another, several halogens, and what is no element.
+ODD = "[Sn](C)(C)(C)C [Co] [Cs]C C[Se]C CC(=O)F CC(=O)Cl CC(=O)Br CC(=O)I *C=O [13CH3][15NH2] [O-]Cl(=O)(=O)=O".split()
+
+
+def test_labels_are_those_of_every_query_on_every_molecule():
+    from rdkit import Chem
+
+    queries = [Chem.MolFromSmarts(pattern) for pattern in SMARTS]
+    smiles = DIVERSE + ODD + read_rows(OPEN_DIRECTORY, 3000)[0]["smiles"].to_pylist()
+    molecules = [Chem.MolFromSmiles(text) for text in smiles]
+    assert label(smiles).tolist() == [[m.HasSubstructMatch(query) for query in queries] for m in molecules]
 
 
 def test_implications_hold_on_diverse_molecules():
