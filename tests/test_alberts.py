@@ -296,6 +296,11 @@ def test_what_is_no_molecule_is_refused_between_others(text):
     assert found.smiles[::2] == ["CCO", "CCN"] and found.inchikey[::2] == ["LFQSCWFLJHTTHZ", "QUSNBJAOOMFDIB"]
 
 
+def test_a_molecule_without_an_inchikey_is_named_and_the_others_stay():
+    found = structures(["CCO", "CN(O)C=C1C=Cp(=O)C=C1", "CCN"])
+    assert found.reasons == ["", "no InChIKey", ""]
+
+
 def test_of_a_molecule_the_first_row_is_kept(tmp_path):
     folder = tmp_path / "source"
     write(folder / "a.parquet", [row("CCO", 1), row("C[C@H](N)C(=O)O", 2), row("OCC", 3), row("CC)", 4)])

@@ -84,4 +84,7 @@ def refused(molecule: Chem.Mol | None) -> str:
 
 def inchikey_block(molecule: Chem.Mol) -> str:
     """First block of the InChIKey, which says nothing of stereochemistry; empty where there is none."""
-    return Chem.MolToInchiKey(molecule, "-SNon -AuxNone")[:14]
+    try:
+        return Chem.MolToInchiKey(molecule, "-SNon -AuxNone")[:14]
+    except ValueError:  # a molecule that RDKit can read and cannot kekulise again
+        return ""
