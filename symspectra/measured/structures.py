@@ -30,10 +30,7 @@ def structure_of(molecule: Any) -> tuple[str, str]:
     flat = Chem.MolFromSmiles(text)
     if flat is None:
         raise Reject("structure not readable")
-    try:
-        key = Chem.MolToInchiKey(flat).split("-")[0]
-    except ValueError:  # a molecule that RDKit can read and cannot kekulise again
-        key = ""
+    key = Chem.MolToInchiKey(flat).split("-")[0]
     if not key:
         raise Reject("no InChIKey")
     return key, Chem.MolToSmiles(flat, isomericSmiles=False)
