@@ -181,8 +181,8 @@ def training(profile: str, device: str = "auto", steps: int | None = None, out: 
     on = choose_device(device)
     threads, steps = cores(), steps or STEPS[on.type]
     torch.set_num_threads(threads)
-    print(f"training, profile {profile}, {environment(on)['device']}; SymSpectra on {len(THREE)} spectra")
     result: dict[str, Any] = {"profile": profile, "environment": environment(on), "steps": steps}
+    print(f"training, profile {profile}, {result['environment']['device']}; SymSpectra on {len(THREE)} spectra")
     result["paths"], result["models"] = [], []
     for row in measured(paths(on.type), profile, str(on), threads, steps):
         result["paths"].append(row)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -72,7 +72,7 @@ class SharedTrainer(Trainer):
         self, x: Float[Tensor, "row modality 600"], present: Bool[Tensor, "row modality"]
     ) -> list[Float[Tensor, "row group"]]:
         """Probabilities, of which every process computes a part."""
-        own = _rows(len(x), x.device).tensor_split(number())[rank()]
+        own = torch.arange(len(x), device=x.device).tensor_split(number())[rank()]
         p = torch.zeros(len(x), len(self.step.group_weight), device=x.device)
         if len(own):
             p[own] = probabilities(self.model, x[own], present[own])
@@ -83,7 +83,3 @@ class SharedTrainer(Trainer):
         """Write a checkpoint; one process does."""
         if rank() == 0:
             super().save(path)
-
-
-def _rows(n: int, device: torch.device) -> Int[Tensor, " {n}"]:
-    return torch.arange(n, device=device)

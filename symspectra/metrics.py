@@ -66,6 +66,15 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
 
 
+def _f1_scores(hits: np.ndarray, claims: np.ndarray, support: np.ndarray, counted: np.ndarray) -> dict[str, float]:
+    """Micro-F1 and macro-F1 over the groups that count, from the counts of each group."""
+    f1 = _ratio(2 * hits, support + claims)
+    return {
+        "micro_f1": float(2 * hits[counted].sum() / (support[counted].sum() + claims[counted].sum())),
+        "macro_f1": float(f1[(support > 0) & counted].mean()),
+    }
+
+
 def multilabel_metrics(
     y_true: Shaped[Array, "molecule group"],
     probability: Float[Array, "molecule group"],
@@ -115,8 +124,7 @@ def multilabel_metrics(
     f1 = _ratio(2 * hits, support + claims)
     names = NAMES if y.shape[1] == len(NAMES) else [str(k) for k in range(y.shape[1])]
     return {
-        "micro_f1": float(2 * hits[counted].sum() / (support[counted].sum() + claims[counted].sum())),
-        "macro_f1": float(f1[present].mean()),
+        **_f1_scores(hits, claims, support, counted),
         "exact_match": float((y == predicted)[:, counted].all(1).mean()),
         "per_group_f1": f1.tolist(),
         "per_group_precision": _ratio(hits, claims).tolist(),
@@ -146,13 +154,7 @@ def validation_scores(
     if bad:
         raise FloatingPointError(f"{bad} of the probabilities on validation are not numbers")
     hits, claims, support = np.array(counts).reshape(3, -1)
-    counted = _numpy(groups)
-    f1, present = _ratio(2 * hits, support + claims), (support > 0) & counted
-    return {
-        "micro_f1": float(2 * hits[counted].sum() / (support[counted].sum() + claims[counted].sum())),
-        "macro_f1": float(f1[present].mean()),
-        "exact_match": right / len(y_true),
-    }
+    return {**_f1_scores(hits, claims, support, _numpy(groups)), "exact_match": right / len(y_true)}
 
 
 def tune_thresholds(

@@ -16,6 +16,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+def torch_state(device: torch.device) -> Tensor:
+    """State of torch's own random numbers on a device."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
 class Request(NamedTuple):
     """Random numbers that a step asks for."""
 

@@ -18,7 +18,7 @@ from symspectra.classifier import Call, SpectrumClassifier
 from symspectra.config import Config
 from symspectra.models import own_model
 from symspectra.products import SpectrumNorm, use_products
-from symspectra.randomness import Recorder, Replay, Request, drawn_by
+from symspectra.randomness import Recorder, Replay, Request, drawn_by, torch_state
 from symspectra.steps import Captured, CudaGraph, Loss, Step, compiled, make_optimizer
 from symspectra.trainer import PREDICTED, Trainer, take_steps
 
@@ -224,5 +224,4 @@ class StackedTrainer:
 
 def own_generator(device: torch.device) -> torch.Generator:
     """A generator that goes on where torch's own is."""
-    generator = torch.Generator(device)
-    return generator.set_state(torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state())
+    return torch.Generator(device).set_state(torch_state(device))

@@ -22,6 +22,7 @@ from symspectra.imbalance import criterion
 from symspectra.lines import DataError
 from symspectra.models import build_model, load_model, own_model
 from symspectra.products import use_products
+from symspectra.randomness import torch_state
 from symspectra.schedules import epoch_draw, epoch_order, learning_rate
 from symspectra.steps import Captured, CudaGraph, Step, compiled_for, make_optimizer, set_learning_rate
 
@@ -85,8 +86,7 @@ class Trainer:
         loss = compiled_for(config.batch, self.model.loss) if config.compile else self.model.loss
         self.step = Step(config, self.model, self.optimizer, loss, n_train, dataset.y.shape[1], device)
         self.take: Step | Captured = self.step
-        self.fast = is_fast(config, device) if fast is None else fast
-        if self.fast:
+        if is_fast(config, device) if fast is None else fast:
             use_products(self.model)
             self.step.epoch = torch.zeros((), dtype=torch.int64, device=device)
             if device.type == "cuda":
@@ -169,9 +169,7 @@ class Trainer:
 
     def random_state(self) -> Tensor:
         """State of the random numbers of the training."""
-        if self.generator is not None:
-            return self.generator.get_state()
-        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.get_rng_state()
+        return torch_state(self.device) if self.generator is None else self.generator.get_state()
 
     def save(self, path: Path) -> None:
         """Write a checkpoint to a temporary name and rename it."""
