@@ -6,6 +6,8 @@ Where one process trains alone, everything here is the plain operation.
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -46,10 +48,13 @@ def joined(device: str) -> Iterator[str]:
     if gpu:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
+    # Imported later, it would keep the group to the end, where a thread of Gloo can abort the interpreter.
+    importlib.import_module("torch._dynamo")
     dist.init_process_group("nccl" if gpu else "gloo")
     try:
         yield device
     finally:
+        gc.collect()  # models that hold the group
         dist.destroy_process_group()
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from symspectra.runs import find_run, run
 
 
 def launch(processes: int, *arguments: object) -> None:
-    """Run ``python -m symspectra`` in several processes, as `torchrun` does."""
+    """Run ``python`` in several processes, as `torchrun` does."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -29,7 +30,7 @@ def launch(processes: int, *arguments: object) -> None:
     }
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "symspectra", *map(str, arguments)],
+            [sys.executable, *map(str, arguments)],
             env={**os.environ, **shared, "OMP_NUM_THREADS": "1", "RANK": str(i), "LOCAL_RANK": str(i)},
             stderr=subprocess.PIPE,
             text=True,
@@ -63,7 +64,7 @@ def test_two_processes_give_the_result_of_one(name, tmp_path):
     settings = tmp_path / "config.json"
     alone = run(config, tmp_path / "alone", "cpu")
     settings.write_text((alone.path / "config.json").read_text())
-    launch(2, "train", settings, "--store", tmp_path / "both", "--device", "cpu")
+    launch(2, "-m", "symspectra", "train", settings, "--store", tmp_path / "both", "--device", "cpu")
     both = find_run(config, tmp_path / "both")
     assert both.metrics["processes"] == 2 and alone.metrics["processes"] == 1
     for one, two in zip(alone.history, both.history, strict=True):
@@ -90,9 +91,28 @@ def test_interrupted_and_gone_on_with(tmp_path):
     settings = tmp_path / "config.json"
     alone = run(config, tmp_path / "alone", "cpu")
     settings.write_text((alone.path / "config.json").read_text())
-    launch(2, "train", settings, "--store", tmp_path / "both", "--device", "cpu")
+    launch(2, "-m", "symspectra", "train", settings, "--store", tmp_path / "both", "--device", "cpu")
     both = find_run(config, tmp_path / "both")
     assert losses(alone.history[-1]) == pytest.approx(losses(both.history[-1]), rel=2e-3, abs=2e-3)
+
+
+LEFT = """
+import sys
+from pathlib import Path
+from symspectra.cli import main
+
+status = main(sys.argv[1:])
+threads = [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir()]
+sys.exit(status or sum("gloo" in name for name in threads))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_no_thread_is_left_that_could_abort_the_interpreter(tmp_path):
+    settings = tmp_path / "config.json"
+    alone = run(tiny(molecules=150, epochs=1), tmp_path / "alone", "cpu")
+    settings.write_text((alone.path / "config.json").read_text())
+    launch(2, "-c", LEFT, "train", settings, "--store", tmp_path / "both", "--device", "cpu")
 
 
 def test_alone_everything_is_the_plain_operation():
