@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from symspectra.products import gru, lstm
+from symspectra.products import attention, gru, lstm
 from symspectra.randomness import Dropout, uniform
 
 CONDITIONINGS = ("residual", "input", "h0")
@@ -84,7 +83,7 @@ class CausalAttention(nn.Module):
             seen.append(kv)  # (2, batch, heads, steps so far, d)
             n, total = x.shape[1], kv.shape[3]
             mask = torch.ones(n, total, dtype=torch.bool, device=x.device).tril(total - n)
-            attended = F.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=mask)
+            attended = attention(q, kv[0], kv[1], mask)
             x = x + after(attended.transpose(1, 2).flatten(2))
             x = x + mlp(x)
         return self.last(x), seen

@@ -20,7 +20,7 @@ from symspectra.classifier import SpectrumClassifier
 from symspectra.decoder import LabelDecoder, scheduled_prefix
 from symspectra.ordering import label_order
 from symspectra.processes import across
-from symspectra.products import SpectrumConv, SpectrumNorm, convolve
+from symspectra.products import SpectrumConv, SpectrumNorm, attention, convolve
 from symspectra.randomness import Dropout
 from symspectra.weighting import CMIWeighting, pointwise_cmi
 
@@ -80,7 +80,7 @@ class CrossModalGate(nn.Module):
         mask = None
         if n > 1:
             mask = (present | ~present.any(dim=1, keepdim=True)).repeat_interleave(length, dim=1)[:, None, None, :]
-        o_attn = F.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=mask)  # Eq. 4: (batch, heads, n L, d)
+        o_attn = attention(q, kv[0], kv[1], mask)  # Eq. 4: (batch, heads, n L, d)
         o_attn = self.attended(o_attn.transpose(1, 2).flatten(2))
         return self.mlp(o_attn).view(batch, n, length)  # Eq. 5, before the sigmoid
 

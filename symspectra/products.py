@@ -7,19 +7,88 @@ both forms, which give the same result up to rounding.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from symspectra.processes import across, shares
 
+_seeds = ["alone"]  # how the seeds that `vmap` stacks are computed: alone (there is one), folded, or by hand
 
-def use_products(model: nn.Module, products: bool = True) -> None:
-    """Let every module that has both forms compute as products, or not."""
+
+def use_products(model: nn.Module, products: bool = True, recurrent: bool = True) -> None:
+    """Let every module that has both forms compute as products, or not; recurrent layers only if both are true."""
     for module in model.modules():
         if hasattr(module, "as_products"):
-            module.as_products = products
+            module.as_products = products and (recurrent or not hasattr(module, "steps"))
+
+
+@contextlib.contextmanager
+def several_seeds(form: str) -> Iterator[None]:
+    """Within it, `torch.func.vmap` stacks seeds.
+
+    ``folded``: attention takes them as a larger batch and batch normalisation as more channels, so that both have the
+    kernels of a single run. ``by hand``: what can be compiled.
+    """
+    _seeds.append(form)
+    try:
+        yield
+    finally:
+        _seeds.pop()
+
+
+class _Folded(torch.autograd.Function):
+    """A function that only `vmap` calls: ``vmap`` says what it is for all seeds, in operations with gradients."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> Tensor:
+        raise NotImplementedError
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """There is nothing to remember."""
+
+
+class _FoldedAttention(_Folded):
+    @staticmethod
+    def vmap(info: Any, axes: Any, *tensors: Tensor | None) -> tuple[Tensor, int]:
+        def fold(x: Tensor | None, axis: int | None) -> Tensor | None:
+            if axis is not None:
+                return x.movedim(axis, 0).flatten(0, 1)
+            return x if x is None or len(x) == 1 else x.repeat(info.batch_size, *[1] * (x.ndim - 1))
+
+        q, k, v, mask = (fold(x, axis) for x, axis in zip(tensors, axes, strict=True))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return y.unflatten(0, (info.batch_size, -1)), 0
+
+
+class _FoldedNorm(_Folded):
+    @staticmethod
+    def vmap(info: Any, axes: Any, x: Tensor, *rest: Any) -> tuple[Tensor, int]:
+        x = x.movedim(axes[0], 1).flatten(1, 2)  # (batch, seed channel, 1, point)
+        tensors = [t.movedim(axis, 0).flatten() for t, axis in zip(rest[:4], axes[1:5], strict=True)]
+        weight, bias, mean, variance = tensors
+        y = F.batch_norm(x, mean, variance, weight, bias, *rest[4:])
+        return y.unflatten(1, (info.batch_size, -1)), 1
+
+
+def attention(
+    q: Float[Tensor, "*batch query d"],
+    k: Float[Tensor, "*batch key d"],
+    v: Float[Tensor, "*batch key d"],
+    mask: Bool[Tensor, "*shape"] | None = None,
+) -> Float[Tensor, "*batch query d"]:
+    """`torch.nn.functional.scaled_dot_product_attention`; ``mask`` is true where a query sees a key."""
+    if _seeds[-1] == "folded":
+        if mask is not None and mask.ndim < q.ndim:
+            mask = mask[(None,) * (q.ndim - mask.ndim)]
+        return _FoldedAttention.apply(q, k, v, mask)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def convolve(
@@ -29,7 +98,7 @@ def convolve(
     kernel = weight.shape[-1]
     padded = F.pad(x, ((kernel - 1) // 2, kernel // 2))
     windows = padded.unfold(-1, kernel, 1).unflatten(1, (groups, -1))  # (batch, group, channel, point, kernel)
-    columns = windows.permute(1, 0, 3, 2, 4).flatten(3).flatten(1, 2)
+    columns = windows.permute(1, 0, 3, 2, 4).flatten(3).flatten(1, 2)  # (group, batch point, channel kernel)
     y = columns @ weight.unflatten(0, (groups, -1)).flatten(2).transpose(1, 2)  # (group, batch point, out / groups)
     return y.unflatten(1, (len(x), -1)).permute(1, 2, 0, 3).flatten(2).transpose(1, 2)
 
@@ -56,26 +125,33 @@ class SpectrumConv(nn.Conv2d):
 class SpectrumNorm(nn.BatchNorm2d):
     """Batch normalisation of spectra, over the whole batch where processes share it."""
 
-    widen = False  # compute in float32, which it needs for several seeds at once
-
     def forward(self, x: Float[Tensor, "batch channel 1 point"]) -> Float[Tensor, "batch channel 1 point"]:
         """In the precision and the memory layout of ``x``."""
-        if self.training and shares() > 1:
-            return self._over_processes(x)
-        return super().forward(x.float()).to(x.dtype) if self.widen else super().forward(x)
+        if _seeds[-1] == "folded":
+            statistics = self.running_mean, self.running_var
+            if self.training:
+                self.num_batches_tracked += 1
+            return _FoldedNorm.apply(x, self.weight, self.bias, *statistics, self.training, self.momentum, self.eps)
+        if _seeds[-1] == "by hand" or (self.training and shares() > 1):
+            return self._by_hand(x)
+        return super().forward(x)
 
-    def _over_processes(self, x: Tensor) -> Tensor:
+    def _by_hand(self, x: Tensor) -> Tensor:
         wide = x.float()
-        mean = across(wide.mean(dim=(0, 2, 3)))
-        centred = wide - mean[:, None, None]
-        variance = across(centred.square().mean(dim=(0, 2, 3)))
+        mean, variance = self._of_the_batch(wide) if self.training else (self.running_mean, self.running_var)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return ((wide - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+    def _of_the_batch(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each channel; the running ones follow them."""
+        mean = across(x.mean(dim=(0, 2, 3)))
+        variance = across((x - mean[:, None, None]).square().mean(dim=(0, 2, 3)))
         n = x.numel() / x.shape[1] * shares()
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * n / (n - 1), self.momentum)
             self.num_batches_tracked += 1
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        return mean, variance
 
 
 def lstm(

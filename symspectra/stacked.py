@@ -17,10 +17,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from symspectra.classifier import Call, SpectrumClassifier
 from symspectra.config import Config
 from symspectra.models import own_model
-from symspectra.products import SpectrumNorm, use_products
+from symspectra.products import several_seeds, use_products
 from symspectra.randomness import Recorder, Replay, Request, drawn_by, torch_state
 from symspectra.steps import Captured, CudaGraph, Loss, Step, compiled, make_optimizer
-from symspectra.trainer import PREDICTED, Trainer, take_steps
+from symspectra.trainer import PREDICTED, Trainer, ahead, split, take_steps
+
+IN_DIMS = (0, 0, 0, 0, 0, 0, None)  # parameters, buffers, numbers, spectra, present, groups; and the epoch
 
 
 def stackable(configs: Sequence[Config]) -> bool:
@@ -67,9 +69,6 @@ class Stack:
 
     def __init__(self, models: Sequence[SpectrumClassifier], generators: Sequence[torch.Generator]):
         self.call, self.generators = Call(models[0]), generators
-        for module in self.call.modules():
-            if isinstance(module, SpectrumNorm):
-                module.widen = True
         self.parameters, self.buffers = stack_module_state([Call(model) for model in models])
         self.device = next(iter(self.parameters.values())).device
         self.requests: dict[tuple[int, ...], list[Request]] = {}
@@ -77,7 +76,7 @@ class Stack:
 
     def compile_for(self, batch: int) -> None:
         """Compile the losses of whole batches as one function."""
-        self._compiled = batch, compiled(self._vmapped)
+        self._compiled = batch, compiled(self._by_hand)
 
     def losses(
         self,
@@ -105,8 +104,12 @@ class Stack:
         return recorder.requests
 
     def _vmapped(self, parameters, buffers, numbers, x, present, y, epoch) -> tuple[Tensor, dict[str, Tensor]]:
-        with _attention(self.device):
-            return vmap(self._one, in_dims=(0, 0, 0, 0, 0, 0, None))(parameters, buffers, numbers, x, present, y, epoch)
+        with several_seeds("folded"):
+            return vmap(self._one, in_dims=IN_DIMS)(parameters, buffers, numbers, x, present, y, epoch)
+
+    def _by_hand(self, parameters, buffers, numbers, x, present, y, epoch) -> tuple[Tensor, dict[str, Tensor]]:
+        with several_seeds("by hand"), sdpa_kernel(SDPBackend.MATH):
+            return vmap(self._one, in_dims=IN_DIMS)(parameters, buffers, numbers, x, present, y, epoch)
 
     def _one(self, parameters, buffers, numbers, *batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with drawn_by(Replay(numbers)):
@@ -123,7 +126,7 @@ class Stack:
 
         self.call.eval()
         parts = [part.split(PREDICTED[x.device.type]) for part in (x, present)]
-        with _attention(self.device):
+        with several_seeds("folded"):
             predicted = vmap(one, in_dims=(0, 0, None, None))
             chunks = [predicted(self.parameters, self.buffers, *chunk) for chunk in zip(*parts, strict=True)]
         return torch.cat(chunks, dim=1).float()
@@ -132,12 +135,6 @@ class Stack:
         """Current weights of one seed, under the names of its model."""
         both = {**self.parameters, **self.buffers}
         return {name: both[f"model.{name}"][seed].detach() for name in self.call.model.state_dict()}
-
-
-def _attention(device: torch.device) -> sdpa_kernel:
-    """The fused attention of a CPU cannot be computed for several seeds at once."""
-    gpu = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
-    return sdpa_kernel([*(gpu if device.type == "cuda" else ()), SDPBackend.MATH])
 
 
 class StackedTrainer:
@@ -161,8 +158,7 @@ class StackedTrainer:
         self.step = StackedStep(self.stack, config, self.optimizer, n_train, n_groups)
         self.take: Step | Captured = self.step
         if device.type == "cuda":
-            graph = CudaGraph(device, self.stack.generators)
-            self.take = Captured(self.step, (len(members), config.batch), graph)
+            self.take = Captured(self.step, lambda: CudaGraph(device, self.stack.generators))
         self._take_over()
 
     def train_epoch(self, rows: Int[Tensor, " train"]) -> list[dict[str, float]]:
@@ -170,8 +166,9 @@ class StackedTrainer:
         first = self.members[0]
         self.stack.call.train()
         self.step.begin(first.state.epoch)
-        parts = zip(*(member.batches(rows) for member in self.members), strict=True)
-        batches = (tuple(torch.stack(tensors) for tensors in zip(*part, strict=True)) for part in parts)
+        of_each = zip(*(member.blocks(rows) for member in self.members), strict=True)
+        blocks = (tuple(torch.stack(tensors) for tensors in zip(*block, strict=True)) for block in of_each)
+        batches = split(ahead(blocks, first.device), first.config, len(rows), axis=1)
         seen, rate = take_steps(self.take, self.optimizer, first.config, first.state.epoch, len(rows), batches)
         logs = []
         for i, member in enumerate(self.members):

@@ -146,31 +146,36 @@ class CudaGraph:
 
 
 class Captured:
-    """A step that is recorded with the first whole batches and replayed with the next: one launch, not hundreds.
-
-    Other batches, the last of an epoch, go through the step itself.
+    """A step that is recorded with the first batches of a size and replayed with the next: one launch, not hundreds.
 
     Parameters
     ----------
-    batch : shape of the molecules of a whole batch: (batch,), or (seed, batch)
-    graph : `CudaGraph`
+    graph : makes a `CudaGraph`, one for whole batches and one for the last of an epoch
     """
 
-    def __init__(self, step: Step, batch: tuple[int, ...], graph: CudaGraph):
-        self.step, self.batch, self.graph = step, batch, graph
-        self.waiting = WARM_UP
-        self.replay: Callable[[], None] | None = None
-        self.inputs: tuple[Tensor, ...] = ()
+    def __init__(self, step: Step, graph: Callable[[], CudaGraph]):
+        self.step, self.graph = step, graph
+        self.recorded: dict[tuple[int, ...], Recorded] = {}
 
     def __call__(self, *inputs: Tensor) -> None:
         """Train on a batch: what `Step` takes."""
-        if tuple(inputs[-1].shape) != self.batch:
-            self.step(*inputs)
-            return
-        if not self.inputs:
-            self.inputs = tuple(tensor.clone() for tensor in inputs)
-        for own, new in zip(self.inputs, inputs, strict=True):
-            own.copy_(new)
+        size = tuple(inputs[-1].shape)
+        if size not in self.recorded:
+            self.recorded[size] = Recorded(self.step, inputs, self.graph())
+        self.recorded[size](*inputs)
+
+
+class Recorded:
+    """A step for batches of one size: `WARM_UP` times computed, then recorded, then replayed."""
+
+    def __init__(self, step: Step, inputs: tuple[Tensor, ...], graph: CudaGraph):
+        self.step, self.graph, self.waiting = step, graph, WARM_UP
+        self.inputs = tuple(tensor.clone() for tensor in inputs)
+        self.replay: Callable[[], None] | None = None
+
+    def __call__(self, *inputs: Tensor) -> None:
+        """Train on a batch."""
+        torch._foreach_copy_(self.inputs, inputs)
         if self.waiting:
             self.waiting -= 1
             self.graph.warm_up(lambda: self.step(*self.inputs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -87,10 +88,10 @@ class Trainer:
         self.step = Step(config, self.model, self.optimizer, loss, n_train, dataset.y.shape[1], device)
         self.take: Step | Captured = self.step
         if is_fast(config, device) if fast is None else fast:
-            use_products(self.model)
+            use_products(self.model, recurrent=device.type != "cuda" or config.compile)  # cuDNN's can be captured
             self.step.epoch = torch.zeros((), dtype=torch.int64, device=device)
             if device.type == "cuda":
-                self.take = Captured(self.step, (config.batch,), CudaGraph(device))
+                self.take = Captured(self.step, lambda: CudaGraph(device))
         self.rate = 0.0  # learning rate of the last step
         self.state = TrainingState()
         self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
@@ -120,14 +121,9 @@ class Trainer:
 
     def batches(self, rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
         """What `symspectra.steps.Step` takes, batch by batch."""
-        batch = self.config.batch
-        for block in ahead(self._blocks(rows), self.device):
-            for part in zip(*(tensor.split(batch) for tensor in block), strict=True):
-                if len(part[0]) == 1 and len(rows) > 1 and batch > 1:
-                    continue  # left over: batch statistics of a single molecule
-                yield part
+        return split(ahead(self.blocks(rows), self.device), self.config, len(rows))
 
-    def _blocks(self, rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
+    def blocks(self, rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
         """Several batches at a time: spectra, ``present``, groups, positions."""
         config, epoch = self.config, self.state.epoch
         order = epoch_order(config, epoch, len(rows)).to(rows.device)
@@ -228,12 +224,18 @@ class Trainer:
         self.state = TrainingState(**json.loads(meta["state"]))
 
 
+@functools.cache
+def side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream on which spectra are rendered; always the same one, so that its memory is used again."""
+    return torch.cuda.Stream(device)
+
+
 def ahead(blocks: Iterator[tuple[Tensor, ...]], device: torch.device) -> Iterator[tuple[Tensor, ...]]:
     """The same blocks; on a GPU the next one is made, by another thread on another stream, while one is used."""
     if device.type != "cuda":
         yield from blocks
         return
-    side = torch.cuda.Stream(device)
+    side = side_stream(device)
     side.wait_stream(torch.cuda.current_stream(device))  # the data set is there
 
     def make() -> tuple[tuple[Tensor, ...] | None, torch.cuda.Event]:
@@ -250,6 +252,17 @@ def ahead(blocks: Iterator[tuple[Tensor, ...]], device: torch.device) -> Iterato
             for tensor in block:
                 tensor.record_stream(present)
             yield block
+
+
+def split(
+    blocks: Iterator[tuple[Tensor, ...]], config: Config, n_train: int, axis: int = 0
+) -> Iterator[tuple[Tensor, ...]]:
+    """Batches of the molecules that blocks hold along an axis."""
+    for block in blocks:
+        for part in zip(*(tensor.split(config.batch, axis) for tensor in block), strict=True):
+            if part[0].shape[axis] == 1 and n_train > 1 and config.batch > 1:
+                continue  # left over: batch statistics of a single molecule
+            yield part
 
 
 def take_steps(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from symspectra.classifier import SpectrumClassifier
 from symspectra.processes import total
+from symspectra.products import attention
 from symspectra.randomness import Dropout
 
 POINTS = 600
@@ -39,7 +40,7 @@ def attend(
 ) -> Float[Tensor, "batch token width"]:
     """Multi-head attention of tokens to each other; ``qkv`` holds queries, keys and values side by side."""
     q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)  # (batch, heads, token, width / heads)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+    return attention(q, k, v, mask).transpose(1, 2).flatten(2)
 
 
 def check_divides(name: str, value: int, whole_name: str, whole: int) -> None:

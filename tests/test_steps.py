@@ -16,7 +16,16 @@ from torch import nn
 
 from symspectra.metrics import multilabel_metrics, validation_scores
 from symspectra.models import build_model
-from symspectra.products import SpectrumConv, SpectrumNorm, convolve, gru, lstm, use_products
+from symspectra.products import (
+    SpectrumConv,
+    SpectrumNorm,
+    attention,
+    convolve,
+    gru,
+    lstm,
+    several_seeds,
+    use_products,
+)
 from symspectra.randomness import Dropout, Recorder, Replay, drawn_by, exponential, normal, uniform
 from symspectra.steps import WARM_UP, Captured, Step, make_optimizer
 from symspectra.trainer import Trainer, is_fast
@@ -89,12 +98,28 @@ def test_recurrent_layers_step_by_step(kind, steps):
     assert steps(x, state, layer)[0].stride() == layer(x, state)[0].stride()  # dropout is drawn in this layout
 
 
-def test_what_a_norm_computes_in_float32_is_what_it_computes():
-    wide, plain = SpectrumNorm(4), SpectrumNorm(4)
-    wide.widen = True
-    x = torch.randn(5, 4, 1, 20)
-    assert torch.equal(wide(x), plain(x)) and torch.equal(wide.running_var, plain.running_var)
-    assert wide(x.bfloat16()).dtype == torch.bfloat16
+@pytest.mark.parametrize("form", ["folded", "by hand"])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_normalisation_and_attention_of_several_seeds(form, training):
+    norms = [SpectrumNorm(4).train(training) for _ in range(3)]
+    x, qkv = torch.randn(3, 5, 4, 1, 20), torch.randn(3, 3, 5, 2, 6, 4)
+    mask = torch.rand(3, 5, 1, 1, 6) < 0.7
+    mask[..., 0] = True
+    expected = torch.stack([norm(own) for norm, own in zip(norms, x.bfloat16(), strict=True)])
+    attended = [attention(*own, seen) for own, seen in zip(qkv, mask, strict=True)]
+    model = SpectrumNorm(4).train(training)
+    weights, buffers = torch.func.stack_module_state([SpectrumNorm(4) for _ in range(3)])
+
+    def one(weights, buffers, x, qkv, mask):
+        return torch.func.functional_call(model, (weights, buffers), (x,)), attention(*qkv, mask)
+
+    with several_seeds(form):
+        y, z = torch.vmap(one)(weights, buffers, x.bfloat16(), qkv, mask)
+    torch.testing.assert_close(y, expected, rtol=0, atol=0.02)
+    torch.testing.assert_close(z, torch.stack(attended))
+    running = torch.stack([norm.running_var for norm in norms])
+    torch.testing.assert_close(buffers["running_var"], running, rtol=2e-3, atol=2e-3)
+    assert y.dtype == torch.bfloat16 and buffers["num_batches_tracked"].tolist() == [int(training)] * 3
 
 
 def test_numbers_from_a_source_are_those_of_torch():
@@ -159,8 +184,7 @@ def test_a_captured_step_trains_as_the_step_does(name, monkeypatch):
     class Fast(Trainer):
         def __init__(self, config, dataset, device, n_train, start=None, fast=None):
             super().__init__(config, dataset, device, n_train, start, fast=True)
-            graphs.append(Recording())
-            self.take = Captured(self.step, (config.batch,), graphs[0])
+            self.take = Captured(self.step, lambda: graphs.append(Recording()) or graphs[-1])
 
     config, data = MODELS[name].replace(epochs=4, batch=11), marker_dataset(n=120)
     plain = train(config, data)
@@ -168,6 +192,7 @@ def test_a_captured_step_trains_as_the_step_does(name, monkeypatch):
     fast = train(config, data)
     whole, left = divmod(len(data.rows("train")), 11)
     assert left > 1 and graphs[0].calls == {"warm up": WARM_UP, "capture": 1, "replay": 4 * whole - WARM_UP}
+    assert graphs[1].calls == {"warm up": WARM_UP, "capture": 1, "replay": 4 - WARM_UP}
     for one, two in zip(plain.state.history, fast.state.history, strict=True):
         assert two == pytest.approx(one, rel=2e-3, abs=2e-3)
     weights = zip(plain.model.state_dict().values(), fast.model.state_dict().values(), strict=True)
