@@ -23,7 +23,7 @@ from symspectra.splits import SPLITS, split_of
 
 OPEN_DIRECTORY = Path(__file__).parent / "data" / "open"
 # Molecules at a time: the 10,000-point axes of more do not fit a processor's caches; a GPU has room for more.
-RENDER_CHUNK = {"cpu": 512, "cuda": 2048}
+RENDER_CHUNK = {"cpu": 512, "cuda": 8192}
 CACHE_BYTES = 600_000_000  # rendered spectra that a process keeps; a third of the time of small runs is rendering
 _RENDERED: OrderedDict[tuple, Tensor] = OrderedDict()
 

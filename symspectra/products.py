@@ -21,11 +21,15 @@ from symspectra.processes import across, shares
 _seeds = ["alone"]  # how the seeds that `vmap` stacks are computed: alone (there is one), folded, or by hand
 
 
-def use_products(model: nn.Module, products: bool = True, recurrent: bool = True) -> None:
-    """Let every module that has both forms compute as products, or not; recurrent layers only if both are true."""
+def use_products(model: nn.Module, products: bool = True, all_layers: bool = True) -> None:
+    """Let modules that have both forms compute as products, or not.
+
+    ``all_layers`` false: only those whose other form has shapes that depend on the data. The layers of cuDNN can be
+    captured too, and are faster.
+    """
     for module in model.modules():
         if hasattr(module, "as_products"):
-            module.as_products = products and (recurrent or not hasattr(module, "steps"))
+            module.as_products = products and (all_layers or getattr(module, "varying", False))
 
 
 @contextlib.contextmanager

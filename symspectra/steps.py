@@ -5,7 +5,9 @@ Nothing here waits for a GPU: what is added up over an epoch stays there until t
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -139,47 +141,59 @@ class CudaGraph:
         graph = torch.cuda.CUDAGraph()
         for generator in self.generators:
             graph.register_generator_state(generator)
-        # "thread_local": another thread renders the next spectra meanwhile.
-        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-            function()
+        gc.collect()
+        gc.disable()  # a graph that is not needed any more, of another run, must not be freed during the capture
+        try:
+            # "thread_local": another thread renders the next spectra meanwhile.
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                function()
+        finally:
+            gc.enable()
         return graph.replay
 
 
 class Captured:
-    """A step that is recorded with the first batches of a size and replayed with the next: one launch, not hundreds.
+    """A function that is recorded with the first inputs of a size and replayed with the next: one launch, not hundreds.
+
+    A step has two sizes, whole batches and the last of an epoch.
 
     Parameters
     ----------
-    graph : makes a `CudaGraph`, one for whole batches and one for the last of an epoch
+    graph : makes a `CudaGraph`, for each size
     """
 
-    def __init__(self, step: Step, graph: Callable[[], CudaGraph]):
-        self.step, self.graph = step, graph
-        self.recorded: dict[tuple[int, ...], Recorded] = {}
+    def __init__(self, function: Callable[..., Any], graph: Callable[[], CudaGraph]):
+        self.function, self.graph = function, graph
+        self.recorded: dict[torch.Size, Recorded] = {}
 
-    def __call__(self, *inputs: Tensor) -> None:
-        """Train on a batch: what `Step` takes."""
-        size = tuple(inputs[-1].shape)
+    def __call__(self, *inputs: Tensor) -> Any:
+        """What the function returns; the next call with inputs of this size writes over it."""
+        size = inputs[-1].shape
         if size not in self.recorded:
-            self.recorded[size] = Recorded(self.step, inputs, self.graph())
-        self.recorded[size](*inputs)
+            self.recorded[size] = Recorded(self.function, inputs, self.graph())
+        return self.recorded[size](*inputs)
 
 
 class Recorded:
-    """A step for batches of one size: `WARM_UP` times computed, then recorded, then replayed."""
+    """A function of inputs of one size: `WARM_UP` times computed, then recorded, then replayed."""
 
-    def __init__(self, step: Step, inputs: tuple[Tensor, ...], graph: CudaGraph):
-        self.step, self.graph, self.waiting = step, graph, WARM_UP
+    def __init__(self, function: Callable[..., Any], inputs: tuple[Tensor, ...], graph: CudaGraph):
+        self.function, self.graph, self.waiting = function, graph, WARM_UP
         self.inputs = tuple(tensor.clone() for tensor in inputs)
         self.replay: Callable[[], None] | None = None
+        self.output: Any = None
 
-    def __call__(self, *inputs: Tensor) -> None:
-        """Train on a batch."""
+    def _compute(self) -> None:
+        self.output = self.function(*self.inputs)
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """What the function returns."""
         torch._foreach_copy_(self.inputs, inputs)
         if self.waiting:
             self.waiting -= 1
-            self.graph.warm_up(lambda: self.step(*self.inputs))
-            return
+            self.graph.warm_up(self._compute)
+            return self.output
         if self.replay is None:
-            self.replay = self.graph.capture(lambda: self.step(*self.inputs))
+            self.replay = self.graph.capture(self._compute)
         self.replay()
+        return self.output

@@ -6,7 +6,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,11 @@ from symspectra.imbalance import criterion
 from symspectra.lines import DataError
 from symspectra.models import build_model, load_model, own_model
 from symspectra.products import use_products
-from symspectra.randomness import torch_state
+from symspectra.randomness import Request, torch_state
 from symspectra.schedules import epoch_draw, epoch_order, learning_rate
 from symspectra.steps import Captured, CudaGraph, Step, compiled_for, make_optimizer, set_learning_rate
 
-RENDERED = {"cpu": 512, "cuda": 4096}  # molecules whose spectra are rendered at once
+RENDERED = {"cpu": 512, "cuda": 8192}  # molecules whose spectra are rendered at once
 PREDICTED = {"cpu": 512, "cuda": 1024}  # and whose groups are predicted at once
 
 
@@ -87,14 +87,22 @@ class Trainer:
         loss = compiled_for(config.batch, self.model.loss) if config.compile else self.model.loss
         self.step = Step(config, self.model, self.optimizer, loss, n_train, dataset.y.shape[1], device)
         self.take: Step | Captured = self.step
+        self.predict: Callable[..., Tensor] = self.model.predict
         if is_fast(config, device) if fast is None else fast:
-            use_products(self.model, recurrent=device.type != "cuda" or config.compile)  # cuDNN's can be captured
+            use_products(self.model, all_layers=device.type != "cuda" or config.compile)
             self.step.epoch = torch.zeros((), dtype=torch.int64, device=device)
             if device.type == "cuda":
-                self.take = Captured(self.step, lambda: CudaGraph(device))
+                self.take, self.predict = (Captured(f, self._graph) for f in (self.step, self.model.predict))
         self.rate = 0.0  # learning rate of the last step
         self.state = TrainingState()
         self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+    def _graph(self) -> CudaGraph:
+        return CudaGraph(self.device, [] if self.generator is None else [self.generator])
+
+    def draw(self, request: Request, device: torch.device) -> Tensor:
+        """Random numbers of this run."""
+        return request.draw(device, self.generator)
 
     @property
     def members(self) -> list[Trainer]:
@@ -144,7 +152,7 @@ class Trainer:
         self, x: Float[Tensor, "row modality 600"], present: Bool[Tensor, "row modality"]
     ) -> list[Float[Tensor, "row group"]]:
         """Probabilities by each of the members, where the spectra are."""
-        return [probabilities(self.model, x, present)]
+        return [probabilities(self.model, x, present, predict=self.predict)]
 
     def keep_best(self, member: int = 0) -> None:
         """Remember the current weights of a member."""
@@ -294,8 +302,13 @@ def probabilities(
     x: Float[Tensor, "row modality 600"],
     present: Bool[Tensor, "row modality"],
     batch: int | None = None,
+    predict: Callable[..., Tensor] | None = None,
 ) -> Float[Tensor, "row group"]:
-    """Probabilities for some spectra, in evaluation mode, where the spectra are."""
+    """Probabilities for some spectra, in evaluation mode, where the spectra are.
+
+    ``predict`` may be another form of the model's own.
+    """
     model.eval()
+    predict = predict or model.predict
     parts = [part.split(batch or PREDICTED[x.device.type]) for part in (x, present)]
-    return torch.cat([model.predict(*chunk) for chunk in zip(*parts, strict=True)]).float()
+    return torch.cat([predict(*chunk).float().clone() for chunk in zip(*parts, strict=True)])

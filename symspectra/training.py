@@ -22,6 +22,7 @@ from symspectra.metrics import multilabel_metrics, validation_scores
 from symspectra.models import build_model
 from symspectra.processes import number
 from symspectra.stacked import StackedTrainer, own_generator, stackable
+from symspectra.streams import StreamedTrainer
 from symspectra.trainer import Trainer, TrainingResult, TrainingState, probabilities
 
 Report = Callable[[dict[str, float]], None]
@@ -115,9 +116,9 @@ def train_together(
     device = torch.device(device)
     dataset = _arranged(configs[0], dataset, device)
     groups: dict[int, list[int]] = {}
-    trainers = []
+    trainers, streamed = [], device.type == "cuda" and not configs[0].compile
     for config, checkpoint, start in zip(configs, checkpoints, starts, strict=True):
-        trainer = Trainer(config, dataset, device, len(dataset.rows("train")), start, fast=False)
+        trainer = Trainer(config, dataset, device, len(dataset.rows("train")), start, fast=streamed)
         if checkpoint is not None and checkpoint.exists():
             trainer.restore(checkpoint)
         trainer.generator = own_generator(device)
@@ -125,7 +126,7 @@ def train_together(
         trainers.append(trainer)
     for members in groups.values():
         chosen = [[values[i] for i in members] for values in (checkpoints, reports)]
-        stack = StackedTrainer([trainers[i] for i in members])
+        stack = (StreamedTrainer if streamed else StackedTrainer)([trainers[i] for i in members])
         fit(stack, dataset, chosen[0], checkpoint_seconds, chosen[1])
     return [trainer.result() for trainer in trainers]
 

@@ -192,6 +192,8 @@ class PatchAttention(nn.Module):
     patches of zeros, most of the patches of line spectra, have one token, computed once.
     """
 
+    varying = True  # how many patches are computed depends on the data
+
     def __init__(self, levels: int, patch: int, inner: int, heads: int, width: int):
         super().__init__()
         self.heads, self.as_products = heads, False

@@ -10,8 +10,10 @@ from test_steps import MODELS
 from symspectra.config import MODALITIES, Config
 from symspectra.datasets import load_dataset
 from symspectra.runs import run
+from symspectra.stacked import StackedTrainer, own_generator
+from symspectra.streams import StreamedTrainer
 from symspectra.trainer import RENDERED, Trainer
-from symspectra.training import train, train_together
+from symspectra.training import fit, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CUDA = torch.device("cuda")
@@ -43,16 +45,35 @@ def test_one_step_of_the_two_paths_without_random_numbers(name):
     torch.testing.assert_close(q, p, rtol=0, atol=5e-3)
 
 
+def at_once(learner, configs, data):
+    """Histories of several seeds that were trained at once."""
+    rows = data.to(CUDA).rows("train")
+    streamed = learner is StreamedTrainer
+    members = [Trainer(config, data.to(CUDA), CUDA, len(rows), fast=streamed) for config in configs]
+    for member in members:
+        member.generator = own_generator(CUDA)
+    fit(learner(members), data.to(CUDA), [None] * len(configs), 0.0, [None] * len(configs))
+    return [member.state.history for member in members]
+
+
+@pytest.mark.parametrize("learner", [StreamedTrainer, StackedTrainer])
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_seeds_at_once_are_each_alone(name, precision):
-    """Beside stacks of one seed: dropout of torch on a GPU draws in another way."""
-    config, data = MODELS[name].replace(epochs=3, batch=24, precision=precision), marker_dataset()
+def test_seeds_at_once_are_each_alone(name, precision, learner):
+    """Beside single seeds with a generator of their own: dropout of torch on a GPU draws in another way."""
+    config, data = MODELS[name].replace(epochs=6, batch=24, precision=precision), marker_dataset()
     configs = [config.replace(seed=seed) for seed in range(3)]
-    alone = [train_together([own], data, CUDA)[0] for own in configs]
-    for one, two in zip(alone, train_together(configs, data, CUDA), strict=True):
-        tolerance = 0.02 if precision == "float32" else 0.1
-        assert two.state.history[-1]["loss"] == pytest.approx(one.state.history[-1]["loss"], rel=tolerance)
+    alone = [at_once(learner, [own], data)[0] for own in configs]
+    tolerance = 0.02 if precision == "float32" else 0.1
+    for one, two in zip(alone, at_once(learner, configs, data), strict=True):
+        assert two[-1]["loss"] == pytest.approx(one[-1]["loss"], rel=tolerance)
+
+
+def test_streams_and_stacks_train_the_same():
+    data, configs = marker_dataset(), [tiny(epochs=6, batch=24, seed=seed) for seed in range(2)]
+    found = [at_once(learner, configs, data) for learner in (StreamedTrainer, StackedTrainer)]
+    for one, two in zip(*found, strict=True):
+        assert two[-1]["loss"] == pytest.approx(one[-1]["loss"], rel=0.02)
 
 
 def test_a_step_does_not_wait_for_the_gpu():

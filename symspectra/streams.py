@@ -1,0 +1,101 @@
+"""Several seeds of one configuration on a GPU: each with a captured step of its own, all of them at the same time.
+
+A step of one run is many small kernels, which leave most of a large GPU idle. Runs on streams of their own fill it,
+with exactly the kernels that each has alone. Where steps are compiled, or there is no GPU, `symspectra.stacked` takes
+over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from symspectra.randomness import drawn_by
+from symspectra.schedules import learning_rate
+from symspectra.steps import set_learning_rate
+from symspectra.trainer import Trainer, ahead, split
+
+
+class StreamedTrainer:
+    """Trains several runs at once, see `symspectra.training.fit`.
+
+    Parameters
+    ----------
+    members : runs of one configuration but for the seed, of the same epoch, each with a generator of its own
+    """
+
+    def __init__(self, members: list[Trainer]):
+        self.members, self.device = members, members[0].device
+        gpu = self.device.type == "cuda"
+        self.streams = [torch.cuda.Stream(self.device) for _ in members] if gpu else []
+
+    def train_epoch(self, rows: Int[Tensor, " train"]) -> list[dict[str, float]]:
+        """As `symspectra.trainer.Trainer.train_epoch`, for all members."""
+        first = self.members[0]
+        config, epoch, seen, rate = first.config, first.state.epoch, 0, 0.0
+        for member in self.members:
+            member.model.train()
+            member.step.begin(epoch)
+        per_epoch = math.ceil(len(rows) / config.batch)
+        batches = split(self._blocks(rows), config, len(rows), axis=1)
+        for number, batch in enumerate(batches, epoch * per_epoch):
+            rate = learning_rate(config, number, per_epoch)
+            for i, member in enumerate(self.members):
+                with self._on_its_stream(i), drawn_by(member.draw):
+                    set_learning_rate(member.optimizer, rate)
+                    member.take(*(tensor[i] for tensor in batch))
+            seen += batch[-1].shape[1]
+        self._wait()
+        logs = []
+        for member in self.members:
+            member.rate = rate
+            logs.append(member.means(member.step.totals, seen))
+        return logs
+
+    def _blocks(self, rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Several batches of all members at a time, one beside the other."""
+        of_each = zip(*(member.blocks(rows) for member in self.members), strict=True)
+        blocks = (tuple(torch.stack(tensors) for tensors in zip(*block, strict=True)) for block in of_each)
+        for block in ahead(blocks, self.device):
+            for tensor in block:
+                for stream in self.streams:
+                    tensor.record_stream(stream)
+            yield block
+
+    @contextlib.contextmanager
+    def _on_its_stream(self, i: int) -> Iterator[None]:
+        """Within it, a member computes on its stream, after what has been asked for so far."""
+        if not self.streams:
+            yield
+            return
+        self.streams[i].wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self.streams[i]):
+            yield
+
+    def _wait(self) -> None:
+        """Let what comes next come after what the members compute."""
+        for stream in self.streams:
+            torch.cuda.current_stream(self.device).wait_stream(stream)
+
+    def validate(
+        self, x: Float[Tensor, "row modality 600"], present: Bool[Tensor, "row modality"]
+    ) -> list[Float[Tensor, "row group"]]:
+        """Probabilities by each of the members, where the spectra are."""
+        found = []
+        for i, member in enumerate(self.members):
+            with self._on_its_stream(i):
+                found += member.validate(x, present)
+        self._wait()
+        return found
+
+    def keep_best(self, member: int) -> None:
+        """Remember the current weights of a member."""
+        self.members[member].keep_best()
+
+    def write_back(self) -> None:
+        """The members are always up to date."""
