@@ -47,11 +47,10 @@ def test_one_step_of_the_two_paths_without_random_numbers(name):
 
 def at_once(learner, configs, data):
     """Histories of several seeds that were trained at once."""
-    rows = data.to(CUDA).rows("train")
-    streamed = learner is StreamedTrainer
-    members = [Trainer(config, data.to(CUDA), CUDA, len(rows), fast=streamed) for config in configs]
-    for member in members:
-        member.generator = own_generator(CUDA)
+    rows, members = data.to(CUDA).rows("train"), []
+    for config in configs:
+        members.append(Trainer(config, data.to(CUDA), CUDA, len(rows), fast=learner is StreamedTrainer))
+        members[-1].generator = own_generator(CUDA)  # before the next model is drawn
     fit(learner(members), data.to(CUDA), [None] * len(configs), 0.0, [None] * len(configs))
     return [member.state.history for member in members]
 
