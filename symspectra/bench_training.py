@@ -42,28 +42,32 @@ class Case:
     modalities: tuple[str, ...] = THREE
     settings: dict[str, Any] = field(default_factory=dict)
     seeds: int = 1  # trained at once
-    path: str = "default"  # PLAIN, layers, products (on a GPU captured), STACKED, or what a run takes by default
+    path: str = "default"  # PLAIN, layers, fast (on a GPU captured), STACKED, or what a run takes by default
     noise: bool = True  # drawn and rendered anew every epoch
 
 
 def paths(device: str) -> list[Case]:
     """SymSpectra on three spectra by all paths."""
+    gpu = device == "cuda"
+    fast = "CUDA graph" if gpu else "products"
     single, half = ({"precision": precision, "compile": False} for precision in ("float32", "bf16"))
-    captured = ", CUDA graph" * (device == "cuda")
     cases = [
         Case(PLAIN, settings=single, path=PLAIN, noise=False),
         Case("layers", settings=single, path="layers"),
         Case("layers, noise not redrawn", settings=single, path="layers", noise=False),
-        Case(f"products{captured}", settings=single, path="products"),
-        Case(f"compiled{captured}", settings={**single, "compile": True}, path="products"),
+        Case(fast, settings=single, path="fast"),
+        Case(f"compiled{', CUDA graph' * gpu}", settings={**single, "compile": True}, path="fast"),
         Case("layers, bf16", settings=half, path="layers"),
-        Case(f"products, bf16{captured}", settings=half, path="products"),
-        Case(f"products, bf16{captured}, noise not redrawn", settings=half, path="products", noise=False),
-        Case(f"compiled, bf16{captured}", settings={**half, "compile": True}, path="products"),
+        Case(f"{fast}, bf16", settings=half, path="fast"),
+        Case(f"{fast}, bf16, noise not redrawn", settings=half, path="fast", noise=False),
+        Case(f"compiled, bf16{', CUDA graph' * gpu}", settings={**half, "compile": True}, path="fast"),
     ]
-    together = half if device == "cuda" else single
+    if gpu:
+        larger = {**half, "compile": True, "batch": 256}
+        cases.append(Case("compiled, bf16, CUDA graph, batch 256", settings=larger, path="fast"))
+    together = half if gpu else single
     for n in (1, 2, 4, 8):
-        name = f"{n} seed{'s' * (n > 1)} at once{', bf16' * (device == 'cuda')}"
+        name = f"{n} seed{'s' * (n > 1)} at once{', bf16' * gpu}"
         cases.append(Case(name, settings=together, seeds=n, path=STACKED))
     return cases
 
@@ -133,8 +137,9 @@ def measure(case: Case, profile: str, device_name: str, threads: int, steps: int
 
 def _epoch(case: Case, config: Config, dataset: Some, device: torch.device) -> Callable[[], object]:
     """A function that trains for one epoch."""
-    from symspectra.stacked import StackedTrainer, own_generator
+    from symspectra.stacked import own_generator
     from symspectra.trainer import Trainer
+    from symspectra.training import seeds_at_once
 
     rows = dataset.rows("train")
     if case.path == PLAIN:
@@ -145,15 +150,16 @@ def _epoch(case: Case, config: Config, dataset: Some, device: torch.device) -> C
         optimizer = plain.plain_optimizer(model, config)
         return lambda: plain.train_epoch_plain(model, optimizer, loader, device, 1)
     if case.path != STACKED:
-        fast = {"layers": False, "products": True, "default": None}[case.path]
+        fast = {"layers": False, "fast": True, "default": None}[case.path]
         trainer = Trainer(config, dataset, device, len(rows), fast=fast)
         return lambda: trainer.train_epoch(rows)
+    learner = seeds_at_once(config, device)
     members = []
     for seed in range(case.seeds):
-        members.append(Trainer(config.replace(seed=seed), dataset, device, len(rows), fast=False))
+        members.append(Trainer(config.replace(seed=seed), dataset, device, len(rows), fast=learner.captured))
         members[-1].generator = own_generator(device)
-    stack = StackedTrainer(members)
-    return lambda: stack.train_epoch(rows)
+    together = learner(members)
+    return lambda: together.train_epoch(rows)
 
 
 def measured(cases: list[Case], profile: str, device: str, threads: int, steps: int) -> Iterator[dict[str, Any]]:

@@ -37,7 +37,7 @@ from symspectra.training import Report, predict, train, train_together
 CODE = (
     "functional_groups label_graphs ordering metrics preprocessing lines rendering splits prepared datasets scaffolds "
     "imbalance augmentation config classifier randomness model bottleneck weighting decoder baselines transformers "
-    "machine processes products models schedules steps trainer stacked distributed training runs"
+    "machine processes products models schedules steps trainer stacked streams distributed training runs"
 ).split()
 
 

@@ -145,6 +145,8 @@ class StackedTrainer:
     members : runs that are `stackable`, of the same epoch, each with a generator of its own (`own_generator`)
     """
 
+    captured = False  # the members have none: all of them have one together
+
     def __init__(self, members: list[Trainer]):
         first, self.members = members[0], members
         config, device = first.config, first.device

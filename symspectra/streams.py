@@ -29,6 +29,8 @@ class StreamedTrainer:
     members : runs of one configuration but for the seed, of the same epoch, each with a generator of its own
     """
 
+    captured = True  # each member has its own captured step
+
     def __init__(self, members: list[Trainer]):
         self.members, self.device = members, members[0].device
         gpu = self.device.type == "cuda"

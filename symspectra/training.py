@@ -116,9 +116,9 @@ def train_together(
     device = torch.device(device)
     dataset = _arranged(configs[0], dataset, device)
     groups: dict[int, list[int]] = {}
-    trainers, streamed = [], device.type == "cuda" and not configs[0].compile
+    trainers, learner = [], seeds_at_once(configs[0], device)
     for config, checkpoint, start in zip(configs, checkpoints, starts, strict=True):
-        trainer = Trainer(config, dataset, device, len(dataset.rows("train")), start, fast=streamed)
+        trainer = Trainer(config, dataset, device, len(dataset.rows("train")), start, fast=learner.captured)
         if checkpoint is not None and checkpoint.exists():
             trainer.restore(checkpoint)
         trainer.generator = own_generator(device)
@@ -126,9 +126,13 @@ def train_together(
         trainers.append(trainer)
     for members in groups.values():
         chosen = [[values[i] for i in members] for values in (checkpoints, reports)]
-        stack = (StreamedTrainer if streamed else StackedTrainer)([trainers[i] for i in members])
-        fit(stack, dataset, chosen[0], checkpoint_seconds, chosen[1])
+        fit(learner([trainers[i] for i in members]), dataset, chosen[0], checkpoint_seconds, chosen[1])
     return [trainer.result() for trainer in trainers]
+
+
+def seeds_at_once(config: Config, device: torch.device) -> type[StackedTrainer | StreamedTrainer]:
+    """How several seeds are trained at once: on a GPU on streams of their own, unless their step is compiled."""
+    return StreamedTrainer if device.type == "cuda" and not config.compile else StackedTrainer
 
 
 class Learner(Protocol):
