@@ -28,7 +28,7 @@ from symspectra.schedules import epoch_draw, epoch_order, learning_rate
 from symspectra.steps import Captured, CudaGraph, Step, compiled_for, make_optimizer, set_learning_rate
 
 RENDERED = {"cpu": 512, "cuda": 8192}  # molecules whose spectra are rendered at once
-PREDICTED = {"cpu": 512, "cuda": 1024}  # and whose groups are predicted at once
+PREDICTED = {"cpu": 512, "cuda": 256}  # and whose groups are predicted at once
 
 
 @dataclass
