@@ -1,8 +1,8 @@
 """Convolutions and recurrent layers as matrix products of fixed shapes.
 
-The layers of torch are faster on a CPU. The same layers written as products can be compiled as one piece, captured as a
-CUDA graph, and computed for several seeds at once (`torch.func.vmap`): a module with the attribute ``as_products`` has
-both forms, which give the same result up to rounding.
+The layers of torch are faster for one run. The same layers written as products can be compiled as one piece, and
+computed for several seeds at once (`torch.func.vmap`): a module with the attribute ``as_products`` has both forms, which
+give the same result up to rounding.
 """
 
 from __future__ import annotations

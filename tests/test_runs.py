@@ -204,6 +204,7 @@ def test_a_finished_run_is_read_from_a_store_that_cannot_be_written(finished, da
 
 SCRIPT = """
 import sys
+import time
 sys.path.insert(0, sys.argv[1])
 from conftest import marker_dataset, tiny
 from symspectra.runs import run
@@ -211,6 +212,7 @@ from symspectra.runs import run
 def report(numbers):
     with open(sys.argv[3], "a") as f:
         print(int(numbers["epoch"]), file=f, flush=True)
+    time.sleep(0.1)  # so that there is time to kill it
 
 run(tiny(epochs=int(sys.argv[4])), sys.argv[2], "cpu", marker_dataset(), report, checkpoint_seconds=0)
 """
