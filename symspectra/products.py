@@ -1,7 +1,7 @@
 """Convolutions and recurrent layers as matrix products of fixed shapes.
 
 The layers of torch are faster for one run. The same layers written as products can be compiled as one piece, and
-computed for several seeds at once (`torch.func.vmap`): a module with the attribute ``as_products`` has both forms, which
+computed for several seeds at once (`torch.func.vmap`). A module with the attribute ``as_products`` has both forms; they
 give the same result up to rounding.
 """
 
