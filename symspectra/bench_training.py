@@ -137,9 +137,8 @@ def measure(case: Case, profile: str, device_name: str, threads: int, steps: int
 
 def _epoch(case: Case, config: Config, dataset: Some, device: torch.device) -> Callable[[], object]:
     """A function that trains for one epoch."""
-    from symspectra.stacked import own_generator
     from symspectra.trainer import Trainer
-    from symspectra.training import seeds_at_once
+    from symspectra.training import member_of, seeds_at_once
 
     rows = dataset.rows("train")
     if case.path == PLAIN:
@@ -154,11 +153,8 @@ def _epoch(case: Case, config: Config, dataset: Some, device: torch.device) -> C
         trainer = Trainer(config, dataset, device, len(rows), fast=fast)
         return lambda: trainer.train_epoch(rows)
     learner = seeds_at_once(config, device)
-    members = []
-    for seed in range(case.seeds):
-        members.append(Trainer(config.replace(seed=seed), dataset, device, len(rows), fast=learner.captured))
-        members[-1].generator = own_generator(device)
-    together = learner(members)
+    seeds = [config.replace(seed=seed) for seed in range(case.seeds)]
+    together = learner([member_of(learner, own, dataset, device) for own in seeds])
     return lambda: together.train_epoch(rows)
 
 

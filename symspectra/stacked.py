@@ -19,8 +19,8 @@ from symspectra.config import Config
 from symspectra.models import own_model
 from symspectra.products import several_seeds, use_products
 from symspectra.randomness import Recorder, Replay, Request, drawn_by, torch_state
-from symspectra.steps import Captured, CudaGraph, Loss, Step, compiled, make_optimizer
-from symspectra.trainer import PREDICTED, Trainer, ahead, split, take_steps
+from symspectra.steps import Captured, CudaGraph, Loss, Step, compiled, make_optimizer, set_learning_rate
+from symspectra.trainer import PREDICTED, Trainer, ahead, side_by_side, split, take_steps
 
 IN_DIMS = (0, 0, 0, 0, 0, 0, None)  # parameters, buffers, numbers, spectra, present, groups; and the epoch
 
@@ -168,15 +168,17 @@ class StackedTrainer:
         first = self.members[0]
         self.stack.call.train()
         self.step.begin(first.state.epoch)
-        of_each = zip(*(member.blocks(rows) for member in self.members), strict=True)
-        blocks = (tuple(torch.stack(tensors) for tensors in zip(*block, strict=True)) for block in of_each)
-        batches = split(ahead(blocks, first.device), first.config, len(rows), axis=1)
-        seen, rate = take_steps(self.take, self.optimizer, first.config, first.state.epoch, len(rows), batches)
+        batches = split(ahead(side_by_side(self.members, rows), first.device), first.config, len(rows), axis=1)
+        seen, rate = take_steps(self._take_at, first.config, first.state.epoch, len(rows), batches)
         logs = []
         for i, member in enumerate(self.members):
             member.rate = rate
             logs.append(member.means({name: total[i] for name, total in self.step.totals.items()}, seen))
         return logs
+
+    def _take_at(self, rate: float, *batch: Tensor) -> None:
+        set_learning_rate(self.optimizer, rate)
+        self.take(*batch)
 
     def validate(
         self, x: Float[Tensor, "row modality 600"], present: Bool[Tensor, "row modality"]

@@ -8,7 +8,6 @@ over.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 
 import torch
@@ -16,9 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symspectra.randomness import drawn_by
-from symspectra.schedules import learning_rate
-from symspectra.steps import set_learning_rate
-from symspectra.trainer import Trainer, ahead, split
+from symspectra.trainer import Trainer, ahead, side_by_side, split, take_steps
 
 
 class StreamedTrainer:
@@ -38,20 +35,12 @@ class StreamedTrainer:
 
     def train_epoch(self, rows: Int[Tensor, " train"]) -> list[dict[str, float]]:
         """As `symspectra.trainer.Trainer.train_epoch`, for all members."""
-        first = self.members[0]
-        config, epoch, seen, rate = first.config, first.state.epoch, 0, 0.0
+        config, epoch = self.members[0].config, self.members[0].state.epoch
         for member in self.members:
             member.model.train()
             member.step.begin(epoch)
-        per_epoch = math.ceil(len(rows) / config.batch)
         batches = split(self._blocks(rows), config, len(rows), axis=1)
-        for number, batch in enumerate(batches, epoch * per_epoch):
-            rate = learning_rate(config, number, per_epoch)
-            for i, member in enumerate(self.members):
-                with self._on_its_stream(i), drawn_by(member.draw):
-                    set_learning_rate(member.optimizer, rate)
-                    member.take(*(tensor[i] for tensor in batch))
-            seen += batch[-1].shape[1]
+        seen, rate = take_steps(self._take_at, config, epoch, len(rows), batches)
         self._wait()
         logs = []
         for member in self.members:
@@ -59,11 +48,14 @@ class StreamedTrainer:
             logs.append(member.means(member.step.totals, seen))
         return logs
 
+    def _take_at(self, rate: float, *batch: Tensor) -> None:
+        for i, member in enumerate(self.members):
+            with self._on_its_stream(i), drawn_by(member.draw):
+                member.take_at(rate, *(tensor[i] for tensor in batch))
+
     def _blocks(self, rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Several batches of all members at a time, one beside the other."""
-        of_each = zip(*(member.blocks(rows) for member in self.members), strict=True)
-        blocks = (tuple(torch.stack(tensors) for tensors in zip(*block, strict=True)) for block in of_each)
-        for block in ahead(blocks, self.device):
+        for block in ahead(side_by_side(self.members, rows), self.device):
             for tensor in block:
                 for stream in self.streams:
                     tensor.record_stream(stream)

@@ -6,7 +6,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,10 +122,13 @@ class Trainer:
         """
         self.model.train()
         self.step.begin(self.state.epoch)
-        seen, self.rate = take_steps(
-            self.take, self.optimizer, self.config, self.state.epoch, len(rows), self.batches(rows)
-        )
+        seen, self.rate = take_steps(self.take_at, self.config, self.state.epoch, len(rows), self.batches(rows))
         return [self.means(self.step.totals, seen)]
+
+    def take_at(self, rate: float, *batch: Tensor) -> None:
+        """Train on a batch at a learning rate."""
+        set_learning_rate(self.optimizer, rate)
+        self.take(*batch)
 
     def batches(self, rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
         """What `symspectra.steps.Step` takes, batch by batch."""
@@ -262,6 +265,12 @@ def ahead(blocks: Iterator[tuple[Tensor, ...]], device: torch.device) -> Iterato
             yield block
 
 
+def side_by_side(runs: Sequence[Trainer], rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
+    """Blocks of several runs, stacked."""
+    for of_each in zip(*(run.blocks(rows) for run in runs), strict=True):
+        yield tuple(torch.stack(tensors) for tensors in zip(*of_each, strict=True))
+
+
 def split(
     blocks: Iterator[tuple[Tensor, ...]], config: Config, n_train: int, axis: int = 0
 ) -> Iterator[tuple[Tensor, ...]]:
@@ -274,19 +283,20 @@ def split(
 
 
 def take_steps(
-    take: Step | Captured,
-    optimizer: torch.optim.Optimizer,
+    take_at: Callable[..., None],
     config: Config,
     epoch: int,
     n_train: int,
     batches: Iterable[tuple[Tensor, ...]],
 ) -> tuple[int, float]:
-    """Train on the batches of an epoch; how many molecules they held, and the learning rate of the last step."""
+    """Train on the batches of an epoch; how many molecules they held, and the learning rate of the last step.
+
+    ``take_at`` takes the learning rate and a batch (`Trainer.take_at`).
+    """
     per_epoch, seen, rate = math.ceil(n_train / config.batch), 0, 0.0
     for number, batch in enumerate(batches, epoch * per_epoch):
         rate = learning_rate(config, number, per_epoch)
-        set_learning_rate(optimizer, rate)
-        take(*batch)
+        take_at(rate, *batch)
         seen += batch[-1].shape[-1]
     return seen, rate
 

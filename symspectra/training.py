@@ -118,10 +118,7 @@ def train_together(
     groups: dict[int, list[int]] = {}
     trainers, learner = [], seeds_at_once(configs[0], device)
     for config, checkpoint, start in zip(configs, checkpoints, starts, strict=True):
-        trainer = Trainer(config, dataset, device, len(dataset.rows("train")), start, fast=learner.captured)
-        if checkpoint is not None and checkpoint.exists():
-            trainer.restore(checkpoint)
-        trainer.generator = own_generator(device)
+        trainer = member_of(learner, config, dataset, device, start, checkpoint)
         groups.setdefault(trainer.state.epoch, []).append(len(trainers))
         trainers.append(trainer)
     for members in groups.values():
@@ -133,6 +130,25 @@ def train_together(
 def seeds_at_once(config: Config, device: torch.device) -> type[StackedTrainer | StreamedTrainer]:
     """How several seeds are trained at once: on a GPU on streams of their own, unless their step is compiled."""
     return StreamedTrainer if device.type == "cuda" and not config.compile else StackedTrainer
+
+
+def member_of(
+    learner: type[StackedTrainer | StreamedTrainer],
+    config: Config,
+    dataset: SpectraDataset,
+    device: torch.device,
+    start: Path | None = None,
+    checkpoint: Path | None = None,
+) -> Trainer:
+    """A run for a learner of several, with random numbers of its own: those that it has alone.
+
+    They go on where torch's are now, so that it is complete before the next one is made.
+    """
+    trainer = Trainer(config, dataset, device, len(dataset.rows("train")), start, fast=learner.captured)
+    if checkpoint is not None and checkpoint.exists():
+        trainer.restore(checkpoint)
+    trainer.generator = own_generator(device)
+    return trainer
 
 
 class Learner(Protocol):

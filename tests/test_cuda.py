@@ -10,10 +10,10 @@ from test_steps import MODELS
 from symspectra.config import MODALITIES, Config
 from symspectra.datasets import load_dataset
 from symspectra.runs import run
-from symspectra.stacked import StackedTrainer, own_generator
+from symspectra.stacked import StackedTrainer
 from symspectra.streams import StreamedTrainer
 from symspectra.trainer import RENDERED, Trainer
-from symspectra.training import fit, train
+from symspectra.training import fit, member_of, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CUDA = torch.device("cuda")
@@ -47,11 +47,9 @@ def test_one_step_of_the_two_paths_without_random_numbers(name):
 
 def at_once(learner, configs, data):
     """Histories of several seeds that were trained at once."""
-    rows, members = data.to(CUDA).rows("train"), []
-    for config in configs:
-        members.append(Trainer(config, data.to(CUDA), CUDA, len(rows), fast=learner is StreamedTrainer))
-        members[-1].generator = own_generator(CUDA)  # before the next model is drawn
-    fit(learner(members), data.to(CUDA), [None] * len(configs), 0.0, [None] * len(configs))
+    on_gpu = data.to(CUDA)
+    members = [member_of(learner, config, on_gpu, CUDA) for config in configs]
+    fit(learner(members), on_gpu, [None] * len(configs), 0.0, [None] * len(configs))
     return [member.state.history for member in members]
 
 

@@ -9,10 +9,9 @@ from test_steps import MODELS
 
 from symspectra.config import ConfigError
 from symspectra.runs import find_run, run, run_together
-from symspectra.stacked import StackedTrainer, own_generator, stackable
+from symspectra.stacked import StackedTrainer, stackable
 from symspectra.streams import StreamedTrainer
-from symspectra.trainer import Trainer
-from symspectra.training import fit, seeds_at_once, train, train_together
+from symspectra.training import fit, member_of, seeds_at_once, train, train_together
 from symspectra.workers import train as train_in_worker
 
 ATOL = 2e-3  # of probabilities, after a few dozen steps
@@ -47,10 +46,8 @@ def test_each_seed_equals_its_single_run(name):
 def test_each_of_several_seeds_with_a_step_of_its_own_equals_its_single_run(name):
     """What a GPU does on streams of their own, one after the other."""
     config, cpu = MODELS[name].replace(epochs=2, batch=50, dropout=0.2, decoder_dropout=0.1), torch.device("cpu")
-    configs, data, members = [config.replace(seed=seed) for seed in range(2)], marker_dataset(), []
-    for own in configs:
-        members.append(Trainer(own, data, cpu, len(data.rows("train")), fast=False))
-        members[-1].generator = own_generator(cpu)
+    configs, data = [config.replace(seed=seed) for seed in range(2)], marker_dataset()
+    members = [member_of(StreamedTrainer, own, data, cpu) for own in configs]
     fit(StreamedTrainer(members), data, [None] * 2, 0.0, [None] * 2)
     for own, member in zip(configs, members, strict=True):
         close(train(own, data), member.result(), 0.03 if config.model == "jung_cnn" else ATOL)
@@ -58,9 +55,8 @@ def test_each_of_several_seeds_with_a_step_of_its_own_equals_its_single_run(name
 
 def test_how_seeds_are_trained_at_once():
     gpu, config = torch.device("cuda"), tiny()
-    assert (
-        seeds_at_once(config, gpu) is StreamedTrainer and seeds_at_once(config, torch.device("cpu")) is StackedTrainer
-    )
+    assert seeds_at_once(config, gpu) is StreamedTrainer
+    assert seeds_at_once(config, torch.device("cpu")) is StackedTrainer
     assert seeds_at_once(config.replace(compile=True), gpu) is StackedTrainer
 
 
