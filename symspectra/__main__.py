@@ -2,6 +2,6 @@
 
 import sys
 
-from symspectra.cli import main
+from symspectra.cli.main import main
 
 sys.exit(main())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-MODALITIES = ("ir", "c13", "h1", "msms_pos", "msms_neg")
-SPECTRA = (*MODALITIES, "ms")  # "ms": one mass spectrum a molecule, of whatever kind was measured
+from symspectra.errors import ConfigError, suggest
+from symspectra.modalities import SPECTRA
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "model": ("symspectra", "jung_cnn", "token_transformer", "patch_transformer", "patch_embedding", "xgboost"),
     "modalities": SPECTRA,
@@ -59,10 +59,6 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-class ConfigError(ValueError):
-    """A setting that does not exist or has the wrong type or value."""
-
-
 POSITIVE = (
     *("stem", "channels", "kernel", "heads", "hidden", "decoder_hidden", "width", "layers", "attention_heads"),
     *("feedforward", "inner", "patch", "points", "trees", "epochs", "batch", "warmup"),
@@ -77,7 +73,7 @@ class Config:
     Every option that an experiment changes is a field, so that equal fields mean the same run.
 
     Data
-        dataset : name of a data set (`symspectra.datasets.load_dataset`)
+        dataset : name of a data set (`symspectra.datasets.base.load_dataset`)
         molecules : use the first so many of its molecules, 0 for all; they are in random order
         modalities : which spectra the model sees
         resample : how NMR axes become 600 points (App. F.1): ``blockmax`` keeps narrow lines, ``linear`` is Eq. 32
@@ -86,7 +82,7 @@ class Config:
         test_tenths : tenths of the molecules that the split by molecule keeps for testing
         scarce_groups, scarce_share : Table 8 numbers, and the share of their training positives that is kept (Fig 4)
         imbalance : strategy of Table 2: ``mlsmote`` oversamples, the others change a baseline's loss
-        augment : augmentation of the training spectra (`symspectra.augmentation`, App. I)
+        augment : augmentation of the training spectra (`symspectra.datasets.augmentation`, App. I)
         withhold : share of the training spectra withheld, others at every epoch, so that a model learns to do without
     Model
         stem, channels, kernel, pools : the two convolution blocks (Eq. 2); 600 / pools[0] / pools[1] tokens
@@ -95,19 +91,19 @@ class Config:
         temperature, sigma_floor : of the relaxed gates (Eq. 7), and least noise of Eq. 6
         eval_gate : evaluation with ``p H + (1 - p) mu`` (``expected``) or with the tokens as they are (``clean``)
         bottleneck : gates and noise (Eqs. 3 to 8); without, ``T = H`` and no bound (ablation of Table 3)
-        beta, cross_term, prior : weight of the bound (Eqs. 18, 19), sign of Eq. 19, and noise (`symspectra.bottleneck`)
+        beta, cross_term, prior : weight of the bound (Eqs. 18, 19), sign of Eq. 19, and noise (`symspectra.models.bottleneck`)
         penalty : weight of the term I(Y; T^not i) that the paper leaves out (Table 5)
-        weighting, s1, s2, weight_ramp, cmi_reduce : weights by conditional mutual information (`symspectra.weighting`)
-        decoder, order, conditioning, decoder_hidden, decoder_dropout : the label decoder (`symspectra.decoder`)
+        weighting, s1, s2, weight_ramp, cmi_reduce : weights by conditional mutual information (`symspectra.models.weighting`)
+        decoder, order, conditioning, decoder_hidden, decoder_dropout : the label decoder (`symspectra.models.decoder`)
         teacher_forcing, teacher_forcing_decay : probability of the true label, and its factor an epoch
         prediction : which head answers: ``decoder``, ``main``, or their mean (``ensemble``)
         filters, dense : widths of the 1D-CNN's convolutions and dense layers
         trees, bins : boosting rounds of XGBoost, each one tree a group, and into how many steps it cuts each point
         width, layers, attention_heads, feedforward, inner, patch, points : of the Transformers; ``inner`` is the width
-            within a patch, ``patch`` its points, ``points`` the tokens of a spectrum (`symspectra.transformers`)
+            within a patch, ``patch`` its points, ``points`` the tokens of a spectrum (`symspectra.models.transformers`)
     Training
         epochs, batch, lr, beta2, clip : Adam; ``clip`` is the largest norm of the gradient, 0 for none
-        schedule, warmup : `symspectra.schedules.learning_rate`; ``warmup`` counts steps and is of ``noam``
+        schedule, warmup : `symspectra.training.schedules.learning_rate`; ``warmup`` counts steps and is of ``noam``
         seed : of the weights, the order of the samples, dropout, gates and noise
         precision, compile : bf16 autocast and `torch.compile`, both for CUDA
         pretrain_epochs, pretrain_molecules : epochs on the simulated spectra of ``open`` before those on the data set,
@@ -278,12 +274,6 @@ MODEL_DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "xgboost": {"epochs": 1},
 }
-
-
-def suggest(name: Any, allowed: Any) -> str:
-    """``did you mean ...?`` when one is near, and what would be right."""
-    near = difflib.get_close_matches(str(name), [str(a) for a in allowed], n=1, cutoff=0.5)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"Expected one of: {', '.join(map(str, allowed))}."
 
 
 def _hints() -> dict[str, Any]:

@@ -18,16 +18,17 @@ torch.set_num_threads(1)
 # The shapes in the annotations are checked by every call in the test run, and only there. Not in datasets and
 # training: beartype cannot check a value against the protocol SpectraDataset.
 CHECKED = (
-    "bottleneck weighting decoder classifier model baselines transformers products randomness preprocessing "
-    "rendering metrics label_graphs chemical_space"
+    "models.bottleneck models.weighting models.decoder models.base models.symspectra models.baselines "
+    "models.transformers models.products models.randomness spectra.preprocessing spectra.rendering training.metrics "
+    "groups.graphs exhibits.chemical_space"
 )
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int may stand for a float
 jaxtyping.install_import_hook([f"symspectra.{name}" for name in CHECKED.split()], CHECKER)
 
 from symspectra.config import Config  # noqa: E402
-from symspectra.datasets import ArrayDataset, LineDataset  # noqa: E402
-from symspectra.functional_groups import to_bits  # noqa: E402
-from symspectra.lines import LineTable, append_shard, line_table, read_lines, read_rows  # noqa: E402
+from symspectra.datasets.base import ArrayDataset, LineDataset  # noqa: E402
+from symspectra.groups.table8 import to_bits  # noqa: E402
+from symspectra.spectra.lines import LineTable, append_shard, line_table, read_lines, read_rows  # noqa: E402
 
 
 class LinesBuilder:
@@ -43,7 +44,7 @@ class LinesBuilder:
     def molecule(
         self, smiles="C", inchikey=None, groups=(), polar_h=0, ir=(), c13=(), h1=(), msms_pos=(), msms_neg=()
     ) -> LinesBuilder:
-        """Add a molecule. Lines are tuples in the order of `symspectra.lines.LIST_GROUPS`."""
+        """Add a molecule. Lines are tuples in the order of `symspectra.spectra.lines.LIST_GROUPS`."""
         y = np.zeros((1, 37), dtype=bool)
         y[0, list(groups)] = True
         self.rows.append(

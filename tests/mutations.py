@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from symspectra.spectrum import ReadError
+from symspectra.errors import ReadError
 
 EXAMPLES = int(os.environ.get("SYMSPECTRA_FUZZ", "60"))
 SLOW = 2.0  # seconds of the processor, so that other work on the machine does not count

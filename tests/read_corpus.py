@@ -8,9 +8,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from symspectra.conversion import prepare
-from symspectra.readers import read
-from symspectra.spectrum import ReadError
+from symspectra.errors import ReadError
+from symspectra.spectra.conversion import prepare
+from symspectra.spectra.readers import read
 
 JCAMP = (".dx", ".jdx", ".jcm", ".jcamp")
 MASS = (".mgf", ".msp", ".mzml", ".mzxml")

@@ -20,20 +20,21 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
 
-from symspectra.alberts import assemble, columns, parts
-from symspectra.alberts import prepare as module
-from symspectra.alberts.bench import random_rows, write_repeated
-from symspectra.alberts.plain import plain
-from symspectra.alberts.prepare import described, prepare
-from symspectra.alberts.structures import structures
-from symspectra.alberts.vectors import vectors
-from symspectra.cli import main
-from symspectra.config import MODALITIES
-from symspectra.datasets import OPEN_DIRECTORY, SPLITS, split_of
-from symspectra.functional_groups import from_bits, label, to_bits
-from symspectra.lines import DataError, file_digest, read_rows
-from symspectra.prepared import read_folder
-from symspectra.preprocessing import msms_vector
+from symspectra.bench.alberts import random_rows, write_repeated
+from symspectra.bench.alberts_plain import plain
+from symspectra.cli.main import main
+from symspectra.datasets.alberts import assemble, columns, parts
+from symspectra.datasets.alberts import prepare as module
+from symspectra.datasets.alberts.prepare import described, prepare
+from symspectra.datasets.alberts.structures import structures
+from symspectra.datasets.alberts.vectors import vectors
+from symspectra.datasets.base import OPEN_DIRECTORY, SPLITS, split_of
+from symspectra.datasets.prepared import read_folder
+from symspectra.errors import DataError
+from symspectra.groups.table8 import from_bits, label, to_bits
+from symspectra.modalities import MODALITIES
+from symspectra.spectra.lines import file_digest, read_rows
+from symspectra.spectra.preprocessing import msms_vector
 
 SMILES = (
     "CCO",

@@ -6,7 +6,7 @@ from conftest import marker_dataset, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symspectra.augmentation import (
+from symspectra.datasets.augmentation import (
     KINDS,
     Augmented,
     Corrupted,
@@ -16,9 +16,9 @@ from symspectra.augmentation import (
     linear_combination,
     vertical_noise,
 )
-from symspectra.datasets import ArrayDataset, LineDataset
-from symspectra.rendering import Nuisance
-from symspectra.training import train
+from symspectra.datasets.base import ArrayDataset, LineDataset
+from symspectra.spectra.rendering import Nuisance
+from symspectra.training.training import train
 
 ALONE = (horizontal_shift, vertical_noise, gaussian_smoothing)
 

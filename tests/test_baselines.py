@@ -3,10 +3,10 @@ import torch
 from conftest import marker_dataset
 from test_model import overfit
 
-from symspectra.baselines import BoostedTrees, JungCNN
 from symspectra.config import Config
-from symspectra.models import build_model, load_model, save_model
-from symspectra.runs import run
+from symspectra.models.baselines import BoostedTrees, JungCNN
+from symspectra.models.registry import build_model, load_model, save_model
+from symspectra.training.runs import run
 
 
 def test_published_size():

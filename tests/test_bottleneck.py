@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from symspectra.bottleneck import (
+from symspectra.models.bottleneck import (
     CROSS_TERMS,
     compression_bound,
     concrete_gate,

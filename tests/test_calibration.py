@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symspectra.calibration import Scaling, calibration_error, fit_scaling, logit, reliability
-from symspectra.likeness import UNLIKE, Likeness
+from symspectra.predict.calibration import Scaling, calibration_error, fit_scaling, logit, reliability
+from symspectra.predict.likeness import UNLIKE, Likeness
 
 
 def sample(n=200_000, seed=0):

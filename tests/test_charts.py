@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_figures import assert_no_text_is_cut
 
-from symspectra.charts import (
+from symspectra.exhibits.charts import (
     curves,
     group_frequencies,
     grouped_bars,
@@ -15,11 +15,11 @@ from symspectra.charts import (
     score_table,
     small_multiples,
 )
-from symspectra.comparison import Score, summarise
-from symspectra.experiments import TABLE_1_SIMULATED
-from symspectra.figures import MODEL_COLOURS, PAGE
-from symspectra.functional_groups import NAMES
-from symspectra.metrics import frequency_tiers
+from symspectra.exhibits.comparison import Score, summarise
+from symspectra.exhibits.style import MODEL_COLOURS, PAGE
+from symspectra.experiments.plan import TABLE_1_SIMULATED
+from symspectra.groups.table8 import NAMES
+from symspectra.training.metrics import frequency_tiers
 
 MODELS = list(MODEL_COLOURS)[:5]
 TIERS = frequency_tiers(np.random.default_rng(0).random((300, 37)) < np.linspace(0.01, 0.9, 37))

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 from test_figures import assert_no_text_is_cut
 
-from symspectra.chemical_space import (
+from symspectra.exhibits.chemical_space import (
     TEST_COLOUR,
     TRAIN_COLOUR,
     beside_their_own,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test, spearmanr
 
-from symspectra.claims import (
+from symspectra.exhibits.claims import (
     OUTCOMES,
     RULES,
     cell,
@@ -17,8 +17,8 @@ from symspectra.claims import (
     trend,
     untestable,
 )
-from symspectra.comparison import Score, compare, summarise
-from symspectra.paper import exhibits, paper_table
+from symspectra.exhibits.comparison import Score, compare, summarise
+from symspectra.exhibits.paper import exhibits, paper_table
 
 HIGH, LOW = summarise([0.90, 0.91, 0.92]), summarise([0.80, 0.81, 0.82])
 NOISY, NOISY_TWO = summarise([0.7, 0.9, 1.0]), summarise([0.7, 1.0])

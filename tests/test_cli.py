@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from symspectra.cli import main, parse_settings
-from symspectra.config import ConfigError
+from symspectra.cli.main import main, parse_settings
+from symspectra.errors import ConfigError
 
 
 def test_label_prints_the_groups_with_their_numbers(capsys):

@@ -16,12 +16,11 @@ from types import SimpleNamespace
 import pytest
 from conftest import tiny
 
-from symspectra.cli import main
-from symspectra.cluster import DaskWorkers, _train_there, read_address, wait_until_seen
-from symspectra.config import ConfigError
-from symspectra.reproduce import train_missing
-from symspectra.runs import code_digest, find_run
-from symspectra.workers import WorkerError
+from symspectra.cli.main import main
+from symspectra.errors import ConfigError, WorkerError
+from symspectra.experiments.cluster import DaskWorkers, _train_there, read_address, wait_until_seen
+from symspectra.experiments.reproduce import train_missing
+from symspectra.training.runs import code_digest, find_run
 
 RUNS = [tiny(molecules=100, epochs=2, seed=seed) for seed in range(6)]
 WORKER = ("--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--preload", "preload.py", "--local-directory", ".")
@@ -137,7 +136,7 @@ def test_a_wrong_scheduler_file_is_one_sentence(tmp_path, capsys, text, words):
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
     pytest.importorskip("distributed", reason="Dask distributed is not installed")
-    monkeypatch.setattr("symspectra.cluster.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("symspectra.experiments.cluster.CONNECT_SECONDS", 1)
     file = tmp_path / "scheduler.json"
     file.write_text(json.dumps({"address": "tcp://127.0.0.1:9"}))
     with pytest.raises(ConfigError, match="no scheduler answers at tcp://127.0.0.1:9"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as t_distribution
 
-from symspectra.comparison import (
+from symspectra.exhibits.comparison import (
     Score,
     as_json,
     compare,
@@ -16,9 +16,9 @@ from symspectra.comparison import (
     tier_scores,
     with_spread,
 )
-from symspectra.experiments import MODELS, TABLE_1_SIMULATED
-from symspectra.functional_groups import NAMES
-from symspectra.metrics import Tier, holm, welch_holm
+from symspectra.experiments.plan import MODELS, TABLE_1_SIMULATED
+from symspectra.groups.table8 import NAMES
+from symspectra.training.metrics import Tier, holm, welch_holm
 
 
 def test_verdicts_follow_the_rule():

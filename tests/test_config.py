@@ -2,20 +2,15 @@ import dataclasses
 
 import pytest
 
-from symspectra.augmentation import KINDS as AUGMENTATIONS
-from symspectra.bottleneck import CROSS_TERMS, PRIORS
-from symspectra.config import (
-    CHOICES,
-    MODEL_DEFAULTS,
-    Config,
-    ConfigError,
-    load_config,
-)
-from symspectra.decoder import CONDITIONINGS
-from symspectra.decoder import KINDS as DECODERS
-from symspectra.imbalance import STRATEGIES
-from symspectra.ordering import ORDERS
-from symspectra.weighting import REDUCTIONS, WEIGHTINGS
+from symspectra.config import CHOICES, MODEL_DEFAULTS, Config, load_config
+from symspectra.datasets.augmentation import KINDS as AUGMENTATIONS
+from symspectra.datasets.imbalance import STRATEGIES
+from symspectra.errors import ConfigError
+from symspectra.groups.orders import ORDERS
+from symspectra.models.bottleneck import CROSS_TERMS, PRIORS
+from symspectra.models.decoder import CONDITIONINGS
+from symspectra.models.decoder import KINDS as DECODERS
+from symspectra.models.weighting import REDUCTIONS, WEIGHTINGS
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symspectra.config import Config
-from symspectra.conversion import SOLVENTS, peak_vectors, prepare, prepare_all
-from symspectra.datasets import load_dataset
-from symspectra.preprocessing import AXES
-from symspectra.rendering import CLEAN, render
-from symspectra.spectrum import X_UNITS, ReadError, Spectrum, unit
+from symspectra.datasets.base import load_dataset
+from symspectra.errors import ReadError
+from symspectra.spectra.conversion import SOLVENTS, peak_vectors, prepare, prepare_all
+from symspectra.spectra.preprocessing import AXES
+from symspectra.spectra.rendering import CLEAN, render
+from symspectra.spectra.spectrum import X_UNITS, Spectrum, unit
 
 WAVENUMBER = np.linspace(4000, 400, 1801)
 ABSORBANCE = 0.8 * np.exp(-(((WAVENUMBER - 1715) / 15) ** 2)) + 0.5 * np.exp(-(((WAVENUMBER - 2950) / 30) ** 2))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import t as t_distribution
 
-from symspectra.comparison import summarise
 from symspectra.config import Config
-from symspectra.cost import (
+from symspectra.exhibits.comparison import summarise
+from symspectra.exhibits.cost import (
     GPU,
     PROCESS,
     at_full_size,

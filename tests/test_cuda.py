@@ -7,13 +7,14 @@ import torch
 from conftest import marker_dataset, tiny
 from test_steps import MODELS
 
-from symspectra.config import MODALITIES, Config
-from symspectra.datasets import load_dataset
-from symspectra.runs import run
-from symspectra.stacked import StackedTrainer
-from symspectra.streams import StreamedTrainer
-from symspectra.trainer import RENDERED, Trainer
-from symspectra.training import fit, member_of, train
+from symspectra.config import Config
+from symspectra.datasets.base import load_dataset
+from symspectra.modalities import MODALITIES
+from symspectra.training.runs import run
+from symspectra.training.stacked import StackedTrainer
+from symspectra.training.streams import StreamedTrainer
+from symspectra.training.trainer import RENDERED, Trainer
+from symspectra.training.training import fit, member_of, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CUDA = torch.device("cuda")

@@ -3,11 +3,11 @@ import pytest
 import torch
 from conftest import marker_dataset
 
-from symspectra import datasets
 from symspectra.config import Config
-from symspectra.datasets import SPLITS, ArrayDataset, LineDataset, load_dataset, split_of
-from symspectra.lines import DataError
-from symspectra.rendering import Nuisance, render
+from symspectra.datasets import base as datasets
+from symspectra.datasets.base import SPLITS, ArrayDataset, LineDataset, load_dataset, split_of
+from symspectra.errors import DataError
+from symspectra.spectra.rendering import Nuisance, render
 
 
 def test_splits_are_a_tenth_a_tenth_and_the_rest():

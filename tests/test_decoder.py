@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from symspectra.decoder import BOS, CONDITIONINGS, KINDS, LabelDecoder, scheduled_prefix
+from symspectra.models.decoder import BOS, CONDITIONINGS, KINDS, LabelDecoder, scheduled_prefix
 
 GROUPS, FUSED, HIDDEN = 7, 10, 6
 ORDER = (3, 0, 6, 2, 5, 1, 4)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from conftest import tiny
 
-from symspectra.processes import across, agree, joined, mean_and_std, number, rank, total
-from symspectra.randomness import Request
-from symspectra.runs import find_run, run
+from symspectra.models.processes import across, agree, joined, mean_and_std, number, rank, total
+from symspectra.models.randomness import Request
+from symspectra.training.runs import find_run, run
 
 
 def launch(processes: int, *arguments: object) -> None:

@@ -6,9 +6,9 @@ import torch
 from matplotlib.figure import Figure
 from test_figures import assert_no_text_is_cut
 
-from symspectra.architecture import architecture, shapes
 from symspectra.config import Config
-from symspectra.drawing import (
+from symspectra.exhibits.architecture import architecture, shapes
+from symspectra.exhibits.drawing import (
     draw_spectrum,
     gallery,
     gates_figure,
@@ -18,9 +18,9 @@ from symspectra.drawing import (
     molecule_image,
     smallest_example,
 )
-from symspectra.functional_groups import NAMES, label
-from symspectra.models import build_model
-from symspectra.preprocessing import AXES
+from symspectra.groups.table8 import NAMES, label
+from symspectra.models.registry import build_model
+from symspectra.spectra.preprocessing import AXES
 
 SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", "CCN", "c1ccccc1", "CS(=O)(=O)N", "CC#N", "CC(C)=O"]
 Y = label(SMILES)

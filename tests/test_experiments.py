@@ -1,7 +1,8 @@
 import pytest
 
-from symspectra.config import CHOICES, MODALITIES, ConfigError
-from symspectra.experiments import (
+from symspectra.config import CHOICES
+from symspectra.errors import ConfigError
+from symspectra.experiments.plan import (
     BASELINES,
     MODELS,
     NOTEBOOKS,
@@ -21,7 +22,8 @@ from symspectra.experiments import (
     variant,
     weighting,
 )
-from symspectra.profiles import PROFILES, load_profile
+from symspectra.experiments.profiles import PROFILES, load_profile
+from symspectra.modalities import MODALITIES
 
 
 @pytest.mark.parametrize("name", PROFILES)

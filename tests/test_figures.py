@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from symspectra.charts import grouped_bars, score_table
-from symspectra.claims import cell, untestable
-from symspectra.comparison import Score
-from symspectra.figures import MODEL_COLOURS, STYLE, save_figure
-from symspectra.paper import paper_table
+from symspectra.exhibits.charts import grouped_bars, score_table
+from symspectra.exhibits.claims import cell, untestable
+from symspectra.exhibits.comparison import Score
+from symspectra.exhibits.paper import paper_table
+from symspectra.exhibits.style import MODEL_COLOURS, STYLE, save_figure
 
 
 def scores():

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symspectra.datasets import OPEN_DIRECTORY
-from symspectra.functional_groups import IMPLICATIONS, NAMES, SMARTS, from_bits, label, to_bits
-from symspectra.lines import read_rows
+from symspectra.datasets.base import OPEN_DIRECTORY
+from symspectra.groups.table8 import IMPLICATIONS, NAMES, SMARTS, from_bits, label, to_bits
+from symspectra.spectra.lines import read_rows
 
 # One hundred small molecules: every group of Table 8, common rings and drugs, charged forms and odd ones.
 DIVERSE = """
@@ -171,5 +171,5 @@ def test_bad_bits_and_labels_are_refused():
 
 
 def test_names_do_not_import_rdkit():
-    code = "import sys, symspectra.functional_groups as f; assert len(f.NAMES) == 37 and 'rdkit' not in sys.modules"
+    code = "import sys, symspectra.groups.table8 as f; assert len(f.NAMES) == 37 and 'rdkit' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

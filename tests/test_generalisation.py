@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from symspectra.generalisation import Drop, micro_f1_drop
-from symspectra.metrics import multilabel_metrics
+from symspectra.exhibits.generalisation import Drop, micro_f1_drop
+from symspectra.training.metrics import multilabel_metrics
 
 
 class Predicted:

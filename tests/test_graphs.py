@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from test_figures import assert_no_text_is_cut
 
-from symspectra.functional_groups import NAMES, label
-from symspectra.graphs import cooccurrence, cooccurrence_graph, order_graphs
-from symspectra.label_graphs import gnn_order, information_order
-from symspectra.metrics import frequency_tiers
+from symspectra.exhibits.graphs import cooccurrence, cooccurrence_graph, order_graphs
+from symspectra.groups.graphs import gnn_order, information_order
+from symspectra.groups.table8 import NAMES, label
+from symspectra.training.metrics import frequency_tiers
 
 SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", "CCN", "c1ccccc1", "CS(=O)(=O)N", "CC#N", "CC(C)=O"]
 Y = label(SMILES * 4)

@@ -9,9 +9,8 @@ from conftest import marker_dataset, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symspectra.datasets import SPLITS, ArrayDataset, LineDataset
-from symspectra.functional_groups import NAMES
-from symspectra.imbalance import (
+from symspectra.datasets.base import SPLITS, ArrayDataset, LineDataset
+from symspectra.datasets.imbalance import (
     STRATEGIES,
     Oversampled,
     Scarce,
@@ -22,8 +21,9 @@ from symspectra.imbalance import (
     positive_negative_weights,
     rarest_groups,
 )
-from symspectra.rendering import Nuisance
-from symspectra.training import train
+from symspectra.groups.table8 import NAMES
+from symspectra.spectra.rendering import Nuisance
+from symspectra.training.training import train
 
 
 def labels(*positives, n):

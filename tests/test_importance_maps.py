@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_figures import assert_no_text_is_cut
 
-from symspectra.comparison import summarise
-from symspectra.functional_groups import NAMES
-from symspectra.importance_maps import importance_maps, weights_by_f1
+from symspectra.exhibits.comparison import summarise
+from symspectra.exhibits.importance_maps import importance_maps, weights_by_f1
+from symspectra.groups.table8 import NAMES
 
 GATES = np.random.default_rng(0).random((10, 3, 37))
 GROUPS = [12, 11, 9, 9, 9, 1, 1, 1, 0, 0]

@@ -6,9 +6,8 @@ import torch
 from conftest import marker_dataset, tiny
 from scipy.stats import spearmanr
 
-from symspectra.comparison import summarise
-from symspectra.functional_groups import NAMES
-from symspectra.interpretation import (
+from symspectra.exhibits.comparison import summarise
+from symspectra.exhibits.interpretation import (
     Importance,
     associated,
     by_group_count,
@@ -21,7 +20,8 @@ from symspectra.interpretation import (
     named_are_heavier,
     richer_is_more_important,
 )
-from symspectra.runs import run
+from symspectra.groups.table8 import NAMES
+from symspectra.training.runs import run
 
 
 @pytest.fixture(scope="module")

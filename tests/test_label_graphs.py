@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import matthews_corrcoef, mutual_info_score
 
-from symspectra.label_graphs import (
+from symspectra.groups.graphs import (
     GAT,
     GCN,
     GroupGraphNetwork,

@@ -7,7 +7,8 @@ import pytest
 import torch
 from conftest import LinesBuilder
 
-from symspectra.lines import COLUMNS, LIST_GROUPS, DataError, Ragged, molecule_seed, multiplet, read_lines, read_rows
+from symspectra.errors import DataError
+from symspectra.spectra.lines import COLUMNS, LIST_GROUPS, Ragged, molecule_seed, multiplet, read_lines, read_rows
 
 ETHANOL = {
     "ir": [(2900.0, 50.0), (1050.5, 90.0), (3700.0, 20.0)],

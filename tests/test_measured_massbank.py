@@ -11,10 +11,9 @@ import zipfile
 import pytest
 from mutations import survives_damage
 
-from symspectra.lines import DataError
-from symspectra.measured.massbank import read_massbank
-from symspectra.measured.records import Rejects
-from symspectra.spectrum import ReadError
+from symspectra.datasets.measured.massbank import read_massbank
+from symspectra.datasets.measured.records import Rejects
+from symspectra.errors import DataError, ReadError
 
 FIELDS = {
     "ACCESSION": "MSBNK-Here-AB000001",

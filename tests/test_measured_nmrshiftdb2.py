@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from mutations import survives_damage
 from rdkit import Chem
 
-from symspectra.lines import DataError
-from symspectra.measured import nmrshiftdb2
-from symspectra.measured.nmrshiftdb2 import LICENCE, read_nmrshiftdb2
-from symspectra.measured.records import Rejects
-from symspectra.spectrum import ReadError
+from symspectra.datasets.measured import nmrshiftdb2
+from symspectra.datasets.measured.nmrshiftdb2 import LICENCE, read_nmrshiftdb2
+from symspectra.datasets.measured.records import Rejects
+from symspectra.errors import DataError, ReadError
 
 ETHANOL = "18.1;0.0Q;0|57.8;0.0T;1|"
 BENZENE = "128.4;0.0D;0|128.4;0.0D;1|128.4;0.0D;2|128.4;0.0D;3|128.4;0.0D;4|128.4;0.0D;5|"

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from symspectra.lines import DataError
-from symspectra.measured.peaks import read_peak_table
-from symspectra.measured.records import Rejects, TableWriter, read_measurements
+from symspectra.datasets.measured.peaks import read_peak_table
+from symspectra.datasets.measured.records import Rejects, TableWriter, read_measurements
+from symspectra.errors import DataError
 
 
 def read(path):

@@ -14,17 +14,18 @@ from test_measured_massbank import record as mass_record
 from test_measured_nmrshiftdb2 import ETHANOL
 from test_measured_nmrshiftdb2 import record as nmr_record
 
-from symspectra.cli import main
-from symspectra.conversion import prepare_all
-from symspectra.datasets import split_of
-from symspectra.functional_groups import from_bits, label
-from symspectra.lines import DataError, file_digest
-from symspectra.measured import vectors as module
-from symspectra.measured.choice import Candidate, allowed, choose, on_axis
-from symspectra.measured.prepare import prepare
-from symspectra.measured.records import MODALITIES, Measurement, read_measurements
-from symspectra.measured.summary import described, evaluated, intersections
-from symspectra.spectrum import Spectrum
+from symspectra.cli.main import main
+from symspectra.datasets.base import split_of
+from symspectra.datasets.measured import vectors as module
+from symspectra.datasets.measured.choice import Candidate, allowed, choose, on_axis
+from symspectra.datasets.measured.prepare import prepare
+from symspectra.datasets.measured.records import MODALITIES, Measurement, read_measurements
+from symspectra.datasets.measured.summary import described, evaluated, intersections
+from symspectra.errors import DataError
+from symspectra.groups.table8 import from_bits, label
+from symspectra.spectra.conversion import prepare_all
+from symspectra.spectra.lines import file_digest
+from symspectra.spectra.spectrum import Spectrum
 
 
 @pytest.fixture
@@ -236,9 +237,9 @@ def test_the_full_files(dev_data, tmp_path):
 
 
 def test_a_predictor_is_scored_on_what_was_prepared(tmp_path):
-    from symspectra.lines import DataError
-    from symspectra.measured import evaluate as module
-    from symspectra.predictor import shipped
+    from symspectra.errors import DataError
+    from symspectra.predict import evaluate as module
+    from symspectra.predict.predictor import shipped
 
     smiles = [f"{'C' * n}C(=O)O{'C' * m}" for n in range(1, 8) for m in range(1, 8)]
     table = tmp_path / "peaks.csv"

@@ -9,11 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from symspectra.lines import DataError
-from symspectra.measured import records
-from symspectra.measured.parallel import Workers, chunked
-from symspectra.measured.records import Measurement, Reject, Rejects, TableWriter, checked_peaks, read_measurements
-from symspectra.measured.structures import from_inchi, from_smiles
+from symspectra.datasets.measured import records
+from symspectra.datasets.measured.records import (
+    Measurement,
+    Reject,
+    Rejects,
+    TableWriter,
+    checked_peaks,
+    read_measurements,
+)
+from symspectra.datasets.measured.structures import from_inchi, from_smiles
+from symspectra.errors import DataError
+from symspectra.parallel import Workers, chunked
 
 
 def measurement(record: str, **fields) -> Measurement:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from symspectra.functional_groups import NAMES
-from symspectra.metrics import (
+from symspectra.groups.table8 import NAMES
+from symspectra.training.metrics import (
     exact_match_by_group_count,
     frequency_tiers,
     holm,
@@ -166,7 +166,7 @@ def test_welch_refuses_what_has_no_test():
 
 
 def test_printed_p_value_of_table_2_does_not_follow_from_table_1():
-    from symspectra.paper import paper_value
+    from symspectra.exhibits.paper import paper_value
 
     setting = "Simulated: IR, 13C-NMR, 1H-NMR"
     ours, other = (paper_value("table1", setting, model)[:2] for model in ("SymSpectra", "Alberts et al."))

@@ -5,10 +5,10 @@ import torch
 from conftest import marker_dataset, tiny
 from torch import nn
 
-from symspectra.config import MODALITIES
-from symspectra.metrics import multilabel_metrics
-from symspectra.model import AuxiliaryPredictor, SpectralEncoder, SymSpectra
-from symspectra.ordering import label_order
+from symspectra.groups.orders import label_order
+from symspectra.modalities import MODALITIES
+from symspectra.models.symspectra import AuxiliaryPredictor, SpectralEncoder, SymSpectra
+from symspectra.training.metrics import multilabel_metrics
 
 
 def build(**settings):
@@ -327,7 +327,7 @@ def test_context_information_is_never_negative():
 
 
 def test_a_learned_order_comes_from_the_training_labels_and_travels_with_the_weights(tmp_path):
-    from symspectra.models import build_model, load_model, save_model
+    from symspectra.models.registry import build_model, load_model, save_model
 
     y = torch.rand(200, 37, generator=torch.Generator().manual_seed(0)) < torch.linspace(0.02, 0.6, 37)
     config = tiny(order="mutual_information")

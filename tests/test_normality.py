@@ -6,8 +6,8 @@ import torch
 from conftest import marker_dataset, tiny
 from scipy import stats
 
-from symspectra.models import build_model
-from symspectra.normality import KOLMOGOROV, LILLIEFORS, SHAPIRO, TESTS, channel_tests, pooled_features
+from symspectra.exhibits.normality import KOLMOGOROV, LILLIEFORS, SHAPIRO, TESTS, channel_tests, pooled_features
+from symspectra.models.registry import build_model
 
 RANDOM = np.random.default_rng(0)
 NORMAL = RANDOM.normal(3, 2, size=(100, 400))

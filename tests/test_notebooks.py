@@ -14,11 +14,11 @@ import pytest
 import torch
 from conftest import write_prepared
 
-from symspectra import datasets
 from symspectra.config import Config
-from symspectra.datasets import load_dataset
-from symspectra.experiments import NOTEBOOKS, planned_runs
-from symspectra.profiles import load_profile
+from symspectra.datasets import base as datasets
+from symspectra.datasets.base import load_dataset
+from symspectra.experiments.plan import NOTEBOOKS, planned_runs
+from symspectra.experiments.profiles import load_profile
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(NOTEBOOKS)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from symspectra import open_data
-from symspectra.datasets import OPEN_DIRECTORY, split_of
-from symspectra.functional_groups import from_bits, label
-from symspectra.lines import read_lines, read_rows
+from symspectra.datasets import open_data
+from symspectra.datasets.base import OPEN_DIRECTORY, split_of
+from symspectra.groups.table8 import from_bits, label
+from symspectra.spectra.lines import read_lines, read_rows
 
 quantum = pytest.importorskip("symspectra.simulation.quantum")
 

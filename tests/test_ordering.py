@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from symspectra.config import CHOICES
-from symspectra.functional_groups import NAMES
-from symspectra.label_graphs import gnn_order, information_order
-from symspectra.ordering import ORDERS, label_order
+from symspectra.groups.graphs import gnn_order, information_order
+from symspectra.groups.orders import ORDERS, label_order
+from symspectra.groups.table8 import NAMES
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from symspectra.paper import exhibits, paper_table, paper_value
+from symspectra.exhibits.paper import exhibits, paper_table, paper_value
 
 SHAPES = {  # rows, columns, printed numbers
     "table1": (9, 5, 45),

@@ -3,12 +3,14 @@ import torch
 from conftest import marker_dataset, tiny
 from torch import nn
 
-from symspectra.classifier import SpectrumClassifier
-from symspectra.config import MODALITIES, ConfigError
-from symspectra.datasets import LineDataset
-from symspectra.model import SymSpectra
-from symspectra.ordering import label_order
-from symspectra.plain import (
+from symspectra.datasets.base import LineDataset
+from symspectra.errors import ConfigError
+from symspectra.groups.orders import label_order
+from symspectra.modalities import MODALITIES
+from symspectra.models.base import SpectrumClassifier
+from symspectra.models.symspectra import SymSpectra
+from symspectra.spectra.rendering import Nuisance
+from symspectra.training.plain import (
     ONLY,
     PlainSymSpectra,
     plain_copy,
@@ -17,7 +19,6 @@ from symspectra.plain import (
     plain_optimizer,
     train_epoch_plain,
 )
-from symspectra.rendering import Nuisance
 
 OTHER_RATES = {  # than the defaults, so that none of them is forgotten
     **{"dropout": 0.0, "decoder_dropout": 0.0, "beta": 0.1, "temperature": 0.7, "sigma_floor": 0.3},

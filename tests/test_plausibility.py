@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from test_figures import assert_no_text_is_cut
 
-from symspectra import datasets
 from symspectra.config import Config
-from symspectra.functional_groups import IMPLICATIONS, NAMES, label
-from symspectra.plausibility import broken_implications, over_seeds, plausibility
+from symspectra.datasets import base as datasets
+from symspectra.exhibits.plausibility import broken_implications, over_seeds, plausibility
+from symspectra.groups.table8 import IMPLICATIONS, NAMES, label
 
 ACID, ALCOHOL, ESTER, ETHER, PHENOL = (
     NAMES.index(n) for n in ("Carboxylic acid", "Alcohol", "Ester", "Ether", "Phenol")

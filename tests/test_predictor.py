@@ -7,17 +7,18 @@ import pytest
 import torch
 from conftest import marker_dataset, tiny
 
-from symspectra.cli import main
-from symspectra.config import MODALITIES, Config
-from symspectra.datasets import load_dataset
-from symspectra.functional_groups import NAMES
-from symspectra.lines import DataError
-from symspectra.models import load_model
-from symspectra.predictor import SHIPPED, Predictor, predict, shipped, subset_key
-from symspectra.predictor_batch import predict_table
-from symspectra.predictor_build import build, describe_subset, informative, subsets
-from symspectra.runs import run
-from symspectra.spectrum import ReadError, Spectrum
+from symspectra.cli.main import main
+from symspectra.config import Config
+from symspectra.datasets.base import load_dataset
+from symspectra.errors import DataError, ReadError
+from symspectra.groups.table8 import NAMES
+from symspectra.modalities import MODALITIES
+from symspectra.models.registry import load_model
+from symspectra.predict.batch import predict_table
+from symspectra.predict.build import build, describe_subset, informative, subsets
+from symspectra.predict.predictor import SHIPPED, Predictor, predict, shipped, subset_key
+from symspectra.spectra.spectrum import Spectrum
+from symspectra.training.runs import run
 
 ETHYL_ACETATE = "171.36, 60.49, 21.04, 14.19"
 
@@ -48,7 +49,7 @@ def test_fused_convolutions_give_the_probabilities_of_the_model(molecules):
     predictor = shipped()
     model, _ = load_model(SHIPPED / "model.safetensors")
     raw = model.predict(x, present).double().numpy()
-    from symspectra.calibration import Scaling
+    from symspectra.predict.calibration import Scaling
 
     expected = Scaling(*predictor.card["subsets"][subset_key(MODALITIES)]["scaling"])(raw)
     assert np.abs(predictor.probabilities(x, present) - expected).max() < 1e-4
@@ -72,7 +73,7 @@ def test_many_molecules_with_few_spectra_are_predicted_by_a_model_of_these_alone
     x = x * present.unsqueeze(-1)
     answers = []
     for many in (1, len(x) + 1):
-        monkeypatch.setattr("symspectra.predictor.MANY", many)
+        monkeypatch.setattr("symspectra.predict.predictor.MANY", many)
         answers.append(shipped().probabilities(x, present))
     assert 0 < np.abs(answers[0] - answers[1]).max() < 1e-5
 

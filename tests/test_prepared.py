@@ -7,13 +7,13 @@ import pytest
 import torch
 from conftest import marker_dataset, tiny, write_prepared
 
-from symspectra import prepared
 from symspectra.config import Config
-from symspectra.datasets import JoinedDataset, load_dataset, split_of
-from symspectra.lines import DataError
-from symspectra.metrics import multilabel_metrics
-from symspectra.prepared import PreparedDataset, find_folder, names_of, read_folder
-from symspectra.runs import run
+from symspectra.datasets import prepared
+from symspectra.datasets.base import JoinedDataset, load_dataset, split_of
+from symspectra.datasets.prepared import PreparedDataset, find_folder, names_of, read_folder
+from symspectra.errors import DataError
+from symspectra.training.metrics import multilabel_metrics
+from symspectra.training.runs import run
 
 KINDS = ("c13", "h1", "msms_pos", "msms_neg", "ms")
 

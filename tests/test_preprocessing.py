@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symspectra.preprocessing import (
+from symspectra.spectra.preprocessing import (
     AXES,
     check_finite,
     from_axis,

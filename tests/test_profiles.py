@@ -3,12 +3,13 @@ import tomllib
 import pytest
 import torch
 
-from symspectra import datasets
-from symspectra.config import CHOICES, ConfigError
-from symspectra.datasets import load_dataset
-from symspectra.imbalance import rarest_groups
-from symspectra.models import build_model
-from symspectra.profiles import FOLDER, PROFILES, load_profile
+from symspectra.config import CHOICES
+from symspectra.datasets import base as datasets
+from symspectra.datasets.base import load_dataset
+from symspectra.datasets.imbalance import rarest_groups
+from symspectra.errors import ConfigError
+from symspectra.experiments.profiles import FOLDER, PROFILES, load_profile
+from symspectra.models.registry import build_model
 
 
 @pytest.mark.parametrize("name", PROFILES)

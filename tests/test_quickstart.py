@@ -8,18 +8,19 @@ import pytest
 from matplotlib.collections import QuadMesh
 from test_figures import assert_no_text_is_cut
 
-from symspectra.calibration import Bin
-from symspectra.config import MODALITIES, Config
-from symspectra.datasets import OPEN_DIRECTORY, load_dataset, split_of
-from symspectra.drawing import model_axis
-from symspectra.explorer import OWN, TOP, answer_html, explorer, molecules_of
-from symspectra.functional_groups import NAMES
-from symspectra.lines import read_lines
-from symspectra.prediction_drawing import evidence_figure, reliability_figure, steps_figure, subset_figure
-from symspectra.predictor import SHIPPED, GroupPrediction, Prediction, shipped
-from symspectra.readers import read_one
-from symspectra.readers.text import parse_peaks
-from symspectra.samples import FOLDER, outcome, samples, write_samples
+from symspectra.config import Config
+from symspectra.datasets.base import OPEN_DIRECTORY, load_dataset, split_of
+from symspectra.exhibits.drawing import model_axis
+from symspectra.exhibits.prediction_drawing import evidence_figure, reliability_figure, steps_figure, subset_figure
+from symspectra.groups.table8 import NAMES
+from symspectra.modalities import MODALITIES
+from symspectra.predict.calibration import Bin
+from symspectra.predict.explorer import OWN, TOP, answer_html, explorer, molecules_of
+from symspectra.predict.predictor import SHIPPED, GroupPrediction, Prediction, shipped
+from symspectra.predict.samples import FOLDER, outcome, samples, write_samples
+from symspectra.spectra.lines import read_lines
+from symspectra.spectra.readers import read_one
+from symspectra.spectra.readers.text import parse_peaks
 
 ETHYL_ACETATE = {
     "c13": "171.36, 60.49, 21.04, 14.19",
@@ -97,7 +98,7 @@ def test_outcome_of_a_prediction_with_a_known_structure():
 @pytest.fixture(scope="module")
 def measured():
     """Ethyl acetate's typed lists as read, and as a prediction."""
-    from symspectra.conversion import prepare
+    from symspectra.spectra.conversion import prepare
 
     raw = {m: parse_peaks(text, m) for m, text in ETHYL_ACETATE.items()}
     raw["ir"] = read_one(samples()[0].files["ir"], "ir")

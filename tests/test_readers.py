@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from mutations import mutated
 
-import symspectra.readers
-from symspectra.config import MODALITIES
-from symspectra.readers import FORMATS, read, read_one
-from symspectra.spectrum import ReadError, Spectrum
+import symspectra.spectra.readers
+from symspectra.errors import ReadError
+from symspectra.modalities import MODALITIES
+from symspectra.spectra.readers import FORMATS, read, read_one
+from symspectra.spectra.spectrum import Spectrum
 
 MGF = b"BEGIN IONS\nTITLE=a\nPEPMASS=200\nIONMODE=positive\n50 1\n60 2\nEND IONS\n"
 UNSAID = b"BEGIN IONS\nTITLE=b\nPEPMASS=200\n50 1\nEND IONS\n"
@@ -138,7 +139,7 @@ def test_paths_that_are_no_readable_file(tmp_path, monkeypatch, file):
         with pytest.raises(ReadError, match=message):
             read(tmp_path / name)
     path = file("a.mgf", MGF)
-    monkeypatch.setattr(symspectra.readers, "LIMIT_BYTES", 50)
+    monkeypatch.setattr(symspectra.spectra.readers, "LIMIT_BYTES", 50)
     with pytest.raises(ReadError, match="expected at most"):
         read(path)
     monkeypatch.undo()
@@ -151,7 +152,7 @@ def test_an_unexpected_error_of_a_reader_becomes_one_line(file, monkeypatch):
     def fail(data, block):
         raise KeyError("first\nsecond")
 
-    monkeypatch.setattr("symspectra.readers.jcamp.read_jcamp", fail)
+    monkeypatch.setattr("symspectra.spectra.readers.jcamp.read_jcamp", fail)
     path = file("a.dx", IR)
     with pytest.raises(ReadError) as error:
         read(path)
@@ -209,7 +210,7 @@ def test_formats_are_rows_of_name_extensions_and_content():
 
 
 def test_importing_the_front_door_imports_no_reader_library():
-    code = "import sys, symspectra.readers; print(*sys.modules)"
+    code = "import sys, symspectra.spectra.readers; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"nmrglue", "pyteomics", "lxml", "pandas", "torch", "scipy", "jcamp"} & set(loaded.split())
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import survives_damage
 
-from symspectra.readers.jcamp import read_jcamp
-from symspectra.readers.jcamp_data import ordinates
-from symspectra.spectrum import ReadError
+from symspectra.errors import ReadError
+from symspectra.spectra.readers.jcamp import read_jcamp
+from symspectra.spectra.readers.jcamp_data import ordinates
 
 FORMS = ("AFFN", "PAC", "SQZ", "DIF", "DIFDUP")
 INTEGERS = st.lists(st.integers(-(10**9), 10**9) | st.integers(-12, 12), min_size=1, max_size=60)

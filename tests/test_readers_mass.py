@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from mutations import survives_damage
 from scipy.signal import find_peaks
 
-from symspectra.readers.mass import read_mgf, read_msp, read_mzml
-from symspectra.spectrum import ReadError
+from symspectra.errors import ReadError
+from symspectra.spectra.readers.mass import read_mgf, read_msp, read_mzml
 
 MGF = b"""# a comment
 COM=two ions

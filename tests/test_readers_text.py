@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import survives_damage
 
-from symspectra.readers.text import looks_like_peaks, parse_peaks, read_table
-from symspectra.spectrum import ReadError
+from symspectra.errors import ReadError
+from symspectra.spectra.readers.text import looks_like_peaks, parse_peaks, read_table
 
 
 def table(text, modality=None, **units):

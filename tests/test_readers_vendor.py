@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from mutations import survives_damage
 
-from symspectra.readers.fid import Fid, transform
-from symspectra.readers.jeol import _HEADER
-from symspectra.readers.vendor import read_bruker, read_jeol, read_varian, vendor_of
-from symspectra.spectrum import ReadError
+from symspectra.errors import ReadError
+from symspectra.spectra.readers.fid import Fid, transform
+from symspectra.spectra.readers.jeol import _HEADER
+from symspectra.spectra.readers.vendor import read_bruker, read_jeol, read_varian, vendor_of
 
 LINES = {7.26: 1.0, 2.10: 0.6}  # ppm: area
 MHZ, WIDTH, CENTRE = 400.0, 6000.0, 5.0  # MHz, Hz, ppm

@@ -4,9 +4,9 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from symspectra import rendering
-from symspectra.preprocessing import AXES, ir_vector
-from symspectra.rendering import (
+from symspectra.spectra import rendering
+from symspectra.spectra.preprocessing import AXES, ir_vector
+from symspectra.spectra.rendering import (
     _STREAMS,
     AXIS_POINTS,
     AXIS_RANGE,

@@ -6,13 +6,11 @@ import os
 import pytest
 from test_figures import assert_no_text_is_cut
 
-from symspectra.charts import score_table
-from symspectra.claims import Cell, cell, ordering, untestable
-from symspectra.comparison import Score, summarise
-from symspectra.experiments import NOTEBOOKS
-from symspectra.figures import save_figure
-from symspectra.paper import exhibits, paper_table
-from symspectra.report import (
+from symspectra.exhibits.charts import score_table
+from symspectra.exhibits.claims import Cell, cell, ordering, untestable
+from symspectra.exhibits.comparison import Score, summarise
+from symspectra.exhibits.paper import exhibits, paper_table
+from symspectra.exhibits.report import (
     EXHIBITS,
     ReportError,
     collect,
@@ -22,6 +20,8 @@ from symspectra.report import (
     report_table,
     write_report,
 )
+from symspectra.exhibits.style import save_figure
+from symspectra.experiments.plan import NOTEBOOKS
 
 HIGH, LOW = summarise([0.90, 0.91, 0.92]), summarise([0.80, 0.81, 0.82])
 HOLDS = ordering("Observation 1, Table 1", "SymSpectra is better than the 1D-CNN.", {"IR": (HIGH, LOW)})

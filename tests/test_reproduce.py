@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from symspectra.config import Config
-from symspectra.experiments import planned_runs
-from symspectra.profiles import load_profile
-from symspectra.reproduce import OPTIONS, describe, plan, train_missing
+from symspectra.experiments.plan import planned_runs
+from symspectra.experiments.profiles import load_profile
+from symspectra.experiments.reproduce import OPTIONS, describe, plan, train_missing
 
 
 def test_runs_of_a_profile_are_told_apart_by_their_lines():

@@ -4,10 +4,10 @@ import pytest
 import torch
 from conftest import tiny
 
-from symspectra.config import MODALITIES
-from symspectra.model import SymSpectra
-from symspectra.ordering import label_order
-from symspectra.restriction import fused, quick, restricted
+from symspectra.groups.orders import label_order
+from symspectra.modalities import MODALITIES
+from symspectra.models.restriction import fused, quick, restricted
+from symspectra.models.symspectra import SymSpectra
 
 SUBSETS = [subset for size in range(1, 6) for subset in combinations(MODALITIES, size)]
 

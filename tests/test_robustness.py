@@ -4,13 +4,13 @@ import pytest
 import torch
 from conftest import marker_dataset, tiny
 
-from symspectra.augmentation import Corrupted
-from symspectra.comparison import score, summarise
-from symspectra.datasets import ArrayDataset
-from symspectra.metrics import multilabel_metrics
-from symspectra.robustness import blind_score, corrupted_score, declines, no_collapse, no_sharp_drop
-from symspectra.runs import run
-from symspectra.training import predict
+from symspectra.datasets.augmentation import Corrupted
+from symspectra.datasets.base import ArrayDataset
+from symspectra.exhibits.comparison import score, summarise
+from symspectra.exhibits.robustness import blind_score, corrupted_score, declines, no_collapse, no_sharp_drop
+from symspectra.training.metrics import multilabel_metrics
+from symspectra.training.runs import run
+from symspectra.training.training import predict
 
 
 @pytest.fixture(scope="module")

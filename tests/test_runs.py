@@ -14,15 +14,16 @@ from conftest import marker_dataset, tiny
 
 import symspectra
 from symspectra import config as config_module
-from symspectra import models, runs
-from symspectra.baselines import JungCNN
-from symspectra.config import Config, ConfigError
-from symspectra.datasets import ArrayDataset, LineDataset
-from symspectra.lines import DataError
-from symspectra.metrics import multilabel_metrics
-from symspectra.models import build_model, load_model, register_model, save_model
-from symspectra.runs import RunError, find_run, run, run_id
-from symspectra.training import predict, train
+from symspectra.config import Config
+from symspectra.datasets.base import ArrayDataset, LineDataset
+from symspectra.errors import ConfigError, DataError, RunError
+from symspectra.models import registry as models
+from symspectra.models.baselines import JungCNN
+from symspectra.models.registry import build_model, load_model, register_model, save_model
+from symspectra.training import runs
+from symspectra.training.metrics import multilabel_metrics
+from symspectra.training.runs import find_run, run, run_id
+from symspectra.training.training import predict, train
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +305,7 @@ def test_a_model_of_ones_own(own_model, data, finished, tmp_path):
 
 
 def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):
-    from symspectra import datasets
+    from symspectra.datasets import base as datasets
 
     monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.random(60).write())
     runs._cached_dataset.cache_clear()

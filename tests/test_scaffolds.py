@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from rdkit import Chem, DataStructs
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
-from symspectra import scaffolds
-from symspectra.datasets import OPEN_DIRECTORY, split_of
-from symspectra.lines import DataError, read_lines
-from symspectra.scaffolds import (
+from symspectra.datasets.base import OPEN_DIRECTORY, split_of
+from symspectra.errors import DataError
+from symspectra.groups import scaffolds
+from symspectra.groups.scaffolds import (
     Resplit,
     cluster,
     greedy_test,
@@ -22,6 +22,7 @@ from symspectra.scaffolds import (
     scaffold_split,
     tanimoto,
 )
+from symspectra.spectra.lines import read_lines
 
 SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CCc1ccccc1", "O=C1CCCCC1C", "CCCO", "C[C@H]1CC[C@@H](O)CC1"]
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from test_figures import assert_no_text_is_cut
 
-from symspectra.comparison import summarise
 from symspectra.config import Config
-from symspectra.sensitivity import Compression, compression_chart, compression_of
+from symspectra.exhibits.comparison import summarise
+from symspectra.exhibits.sensitivity import Compression, compression_chart, compression_of
 
 
 def made_up(beta=1e-2, f1=0.7, **changes):

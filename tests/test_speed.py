@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_figures import assert_no_text_is_cut
 
-from symspectra.bench_training import PLAIN, STACKED, models, paths
-from symspectra.config import MODALITIES
-from symspectra.experiments import THREE
-from symspectra.speed import (
+from symspectra.bench.bench_training import PLAIN, STACKED, models, paths
+from symspectra.bench.speed import (
     BenchError,
     Row,
     at_once,
@@ -27,7 +25,9 @@ from symspectra.speed import (
     usual,
     where,
 )
-from symspectra.speed_charts import model_line, model_table, speed_panels
+from symspectra.bench.speed_charts import model_line, model_table, speed_panels
+from symspectra.experiments.plan import THREE
+from symspectra.modalities import MODALITIES
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "10_cost.ipynb"
 RATES = {PLAIN: 100.0, "layers": 300.0, "layers, noise not redrawn": 450.0, "products": 200.0, "compiled": None}

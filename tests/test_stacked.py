@@ -7,12 +7,12 @@ import torch
 from conftest import marker_dataset, tiny
 from test_steps import MODELS
 
-from symspectra.config import ConfigError
-from symspectra.runs import find_run, run, run_together
-from symspectra.stacked import StackedTrainer, stackable
-from symspectra.streams import StreamedTrainer
-from symspectra.training import fit, member_of, seeds_at_once, train, train_together
-from symspectra.workers import train as train_in_worker
+from symspectra.errors import ConfigError
+from symspectra.experiments.workers import train as train_in_worker
+from symspectra.training.runs import find_run, run, run_together
+from symspectra.training.stacked import StackedTrainer, stackable
+from symspectra.training.streams import StreamedTrainer
+from symspectra.training.training import fit, member_of, seeds_at_once, train, train_together
 
 ATOL = 2e-3  # of probabilities, after a few dozen steps
 

@@ -14,9 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from symspectra.metrics import multilabel_metrics, validation_scores
-from symspectra.models import build_model
-from symspectra.products import (
+from symspectra.models.products import (
     SpectrumConv,
     SpectrumNorm,
     attention,
@@ -26,10 +24,12 @@ from symspectra.products import (
     several_seeds,
     use_products,
 )
-from symspectra.randomness import Dropout, Recorder, Replay, drawn_by, exponential, normal, uniform
-from symspectra.steps import WARM_UP, Captured, Step, make_optimizer
-from symspectra.trainer import Trainer, is_fast
-from symspectra.training import train
+from symspectra.models.randomness import Dropout, Recorder, Replay, drawn_by, exponential, normal, uniform
+from symspectra.models.registry import build_model
+from symspectra.training.metrics import multilabel_metrics, validation_scores
+from symspectra.training.steps import WARM_UP, Captured, Step, make_optimizer
+from symspectra.training.trainer import Trainer, is_fast
+from symspectra.training.training import train
 
 ROOT = Path(__file__).parent.parent
 MODELS = {
@@ -157,7 +157,7 @@ def test_numbers_from_a_source_are_those_of_torch():
 
 
 class Recording:
-    """In the place of `symspectra.steps.CudaGraph`: a replay calls the function again."""
+    """In the place of `symspectra.training.steps.CudaGraph`: a replay calls the function again."""
 
     def __init__(self):
         self.calls = {"warm up": 0, "capture": 0, "replay": 0}
@@ -188,7 +188,7 @@ def test_a_captured_step_trains_as_the_step_does(name, monkeypatch):
 
     config, data = MODELS[name].replace(epochs=4, batch=11), marker_dataset(n=120)
     plain = train(config, data)
-    monkeypatch.setattr("symspectra.training.Trainer", Fast)
+    monkeypatch.setattr("symspectra.training.training.Trainer", Fast)
     fast = train(config, data)
     whole, left = divmod(len(data.rows("train")), 11)
     assert left > 1 and graphs[0].calls == {"warm up": WARM_UP, "capture": 1, "replay": 4 * whole - WARM_UP}
@@ -228,9 +228,9 @@ for name, config in MODELS.items():
         found.append(loss(*batch(), torch.tensor(1))[0])
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
-import symspectra.stacked
+import symspectra.training.stacked
 
-symspectra.stacked.compiled = lambda loss: torch.compile(loss, backend="eager", fullgraph=True)
+symspectra.training.stacked.compiled = lambda loss: torch.compile(loss, backend="eager", fullgraph=True)
 config, data = MODELS["symspectra"].replace(epochs=1, batch=40), marker_dataset(n=100)
 configs = [config.replace(seed=seed) for seed in range(2)]
 plain = train_together(configs, data)

@@ -12,13 +12,13 @@ import torch
 from conftest import marker_dataset, tiny
 
 import symspectra
-from symspectra.classifier import SpectrumClassifier
 from symspectra.config import Config
-from symspectra.datasets import ArrayDataset, LineDataset
-from symspectra.lines import DataError
-from symspectra.rendering import Nuisance
-from symspectra.schedules import learning_rate
-from symspectra.training import predict, train
+from symspectra.datasets.base import ArrayDataset, LineDataset
+from symspectra.errors import DataError
+from symspectra.models.base import SpectrumClassifier
+from symspectra.spectra.rendering import Nuisance
+from symspectra.training.schedules import learning_rate
+from symspectra.training.training import predict, train
 
 
 class Stopped(Exception):
@@ -139,7 +139,7 @@ def test_validation_chooses_the_epoch_and_trains_nothing(data, uninterrupted):
 def test_returned_weights_are_those_of_the_best_epoch(data):
     result = train(tiny(epochs=5, lr=1e-2), data)
     p = predict(result.model, data, data.rows("validation"))
-    from symspectra.metrics import multilabel_metrics
+    from symspectra.training.metrics import multilabel_metrics
 
     assert multilabel_metrics(data.y[data.rows("validation")], p)["micro_f1"] == result.state.best_score
     assert not result.model.training
@@ -268,14 +268,12 @@ def test_a_checkpoint_of_another_run_is_refused(data, checkpoint):
 def test_training_does_not_import_what_it_does_not_need():
     heavy = ["rdkit", "pyarrow", "pandas", "matplotlib", "scipy", "sklearn", "tblite", "networkx", "seaborn", "tqdm"]
     # What torch and jaxtyping themselves take along is not ours.
-    code = (
-        "import json, sys, torch, jaxtyping; theirs = set(sys.modules); import symspectra.training, symspectra.runs; "
-    )
+    code = "import json, sys, torch, jaxtyping; theirs = set(sys.modules); import symspectra.training.training, symspectra.training.runs; "
     code += "print(json.dumps(sorted(set(sys.modules) - theirs)))"
     environment = {**os.environ, "PYTHONPATH": str(Path(symspectra.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
     ours = json.loads(done.stdout)
-    assert "symspectra.rendering" in ours
+    assert "symspectra.spectra.rendering" in ours
     assert [name for name in heavy if name in ours] == []
 
 
@@ -291,10 +289,10 @@ def imports(path):
 def test_simulation_never_sees_the_labels():
     """Spectra come from physics: no module of the simulation knows functional groups.
 
-    `symspectra.lines` imports them to unpack the labels, so it is out of bounds as well, and so is what imports it.
+    `symspectra.spectra.lines` imports them to unpack the labels, so it is out of bounds as well, and so is what imports it.
     """
     package = Path(symspectra.__file__).parent
-    allowed = {"symspectra.preprocessing"}
+    allowed = {"symspectra.spectra.preprocessing"}
     files = [path for path in sorted((package / "simulation").glob("*.py"))]
     assert len(files) > 4
     for path in files:
@@ -307,7 +305,9 @@ def test_the_model_imports_nothing_of_the_training():
     package = Path(symspectra.__file__).parent
     for module in ("classifier", "bottleneck", "weighting", "decoder", "model", "baselines"):
         for name in imports(package / f"{module}.py"):
-            assert not name.startswith(("symspectra.training", "symspectra.runs", "symspectra.datasets")), module
+            assert not name.startswith(
+                ("symspectra.training.training", "symspectra.training.runs", "symspectra.datasets.base")
+            ), module
 
 
 @pytest.mark.parametrize(

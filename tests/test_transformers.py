@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_model import overfit
 
-from symspectra.transformers import PatchEmbeddingTransformer, PatchTransformer, TokenTransformer, attend
+from symspectra.models.transformers import PatchEmbeddingTransformer, PatchTransformer, TokenTransformer, attend
 
 SMALL = {"width": 32, "layers": 2, "heads": 2, "feedforward": 64}
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symspectra.weighting import CMIWeighting, pointwise_cmi, standardised_weight
+from symspectra.models.weighting import CMIWeighting, pointwise_cmi, standardised_weight
 
 # Three samples, two groups. Sample means: 1, 2, 6; their mean 3, variance (4 + 1 + 9) / 3 = 14/3.
 # All six values: mean 3, variance (9 + 1 + 0 + 4 + 1 + 25) / 6 = 40/6.

@@ -15,9 +15,10 @@ import pytest
 from conftest import tiny
 
 from symspectra.config import Config
-from symspectra.reproduce import FailedRuns, train_missing
-from symspectra.runs import find_run
-from symspectra.workers import LocalProcesses, Queue, Times, WorkerError
+from symspectra.errors import WorkerError
+from symspectra.experiments.reproduce import FailedRuns, train_missing
+from symspectra.experiments.workers import LocalProcesses, Queue, Times
+from symspectra.training.runs import find_run
 
 RUNS = [tiny(molecules=100, epochs=2, seed=seed) for seed in range(3)]
 
@@ -128,7 +129,7 @@ def test_time_left_is_from_runs_of_that_kind_and_from_the_profile():
 
 def test_processes_share_the_gpus_in_turn_and_the_cores(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("symspectra.workers.cores", lambda: 7)
+    monkeypatch.setattr("symspectra.parallel.cores", lambda: 7)
     place = LocalProcesses(3, tmp_path, "auto")
     assert place.limits == [("0", 2), ("1", 2), ("0", 2)]
     assert LocalProcesses(2, tmp_path, "cpu").limits == [(None, 3)] * 2
@@ -143,7 +144,7 @@ def test_processes_share_the_gpus_in_turn_and_the_cores(tmp_path, monkeypatch):
 
 
 def test_a_killed_process_costs_only_its_run_and_no_number_changes(tmp_path, monkeypatch):
-    monkeypatch.setattr("symspectra.workers.cores", lambda: 2)  # one thread each, as this process has
+    monkeypatch.setattr("symspectra.parallel.cores", lambda: 2)  # one thread each, as this process has
     store, killed = tmp_path / "local", []
 
     def kill_one() -> None:
@@ -171,7 +172,7 @@ def test_no_process_is_left_when_the_command_is_killed(tmp_path):
     settings = [config.replace(epochs=100_000).to_dict() for config in RUNS]
     script = (
         "from pathlib import Path\nfrom symspectra.config import Config\n"
-        "from symspectra.reproduce import train_missing\n"
+        "from symspectra.experiments.reproduce import train_missing\n"
         f"if __name__ == '__main__':\n    configs = [Config.from_dict(s) for s in {settings!r}]\n"
         f"    train_missing(configs, Path({str(tmp_path / 'runs')!r}), 2, 'cpu')\n"
     )

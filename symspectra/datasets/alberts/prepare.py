@@ -1,0 +1,130 @@
+"""A folder of the parquet files of Alberts et al. (2024) as a folder that a data set is read from.
+
+``vectors.npy`` is what the models read, ``present.npy`` which spectra there are, ``molecules.parquet`` the structures,
+labels and splits, ``rejects.csv`` what was left out and why, ``manifest.json`` where everything came from.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from symspectra.config import CHOICES
+from symspectra.datasets.alberts.assemble import assemble
+from symspectra.datasets.alberts.columns import SourceFile, source_files
+from symspectra.datasets.alberts.parts import SHAPE, Part, finished, make, settings
+from symspectra.datasets.prepared import LEAST_TESTED, LEAST_TRAINED
+from symspectra.errors import DataError
+from symspectra.groups.table8 import NAMES
+from symspectra.parallel import Workers
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    workers: int = 1,
+    show: bool = False,
+    how: str = "blockmax",
+    unique: bool = True,
+) -> dict[str, Any]:
+    """Read the parquet files of a folder, and write a new folder; return its summary (`described` prints it).
+
+    ``vectors.npy`` is (molecule, modality, 600) in half precision with the modalities of `columns.MODALITIES`;
+    ``present.npy`` says which there are. Molecules are in the order of the sha256 of their SMILES, so that every prefix
+    is a random sample. Until everything is there the finished files are kept in ``OUT.unfinished``: the same call goes
+    on from them.
+
+    Parameters
+    ----------
+    source : folder of parquet files
+    out : folder to write, which must not exist
+    workers : processes
+    show : show progress bars
+    how : see `symspectra.spectra.preprocessing.resample`; of the NMR spectra
+    unique : whether only the first row of a molecule (one InChIKey block) is kept
+
+    Raises
+    ------
+    DataError : the folder exists, a source cannot be read, no molecule is left, or the disk is full.
+    """
+    source, out = Path(source), Path(out)
+    if out.exists():
+        raise DataError(f"{out}: exists; name a new folder, or remove this one")
+    if how not in CHOICES["resample"]:
+        raise DataError(f"unknown resampling {how!r}; expected one of {', '.join(CHOICES['resample'])}")
+    files = source_files(source)
+    unfinished = out.with_name(out.name + ".unfinished")
+    with _written(unfinished):
+        _check_space(files, unfinished)
+        with Workers(workers) as pool:
+            parts = _parts(files, unfinished / "parts", how, pool, show)
+        if not any(part.molecules for part in parts):
+            reason = next((reason for part in parts for _, reason in part.rejects()), "there are no rows")
+            raise DataError(f"{source}: no molecule is left; the first row: {reason}")
+        assembled = unfinished / "assembled"
+        shutil.rmtree(assembled, ignore_errors=True)
+        assembled.mkdir()
+        card = {name: settings(how)[name] for name in ("resample", "versions")}
+        summary = assemble(parts, assembled, card, unique, show)
+        os.replace(assembled, out)
+        shutil.rmtree(unfinished)
+    return summary
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be finished ({error}); what is done is kept, and the same command goes on from it"
+        ) from error
+
+
+def _check_space(files: Sequence[SourceFile], folder: Path) -> None:
+    """The vectors are on the disk twice while they are joined."""
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    needed = 2 * sum(file.rows for file in files) * int(np.prod(SHAPE)) * 2 - there
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(f"{folder}: {needed / 1e9:.1f} GB are needed on this disk, {free / 1e9:.1f} GB are free")
+
+
+def _parts(files: Sequence[SourceFile], folder: Path, how: str, pool: Workers, show: bool) -> list[Part]:
+    """A part of each file, in order: those that are there, and those that are made now."""
+    jobs = [(file, folder / file.path.name, how) for file in files]
+    parts = list(pool.in_order(finished, jobs))
+    missing = [i for i, part in enumerate(parts) if part is None]
+    rows, there = sum(file.rows for file in files), sum(part.card["source"]["rows"] for part in parts if part)
+    with tqdm(desc="preparing", total=rows, initial=there, unit="row", disable=not show) as bar:
+        for i, part in zip(missing, pool.in_order(make, [jobs[i] for i in missing]), strict=True):
+            parts[i] = part
+            bar.update(files[i].rows)
+    return parts
+
+
+def described(summary: Mapping[str, Any]) -> str:
+    """A summary as text of several lines."""
+    several = [f"molecules: {summary['molecules']} of {summary['rows']} rows in {summary['files']} files"]
+    several += [f"splits: {_listed(summary['splits'])}", f"spectra: {_listed(summary['spectra'])}"]
+    for name in ("test", "validation"):
+        groups = summary[f"groups_evaluated_{name}"]
+        several.append(
+            f"groups with {LEAST_TRAINED} positives in training and {LEAST_TESTED} in {name}: {len(groups)} of "
+            f"{len(NAMES)}"
+        )
+    several.append(f"rows left out: {sum(summary['rejects'].values())}, named in rejects.csv")
+    several += [f"{n:8}  {reason}" for reason, n in summary["rejects"].items()]
+    return "\n".join(several)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())

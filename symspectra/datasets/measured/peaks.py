@@ -1,0 +1,166 @@
+"""Tables of peaks of your own: in-house spectra, or an extract of a collection that may not be shared."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rdkit import rdBase
+
+from symspectra.datasets.measured.records import MODALITIES, Measurement, Reject, Rejects, checked_peaks
+from symspectra.datasets.measured.structures import from_smiles
+from symspectra.errors import DataError, ReadError
+from symspectra.parallel import Workers, chunked
+from symspectra.spectra.readers.text import parse_peaks
+
+CHUNK = 200  # rows
+CELL_CHARACTERS = 1_000_000
+TEXTS = ("source", "record", "licence", "solvent", "adduct", "collision_energy", "instrument_type")
+NUMBERS = ("frequency_mhz", "temperature_k")
+
+
+def read_peak_table(
+    path: str | Path, rejects: Rejects, workers: Workers | None = None, show: bool = False
+) -> Iterator[Measurement]:
+    """Spectra of a table, one a row.
+
+    Parameters
+    ----------
+    path
+        CSV or parquet with the columns ``smiles``; ``modality`` (``c13``, ``h1``, ``msms_pos``, ``msms_neg``, or ``ms``
+        for electron ionisation); and ``peaks``, a list as it is typed (`symspectra.spectra.readers.text.parse_peaks`: mass
+        spectra as ``43.0:100 58.1:35``), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of equivalent atoms
+        or intensities). Where there are, ``inchikey``, which must be that of the structure, and `TEXTS` and `NUMBERS`
+        are read too; other columns are not.
+    rejects : takes what is left out, by ``record``, else by the number of the row
+    workers : processes that read the rows
+    show : show a progress bar
+
+    Raises
+    ------
+    DataError : no such file, not such a table, or a column is missing.
+    """
+    from tqdm import tqdm
+
+    path, number = Path(path), 0
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    rows = enumerate(tqdm(_rows(path), desc=path.name, unit="row", disable=not show), 1)
+    for found, left_out in (workers or Workers()).in_order(partial(_parse, path.name), chunked(rows, CHUNK)):
+        number += len(found) + len(left_out)
+        for reject in left_out:
+            rejects.add(*reject)
+        yield from found
+    if not number:
+        raise DataError(f"{path}: the table has no rows")
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with open(path, "rb") as f:
+        parquet = f.read(4) == b"PAR1"
+    return _parquet_rows(path) if parquet else _csv_rows(path)
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_columns(path, file.schema_arrow.names)
+            for batch in file.iter_batches(1000):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: cannot be read as parquet ({str(error).splitlines()[0]})") from error
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(CELL_CHARACTERS)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as f:
+            reader = csv.DictReader(f)
+            _check_columns(path, reader.fieldnames or [])
+            yield from reader
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
+
+
+def _check_columns(path: Path, names: list[str]) -> None:
+    missing = [name for name in ("smiles", "modality") if name not in names]
+    if "peaks" not in names and not {"x", "y"} <= set(names):
+        missing.append("peaks (or x and y)")
+    if missing:
+        raise DataError(
+            f"{path}: columns {', '.join(missing)} are missing; there are {', '.join(names[:20]) or 'none'}"
+        )
+
+
+def _parse(file: str, rows: list[tuple[int, dict[str, Any]]]) -> tuple[list[Measurement], list[tuple[str, str, str]]]:
+    """Rows of the table of spectra, and what was left out."""
+    found, left_out = [], []
+    with rdBase.BlockLogs():
+        for number, row in rows:
+            said = {name: str(row[name]).strip() for name in TEXTS if row.get(name)}
+            said = {"source": file, "record": f"row {number}"} | {name: text for name, text in said.items() if text}
+            try:
+                found.append(_measurement(row, said))
+            except Reject as reject:
+                left_out.append((file, said["record"], reject.reason))
+    return found, left_out
+
+
+def _measurement(row: dict[str, Any], said: dict[str, str]) -> Measurement:
+    smiles, modality = (str(row[name] or "").strip() for name in ("smiles", "modality"))
+    if modality not in MODALITIES:
+        raise Reject("kind of spectrum not stated")
+    if not smiles:
+        raise Reject("structure not given")
+    peaks = _typed(row["peaks"], modality) if row.get("peaks") else _listed(row, modality)
+    key, flat = from_smiles(smiles)
+    stated = str(row.get("inchikey") or "").strip()
+    if stated and stated.split("-")[0] != key:
+        raise Reject("InChIKey disagrees with the structure")
+    return Measurement(key, flat, modality, **peaks, **said, **{name: _number(row.get(name)) for name in NUMBERS})
+
+
+def _typed(text: Any, modality: str) -> dict[str, Any]:
+    try:
+        spectrum = parse_peaks(str(text), "msms_pos" if modality == "ms" else modality)
+    except ReadError:
+        raise Reject("peak not readable") from None
+    x, y = checked_peaks(spectrum.x, spectrum.y, modality)
+    return {"x": x, "y": y, "attached": _attached(spectrum.meta.get("attached"), len(x))}
+
+
+def _listed(row: dict[str, Any], modality: str) -> dict[str, Any]:
+    x, y = (_numbers(row.get(name)) for name in ("x", "y"))
+    if not x and not y:
+        raise Reject("no peaks")
+    x, y = checked_peaks(x, y, modality)
+    return {"x": x, "y": y, "attached": _attached(row.get("attached"), len(x)) if modality == "c13" else None}
+
+
+def _numbers(cell: Any) -> list[Any]:
+    """A list of a parquet table, or of a cell of text such as ``[1.0, 2.0]`` or ``1.0 2.0``."""
+    if cell is None:
+        return []
+    if isinstance(cell, str):
+        return cell.strip(" []").replace(",", " ").replace(";", " ").split()
+    return cell if isinstance(cell, list) else [cell]
+
+
+def _attached(values: Any, peaks: int) -> list[int | None] | None:
+    """Hydrogen atoms on each carbon, None where they are not given for every peak of the list."""
+    if not isinstance(values, list) or len(values) != peaks or all(value is None for value in values):
+        return None
+    return [value if value in (0, 1, 2, 3) else None for value in values]
+
+
+def _number(cell: Any) -> float | None:
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return value if 0 < value < float("inf") else None

@@ -1,0 +1,200 @@
+"""The `open` data set: simulated spectra of real molecules, how it is extended, and how any molecule is simulated."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from rdkit import Chem
+from tqdm import tqdm
+
+from symspectra.datasets.base import OPEN_DIRECTORY
+from symspectra.errors import DataError
+from symspectra.groups.table8 import label, to_bits
+from symspectra.simulation import quantum
+from symspectra.simulation import records as quantum_records
+from symspectra.simulation.molecules import flat_smiles, open_molecules
+from symspectra.simulation.quantum import QuantumRecord
+from symspectra.simulation.spectra import line_lists
+from symspectra.spectra.lines import LIST_GROUPS, LineTable, append_shard, arrow_schema, line_table, read_rows
+
+BATCH = 500  # molecules between two additions to the data set
+CHUNK = 25
+
+
+def simulate(smiles: list[str]) -> LineTable:
+    """Simulate molecules that are not in the data set (needs ``symspectra[simulate]``): some seconds each.
+
+    Raises
+    ------
+    ValueError : a SMILES that does not parse, or a molecule outside what the simulation can do; it is named.
+    """
+    rows = line_lists([quantum.simulate(_flat(text)) for text in smiles])
+    return line_table(pa.Table.from_pylist(_described(rows), schema=arrow_schema()))
+
+
+def _flat(text: str) -> str:
+    """Canonical SMILES without stereochemistry, as the data set has it."""
+    flat = flat_smiles(text, max_heavy=60) if Chem.MolFromSmiles(text) is not None else None
+    if flat is None:
+        raise ValueError(
+            f"{text!r} cannot be simulated: expected the SMILES of one neutral molecule without radicals, of "
+            "C, H, N, O, F, P, S, Cl, Br and I, with at least one carbon and 4 to 60 heavy atoms"
+        )
+    return flat
+
+
+def _described(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with InChIKey and functional groups: labels meet the spectra only here."""
+    bits = to_bits(label([row["smiles"] for row in rows])) if rows else []
+    keys = [Chem.MolToInchiKey(Chem.MolFromSmiles(row["smiles"])).split("-")[0] for row in rows]
+    return [{**row, "inchikey": key, "groups": int(b)} for row, key, b in zip(rows, keys, bits, strict=True)]
+
+
+def known_molecules(directory: Path = OPEN_DIRECTORY) -> tuple[set[str], set[str]]:
+    """SMILES that are in the data set or in its list of failures, and the InChIKey blocks that are in it."""
+    smiles: set[str] = set()
+    keys: set[str] = set()
+    if (directory / "manifest.json").exists():
+        table, _ = read_rows(directory)
+        smiles, keys = set(table["smiles"].to_pylist()), set(table["inchikey"].to_pylist())
+    if (directory / "failed.csv").exists():
+        with open(directory / "failed.csv", newline="") as f:
+            smiles |= {row["smiles"] for row in csv.DictReader(f)}
+    return smiles, keys
+
+
+def add_records(records: list[QuantumRecord], directory: Path = OPEN_DIRECTORY, workers: int = 1) -> int:
+    """Turn quantum records into line lists and append them as one shard; return how many molecules were new.
+
+    A molecule that is there already is left out; one that shares its InChIKey block with another (a tautomer, say) goes
+    to ``failed.csv`` with the reason, and so does nothing else.
+    """
+    smiles, keys = known_molecules(directory)
+    new = list({record.smiles: record for record in records if record.smiles not in smiles}.values())
+    chunks = [new[i : i + CHUNK] for i in range(0, len(new), CHUNK)]
+    with tqdm(total=len(new), desc="line lists", unit="molecule", disable=not new) as bar:
+        rows = []
+        for part in _map(chunks, workers):
+            rows += part
+            bar.update(len(part))
+    kept, failed = [], []
+    for row in _described(rows):
+        if row["inchikey"] in keys:
+            failed.append((row["smiles"], f"another molecule has the same InChIKey block {row['inchikey']}"))
+        else:
+            keys.add(row["inchikey"])
+            kept.append(row)
+    if kept:
+        append_shard(directory, kept)
+    add_failures(failed, directory)
+    return len(kept)
+
+
+def _map(chunks: list[list[QuantumRecord]], workers: int) -> Iterator[list[dict[str, Any]]]:
+    if workers == 1:
+        yield from map(line_lists, chunks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+        yield from pool.map(line_lists, chunks)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    os.nice(10)
+
+
+def add_failures(failures: list[tuple[str, str]], directory: Path = OPEN_DIRECTORY) -> None:
+    """Append molecules that are not in the data set, and why, to ``failed.csv``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "failed.csv"
+    old = path.read_text() if path.exists() else "smiles,reason\r\n"
+    temporary = path.with_name("failed.csv.tmp")
+    with open(temporary, "w", newline="") as f:
+        f.write(old if old.endswith("\n") else old + "\r\n")
+        csv.writer(f).writerows(failures)
+    os.replace(temporary, path)
+
+
+def import_records(folder: Path, directory: Path = OPEN_DIRECTORY, workers: int = 1) -> int:
+    """Add quantum records that were computed elsewhere: every ``part-*.parquet`` of a folder, and its failures.
+
+    Raises
+    ------
+    DataError : there is no such file in the folder.
+    """
+    paths = sorted(folder.glob("part-*.parquet"))
+    if not paths:
+        raise DataError(f"{folder}: no part-*.parquet of quantum records here")
+    records = [record for path in paths for record in quantum_records.read_records(path)]
+    added = add_records(records, directory, workers)
+    known, _ = known_molecules(directory)
+    add_failures([f for f in _failures(folder) if f[0] not in known], directory)
+    return added
+
+
+def _failures(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.glob("failed-*.csv")):
+        with open(path, newline="") as f:
+            yield from ((row["smiles"], row["reason"]) for row in csv.DictReader(f))
+    if (folder / "failed.txt").exists():
+        for line in (folder / "failed.txt").read_text().splitlines():
+            smiles, _, reason = line.partition("\t")
+            yield smiles, reason
+
+
+def build(
+    records: Path,
+    directory: Path = OPEN_DIRECTORY,
+    max_heavy: int = 20,
+    molecules: int | None = None,
+    workers: int = 1,
+) -> int:
+    """Extend the data set along its list; return how many molecules were added.
+
+    Every 500 molecules a shard is appended. An interruption loses at most the molecules in work; the next call
+    with the same ``records`` folder goes on from there.
+
+    Parameters
+    ----------
+    records : folder for the quantum records
+    molecules : how many to try, all that are missing by default
+    """
+    known, _ = known_molecules(directory)
+    todo = [smiles for smiles in open_molecules(max_heavy) if smiles not in known][:molecules]
+    print(f"{len(known)} molecules done or refused, {len(todo)} to go; records in {records}/")
+    added = 0
+    for start in range(0, len(todo), BATCH):
+        batch = todo[start : start + BATCH]
+        folder = records / hashlib.sha256("\n".join(batch).encode()).hexdigest()[:12]
+        quantum_records.build_records(batch, folder, workers)
+        added += import_records(folder, directory, workers)
+    return added
+
+
+def summary(directory: Path = OPEN_DIRECTORY) -> dict[str, Any]:
+    """Numbers for the dataset card: molecules, failures, bytes a molecule, lines a molecule, heavy atoms."""
+    table, _ = read_rows(directory)
+    size = sum(path.stat().st_size for path in directory.glob("*.parquet"))
+    heavy = [Chem.MolFromSmiles(s).GetNumHeavyAtoms() for s in table["smiles"].to_pylist()]
+    known, _ = known_molecules(directory)
+    positions = (columns[0] for columns in LIST_GROUPS.values())
+    lines = {name: float(np.mean([len(v) for v in table[name].to_pylist()])) for name in positions}
+    return {
+        "molecules": table.num_rows,
+        "refused": len(known) - table.num_rows,
+        "bytes_a_molecule": size / table.num_rows,
+        "lines_a_molecule": lines,
+        "heavy_atoms": (min(heavy), float(np.mean(heavy)), max(heavy)),
+    }

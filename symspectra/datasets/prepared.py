@@ -1,0 +1,221 @@
+"""Data sets in folders of `symspectra data prepare`: measured spectra, of which molecules lack some, or simulated ones.
+
+A folder holds ``molecules.parquet`` (InChIKey block, SMILES, groups), ``vectors.npy`` (molecule, modality, 600) in half
+precision, ``present.npy``, and ``manifest.json``, which names the modalities.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float16, Int
+from torch import Tensor
+
+from symspectra.datasets.splits import split_of
+from symspectra.errors import DataError
+from symspectra.groups.table8 import NAMES, from_bits
+
+MASS = ("ms", "msms_pos", "msms_neg")  # what "ms" stands for: the first of these that was measured
+KINDS = (("ir",), ("c13",), ("h1",), MASS)
+LEAST_TRAINED, LEAST_TESTED = 10, 5  # molecules, for a group to be evaluated on measured spectra
+IN_MEMORY = 1_000_000_000  # bytes of spectra that are read at once; more stay memory-mapped
+
+
+def find_folder(name: str) -> Path | None:
+    """The prepared folder of this name, in ``$SYMSPECTRA_DATA`` or else in ``data`` here or one folder up."""
+    own = os.environ.get("SYMSPECTRA_DATA")
+    for parent in (Path(own),) if own else (Path("data"), Path("../data")):
+        if (parent / name / "manifest.json").is_file():
+            return parent / name
+    return None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a prepared folder holds; the spectra are memory-mapped."""
+
+    path: Path
+    manifest: dict[str, Any]
+    inchikey: list[str]
+    smiles: list[str]
+    y: Bool[np.ndarray, "molecule 37"]
+    vectors: Float16[np.ndarray, "molecule modality 600"]
+    present: Bool[np.ndarray, "molecule modality"]
+
+    @property
+    def modalities(self) -> list[str]:
+        """Names of the second axis."""
+        return self.manifest["modalities"]
+
+    @property
+    def resample(self) -> str:
+        """How NMR axes became 600 points (`symspectra.spectra.preprocessing.resample`)."""
+        return self.manifest.get("resample", "blockmax")
+
+    @property
+    def measured(self) -> bool:
+        """Whether a molecule has the spectra that somebody measured, and not all that can be computed."""
+        return self.manifest.get("kind", "measured") == "measured"
+
+    def complete(self) -> Bool[np.ndarray, " molecule"]:
+        """Molecules with a spectrum of every kind of `KINDS` that occurs; of simulated spectra, all molecules."""
+        if not self.measured:
+            return np.ones(len(self.smiles), dtype=bool)
+        kinds = [self.places(kind)[1] for kind in KINDS if set(kind) & set(self.modalities)]
+        return np.logical_and.reduce([there for there in kinds if there.any()])
+
+    def places(self, kinds: Sequence[str]) -> tuple[Int[np.ndarray, " molecule"], Bool[np.ndarray, " molecule"]]:
+        """Place on the second axis of each molecule's spectrum of the first of ``kinds`` that it has; has it any?"""
+        columns = np.array([self.modalities.index(kind) for kind in kinds if kind in self.modalities])
+        there = self.present[:, columns]
+        return columns[there.argmax(axis=1)], there.any(axis=1)
+
+
+def read_folder(path: str | Path) -> Folder:
+    """Open a folder of ``symspectra data prepare``.
+
+    Raises
+    ------
+    DataError : it is none, or its files do not agree; the message names it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        names = manifest["modalities"]
+        columns = pq.read_table(path / "molecules.parquet", columns=["inchikey", "smiles", "groups"]).to_pydict()
+        vectors, present = np.load(path / "vectors.npy", mmap_mode="r"), np.load(path / "present.npy")
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read ({error}); expected a folder of `symspectra data prepare`") from error
+    shape = (len(columns["smiles"]), len(names))
+    if vectors.shape != (*shape, 600) or present.shape != shape or present.dtype != bool:
+        raise DataError(
+            f"{path}: vectors.npy has shape {vectors.shape}, present.npy {present.shape} ({present.dtype}); "
+            f"expected {(*shape, 600)} and {shape} (bool); prepare it again"
+        )
+    y = from_bits(np.array(columns["groups"], dtype=np.uint64))
+    return Folder(path, manifest, columns["inchikey"], columns["smiles"], y, vectors, present)
+
+
+class PreparedDataset:
+    """Spectra of a prepared folder, with ``present`` false where a molecule lacks one.
+
+    Every molecule with one of the modalities is trained on. Of measured spectra, only molecules with all kinds that
+    the folder has are kept for validation and test, so that the scores of every choice of modalities are of the same
+    molecules; those that lack one are trained on whatever their InChIKey. ``evaluated`` are then the groups that
+    `LEAST_TRAINED` of the complete training molecules and `LEAST_TESTED` test molecules have.
+
+    Parameters
+    ----------
+    folder : written by ``symspectra data prepare``, or already read
+    modalities : ``"ms"`` is the first of `MASS` that a molecule has
+    molecules : use at most so many, 0 for all: the complete ones, then others
+    test_tenths : see `symspectra.datasets.splits.split_of`
+    partly : beside other data: every molecule, complete or not, is split by its InChIKey, all groups count, and
+        modalities that the folder lacks are absent
+
+    Raises
+    ------
+    DataError : the folder cannot be read, has no such spectra, or nothing could be tested.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | Folder,
+        modalities: Sequence[str],
+        molecules: int = 0,
+        test_tenths: int = 1,
+        partly: bool = False,
+    ):
+        source = folder if isinstance(folder, Folder) else read_folder(folder)
+        self.modalities, self._folder = tuple(modalities), source.path
+        places = [_place(source, modality, partly) for modality in self.modalities]
+        columns, present = (np.stack(parts, axis=1) for parts in zip(*places, strict=True))
+        complete = np.ones(len(present), dtype=bool) if partly else source.complete()
+        usable = np.flatnonzero(present.any(axis=1))
+        index = usable[np.argsort(~complete[usable], kind="stable")]
+        index = index[: molecules or None]
+        self._vectors, self._index, self._columns = source.vectors, index, columns[index]
+        self.ids = tuple(source.smiles[i] for i in index)
+        self.y, self.present = torch.from_numpy(source.y[index]), torch.from_numpy(present[index])
+        split = [split_of(source.inchikey[i], test_tenths) if complete[i] else "train" for i in index]
+        self._split = np.array(split)
+        restricted = source.measured and not partly
+        self.evaluated = _evaluated(source.y[index], complete[index], self._split) if restricted else None
+        if self.evaluated is not None and not self.evaluated.any():
+            raise DataError(
+                f"{source.path}: no group has {LEAST_TRAINED} training and {LEAST_TESTED} test molecules with all "
+                f"kinds of spectra ({complete[index].sum()} molecules have them); use more molecules, or a larger "
+                "test_tenths"
+            )
+        content = (source.manifest.get("files"), self.modalities, len(index), test_tenths, partly)
+        self.digest = hashlib.sha256(repr(content).encode()).hexdigest()
+        self._x: Tensor | None = None
+        if self._nbytes <= IN_MEMORY:
+            self._x = self._read(np.arange(len(index)))
+
+    @property
+    def _nbytes(self) -> int:
+        return self._columns.size * 600 * 2
+
+    def _read(self, rows: np.ndarray) -> Float[Tensor, "row modality 600"]:
+        """Half precision, zeros where there is no spectrum."""
+        x = torch.from_numpy(self._vectors[self._index[rows][:, None], self._columns[rows]])
+        if not (good := x.isfinite().all(dim=-1).all(dim=-1)).all():
+            raise DataError(f"{self._folder}: a spectrum of {self.ids[rows[(~good).nonzero()[0, 0]]]} is not finite")
+        return x.masked_fill_(~self.present[torch.from_numpy(rows)].cpu().unsqueeze(-1), 0)
+
+    def rows(self, split: str) -> Int[Tensor, " row"]:
+        """Rows of ``train``, ``validation`` or ``test``."""
+        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)
+
+    def spectra(
+        self, rows: Int[Tensor, " batch"], draw: int = 0
+    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
+        """Spectra as they are, whatever the draw."""
+        x = self._read(rows.cpu().numpy()).to(rows.device) if self._x is None else self._x[rows]
+        return x.float(), self.present[rows]
+
+    def to(self, device: torch.device | str) -> PreparedDataset:
+        """The same data for another device; a GPU takes the spectra whole where they fill at most half its memory."""
+        other, device = copy.copy(self), torch.device(device)
+        other.y, other.present = self.y.to(device), self.present.to(device)
+        if self._x is not None:
+            other._x = self._x.to(device)
+        elif device.type == "cuda" and 2 * self._nbytes <= torch.cuda.mem_get_info(device)[0]:
+            other._x = torch.empty(self._columns.shape + (600,), dtype=torch.float16, device=device)
+            for rows in np.array_split(np.arange(len(self.ids)), max(1, self._nbytes // 2**28)):
+                other._x[rows[0] : rows[-1] + 1] = self._read(rows).to(device)
+        return other
+
+
+def _place(source: Folder, modality: str, partly: bool) -> tuple[np.ndarray, np.ndarray]:
+    kinds = MASS if modality == "ms" else (modality,)
+    if not set(kinds) & set(source.modalities):
+        if partly:
+            return np.zeros(len(source.smiles), dtype=int), np.zeros(len(source.smiles), dtype=bool)
+        raise DataError(f"{source.path}: has no {modality} spectra; it has {', '.join(source.modalities)}")
+    return source.places(kinds)
+
+
+def _evaluated(
+    y: Bool[np.ndarray, "molecule 37"], complete: Bool[np.ndarray, " molecule"], split: np.ndarray
+) -> Bool[Tensor, " 37"]:
+    trained, tested = (y[complete & (split == name)].sum(axis=0) for name in ("train", "test"))
+    return torch.from_numpy((trained >= LEAST_TRAINED) & (tested >= LEAST_TESTED))
+
+
+def names_of(groups: Bool[Tensor, " 37"]) -> list[str]:
+    """Names of the groups that are marked."""
+    return [name for name, there in zip(NAMES, groups.tolist(), strict=True) if there]

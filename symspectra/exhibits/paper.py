@@ -1,0 +1,106 @@
+"""The numbers that the paper prints, to stand beside the ones computed here.
+
+They are kept in ``data/paper_numbers.csv`` with the paper's own contradictions in the ``note`` column. Tables are
+``"table1"`` to ``"table7"`` and ``"table9"`` to ``"table11"`` (Table 8 is `symspectra.groups.table8`); numbers that
+the text gives for a figure are under ``"figure1b"``, ``"figure3c"``, ``"figure5a"`` and ``"figure5b"``, and the
+settings and counts of the text under ``"text"``.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class PaperValue(NamedTuple):
+    """A printed number, the spread printed with it (None: none printed), and what contradicts it elsewhere."""
+
+    value: float
+    spread: float | None
+    note: str
+
+
+@lru_cache(maxsize=1)
+def _numbers() -> dict[tuple[str, str, str], PaperValue]:
+    numbers: dict[tuple[str, str, str], PaperValue] = {}
+    with files("symspectra").joinpath("data/paper_numbers.csv").open(encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            spread = float(line["spread"]) if line["spread"] else None
+            key = line["exhibit"], line["row"], line["column"]
+            if key in numbers:
+                raise ValueError(f"paper_numbers.csv has two values for {key}")
+            numbers[key] = PaperValue(float(line["value"]), spread, line["note"])
+    return numbers
+
+
+def _known(what: str, name: str, known: Iterable[str]) -> str:
+    known = list(dict.fromkeys(known))
+    if name not in known:
+        lower = {text.lower(): text for text in known}
+        nearest = lower[get_close_matches(str(name).lower(), lower, n=1, cutoff=0.0)[0]]
+        raise ValueError(f"the paper has no {what} {name!r}: did you mean {nearest!r}? Known: {'; '.join(known)}")
+    return name
+
+
+def exhibits() -> tuple[str, ...]:
+    """Names of the tables and figures with printed numbers."""
+    return tuple(dict.fromkeys(exhibit for exhibit, _, _ in _numbers()))
+
+
+def paper_value(exhibit: str, row: str, column: str) -> PaperValue:
+    """One number of the paper.
+
+    Parameters
+    ----------
+    exhibit, row, column
+        For example ``"table1"``, ``"Simulated: IR"``, ``"SymSpectra"``; `paper_table` shows the names.
+
+    Raises
+    ------
+    ValueError
+        Unknown exhibit, row or column (the message gives the nearest known name), or a cell that the paper leaves
+        empty.
+    """
+    _known("exhibit", exhibit, exhibits())
+    _known(f"row of {exhibit}", row, (r for e, r, _ in _numbers() if e == exhibit))
+    _known(f"column of {exhibit}", column, (c for e, _, c in _numbers() if e == exhibit))
+    if (exhibit, row, column) not in _numbers():
+        raise ValueError(f"the paper prints no number for {row!r}, {column!r} in {exhibit}")
+    return _numbers()[exhibit, row, column]
+
+
+def paper_table(exhibit: str, what: str = "value") -> pandas.DataFrame:
+    """A table of the paper, rows and columns as printed.
+
+    Parameters
+    ----------
+    exhibit
+        For example ``"table1"``.
+    what
+        ``"value"``, ``"spread"`` or ``"note"`` of each cell.
+
+    Returns
+    -------
+    DataFrame with the paper's rows as index; a cell that the paper leaves empty is missing (NaN).
+
+    Raises
+    ------
+    ValueError
+        Unknown exhibit (the message gives the nearest known name) or unknown `what`.
+    """
+    import pandas as pd
+
+    _known("exhibit", exhibit, exhibits())
+    if what not in PaperValue._fields:
+        raise ValueError(f"unknown field {what!r}: expected one of {', '.join(PaperValue._fields)}")
+    cells = {(row, column): getattr(cell, what) for (e, row, column), cell in _numbers().items() if e == exhibit}
+    rows, columns = (list(dict.fromkeys(keys)) for keys in zip(*cells, strict=True))
+    table = [[cells.get((row, column)) for column in columns] for row in rows]
+    return pd.DataFrame(table, index=rows, columns=columns, dtype=object if what == "note" else float)

@@ -1,0 +1,149 @@
+"""How often predictions contradict the chemistry: an acid without its alcohol, an ester without its ether.
+
+Seven of the patterns of Table 8 contain another one, so that the labels of a real molecule never break these
+implications (`symspectra.groups.table8.IMPLICATIONS`). A prediction that does is certainly wrong, which can be seen
+without knowing the molecule. The paper says that predicting labels independently gives implausible combinations
+(Introduction) and does not measure it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from symspectra.exhibits.comparison import Score, summarise
+from symspectra.exhibits.lettering import wrapped
+from symspectra.exhibits.style import PAGE, styled
+from symspectra.groups.table8 import IMPLICATIONS, NAMES
+from symspectra.training.runs import Run
+
+THRESHOLD = 0.5
+
+
+class Broken(NamedTuple):
+    """Predictions of a premise, those without its conclusion, and their share (None without any prediction)."""
+
+    premises: int
+    broken: int
+    share: float | None
+
+
+class Plausibility(NamedTuple):
+    """Broken implications of a set of predictions.
+
+    implications : by name, such as ``"Ester -> Ether"``
+    total : of all implications together
+    by_chance : the share broken if the same groups were predicted as often, but of unrelated molecules
+    molecules : share of molecules with at least one broken implication
+    """
+
+    implications: dict[str, Broken]
+    total: Broken
+    by_chance: float | None
+    molecules: float
+
+
+class OverSeeds(NamedTuple):
+    """Plausibility of the test predictions of one configuration.
+
+    broken : share of predicted premises without their conclusion, a value a seed that predicts any
+    molecules : share of molecules with at least one broken implication, a value a seed
+    pooled : the predictions of all seeds together, where the counts of single implications would be small
+    """
+
+    broken: Score
+    molecules: Score
+    pooled: Plausibility
+
+
+def _broken(premises: int, broken: int) -> Broken:
+    return Broken(premises, broken, broken / premises if premises else None)
+
+
+def plausibility(y_hat: Bool[np.ndarray, "molecule 37"]) -> Plausibility:
+    """How many of the predicted premises lack their conclusion.
+
+    Parameters
+    ----------
+    y_hat : predicted groups, after the threshold
+
+    Raises
+    ------
+    ValueError : not an array of shape (molecules, 37) of bool with at least one molecule.
+    """
+    y_hat = np.asarray(y_hat)
+    if y_hat.ndim != 2 or y_hat.shape[1] != len(NAMES) or y_hat.dtype != bool or not len(y_hat):
+        raise ValueError(
+            f"predictions have shape {y_hat.shape} and type {y_hat.dtype}; expected (molecules, {len(NAMES)}) of bool, "
+            "probabilities compared with a threshold"
+        )
+    if_, then = np.array(IMPLICATIONS).T
+    breaks = y_hat[:, if_] & ~y_hat[:, then]  # (molecule, implication)
+    premises, broken = y_hat[:, if_].sum(0), breaks.sum(0)
+    unrelated = premises @ (1 - y_hat[:, then].mean(0))  # broken, had premise and conclusion nothing to do with another
+    implications = {
+        f"{NAMES[i]} -> {NAMES[j]}": _broken(int(n), int(b))
+        for (i, j), n, b in zip(IMPLICATIONS, premises, broken, strict=True)
+    }
+    total = _broken(int(premises.sum()), int(broken.sum()))
+    by_chance = float(unrelated / total.premises) if total.premises else None
+    return Plausibility(implications, total, by_chance, float(breaks.any(1).mean()))
+
+
+def over_seeds(runs: Sequence[Run], threshold: float = THRESHOLD) -> OverSeeds:
+    """Plausibility of the test predictions of the runs of one configuration, one a seed."""
+    predicted = [run.predictions("test")[2] >= threshold for run in runs]
+    seeds = [plausibility(y_hat) for y_hat in predicted]
+    broken = summarise([seed.total.share for seed in seeds if seed.total.share is not None])
+    return OverSeeds(broken, summarise([s.molecules for s in seeds]), plausibility(np.concatenate(predicted)))
+
+
+@styled
+def broken_implications(models: Mapping[str, OverSeeds], colours: Mapping[str, str] | None = None) -> Figure:
+    """Broken implications by model, from top to bottom: all together with the spread over seeds, and each one.
+
+    A cell gives the share of the predicted premises without their conclusion, and of how many, over all seeds.
+    """
+    names = list(models)
+    figure = Figure(figsize=(PAGE, 0.95 + 0.27 * len(names)), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1.5, 3.4])
+    for y, (name, model) in enumerate(models.items()):
+        if model.broken.mean is None:
+            left.text(0, y, " no premise predicted", va="center", fontsize=6, color="0.35")
+            continue
+        mean, sd = 100 * model.broken.mean, 100 * (model.broken.sd or 0)
+        left.barh(y, mean, 0.7, color=(colours or {}).get(name, "#767676"))
+        if model.broken.sd is not None:
+            left.errorbar(mean, y, xerr=sd, color="black", linewidth=0.7)
+        left.annotate(f"{mean:.1f}", (mean + sd, y), (3, 0), textcoords="offset points", va="center", fontsize=6)
+    left.set(xlabel="broken, per 100 predicted premises", ylim=(len(names) - 0.5, -0.5))
+    left.set_yticks(range(len(names)), names)
+    left.margins(x=0.16)
+    left.set_xlim(left=0)
+    left.xaxis.grid(True)
+    _cells(right, models)
+    return figure
+
+
+def _cells(ax: Axes, models: Mapping[str, OverSeeds]) -> None:
+    """A shaded cell a model and implication: broken per 100, and of how many predictions."""
+    columns = list(next(iter(models.values())).pooled.implications)
+    table = [[model.pooled.implications[column] for column in columns] for model in models.values()]
+    share = np.array([[np.nan if cell.share is None else cell.share for cell in row] for row in table])
+    top = max(0.1, np.nanmax(share, initial=0))
+    ax.imshow(share, aspect="auto", cmap="Oranges", vmin=0, vmax=top)
+    for y, row in enumerate(table):
+        for x, cell in enumerate(row):
+            text = "none" if cell.share is None else f"{100 * cell.share:.1f}\nof {cell.premises:,}"
+            colour = "white" if (cell.share or 0) > 0.7 * top else "0.45" if cell.share is None else "black"
+            ax.text(x, y, text, ha="center", va="center", fontsize=5.5, linespacing=1.1, color=colour)
+    ax.set_xticks(range(len(columns)), [wrapped(column.replace("->", "→"), 0.5) for column in columns], fontsize=6)
+    ax.set_yticks([])
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)

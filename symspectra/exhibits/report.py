@@ -1,0 +1,311 @@
+"""The report: every claim judged and every printed number of the paper beside ours, from the JSON of the exhibits.
+
+The notebooks write what they found with `symspectra.exhibits.style.save_figure`; nothing is computed here. A number of the
+paper that no exhibit answers is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from symspectra.exhibits.claims import OUTCOMES, RULES, Cell, Claim, count_outcomes, reason, show_claims
+from symspectra.exhibits.comparison import Score, with_spread
+from symspectra.exhibits.lettering import wrapped
+from symspectra.exhibits.paper import PaperValue, exhibits, paper_table, paper_value
+from symspectra.exhibits.style import PAGE, styled
+
+NAME = "report"
+EXHIBITS = {  # of the paper -> the notebook that makes it
+    **dict.fromkeys(("fig2",), "00_quickstart"),
+    **dict.fromkeys(("fig1a", "fig1b", "fig1c", "table8"), "01_dataset"),
+    **dict.fromkeys(("table1", "fig3a", "fig3b"), "02_performance"),
+    **dict.fromkeys(("table2",), "03_imbalance_strategies"),
+    **dict.fromkeys(("fig3d", "fig4", "fig10"), "04_imbalance_study"),
+    **dict.fromkeys(("fig3c", "fig6"), "05_scaffold_split"),
+    **dict.fromkeys(("table3", "table5", "table6", "table7", "table9"), "06_ablations"),
+    **dict.fromkeys(("table4",), "07_label_order"),
+    **dict.fromkeys(("fig11a", "fig11b"), "08_hyperparameters"),
+    **dict.fromkeys(("fig5a", "fig5b"), "09_robustness"),
+    **dict.fromkeys(("table10", "table11"), "10_cost"),
+    **dict.fromkeys(("fig7", "fig8", "fig9"), "11_interpretation"),
+}
+MEASURED = "needs measured spectra (`symspectra data prepare experimental`), which were not there"
+OUT_OF_REACH = {  # (exhibit, start of the row) -> why no notebook can answer it
+    ("table1", "Experimental"): MEASURED,
+    ("figure5a", ""): MEASURED,
+    ("figure5b", ""): MEASURED,
+    ("text", ""): "a setting or a count of the paper, not a result",
+}
+COLOURS = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#767676"), strict=True))
+
+
+Exhibits = Mapping[str, Mapping[str, Any]]
+
+
+class ReportError(ValueError):
+    """A folder of exhibits from which no report can be made; the message says what to run."""
+
+
+def read_exhibits(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """Content of every ``<exhibit>.json`` of a folder by name, in the notebooks' order, without the report's own.
+
+    Raises
+    ------
+    ReportError : no such file, a file that is not an exhibit's, or exhibits of more than one profile.
+    """
+    folder = Path(folder)
+    paths = sorted((path for path in folder.glob("*.json") if path.stem != NAME), key=_order)
+    contents = {path.stem: _read(path) for path in paths}
+    if not contents:
+        profile = folder.name or "demo"
+        raise ReportError(f"{folder} holds no exhibits; make them with `symspectra reproduce --profile {profile}`")
+    profiles = {content["profile"]: name for name, content in contents.items()}
+    if len(profiles) > 1:
+        found = ", ".join(f"{profile} ({name}.json)" for profile, name in profiles.items())
+        raise ReportError(
+            f"{folder} mixes the profiles {found}; give each a folder of its own: `symspectra reproduce --profile P`"
+        )
+    return contents
+
+
+def _order(path: Path) -> tuple[int, str]:
+    """Place in `EXHIBITS`, parts of an exhibit after it, all others at the end."""
+    places = [i for i, exhibit in enumerate(EXHIBITS) if _made(exhibit, [path.stem])]
+    return min(places, default=len(EXHIBITS)), path.stem
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+        missing = [key for key in ("exhibit", "profile", "dataset", "numbers") if key not in content]
+    except (ValueError, TypeError) as error:
+        raise ReportError(f"{path} cannot be read ({error}); make it again with `symspectra reproduce`") from error
+    if missing:
+        raise ReportError(f"{path} is not an exhibit's: it has no {', '.join(missing)}")
+    return content
+
+
+def collect(folder: str | Path) -> tuple[list[Cell], list[Claim]]:
+    """Numbers beside the paper's, and judged claims, of all exhibits in a folder.
+
+    Raises
+    ------
+    ReportError : as `read_exhibits`; or two exhibits give different numbers for one cell of the paper.
+    """
+    return _collected(read_exhibits(folder))
+
+
+def _collected(contents: Exhibits) -> tuple[list[Cell], list[Claim]]:
+    cells: dict[tuple[str, ...], tuple[Cell, str]] = {}
+    claims: list[Claim] = []
+    for name, content in contents.items():
+        try:
+            claims += [Claim(**claim) for claim in content.get("claims", ())]
+            found = [_cell(cell) for cell in content.get("cells", ())]
+        except (TypeError, KeyError) as error:
+            raise ReportError(f"{name}.json has a cell or claim of another form ({error}); make it again") from error
+        for cell in found:
+            known, other = cells.setdefault(cell[:4], (cell, name))
+            if known.here != cell.here:
+                place = ", ".join(cell[:4])
+                raise ReportError(f"{place}: {other}.json has {known.here}, {name}.json has {cell.here}")
+    return [cell for cell, _ in cells.values()], list(dict.fromkeys(claims))
+
+
+def _cell(content: Mapping[str, Any]) -> Cell:
+    here = content["here"]
+    return Cell(**{**content, "here": Score(here["mean"], here["sd"], tuple(here["values"]))})
+
+
+def missing_exhibits(folder: str | Path) -> dict[str, str]:
+    """Figures and tables of the paper that the folder lacks, with the notebook that makes each."""
+    there = read_exhibits(folder)
+    return {exhibit: notebook for exhibit, notebook in EXHIBITS.items() if not _made(exhibit, there)}
+
+
+def _made(exhibit: str, contents: Iterable[str]) -> bool:
+    """Is an exhibit there, in one part (``fig7``) or several (``fig7_easy``, ``fig7_hard``)?"""
+    return any(name == exhibit or name.startswith(f"{exhibit}_") for name in contents)
+
+
+def write_report(folder: str | Path, profile: str) -> Path:
+    """Write ``report.md`` into a folder of exhibits, to a temporary name first; return its path.
+
+    Raises
+    ------
+    ReportError : as `collect`, or the exhibits are of another profile.
+    """
+    folder = Path(folder)
+    contents = read_exhibits(folder)
+    found = next(iter(contents.values()))["profile"]
+    if found != profile:
+        raise ReportError(
+            f"{folder} holds exhibits of profile {found!r}; run `symspectra reproduce --profile {profile}`"
+        )
+    cells, claims = _collected(contents)
+    parts = [
+        f"# Report of profile {profile}",
+        summary(claims, cells),
+        "## Claims of the paper",
+        show_claims(claims) if claims else "No exhibit of this folder judges a claim.",
+        "Rules:\n\n" + "\n".join(f"- **{name}**: {rule}" for name, rule in RULES.items()),
+        "## Numbers of the paper",
+        "Spread over seeds in brackets. Molecules and spectra of the paper and of this package differ, so that only "
+        "differences and orderings can be compared.",
+        *(_numbers_of(exhibit, cells, contents) for exhibit in exhibits()),
+        *_unprinted(cells),
+        "## How the exhibits were made",
+        _provenance(contents),
+        *_missing(folder, profile),
+    ]
+    path = folder / f"{NAME}.md"
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def summary(claims: Sequence[Claim], cells: Sequence[Cell]) -> str:
+    """The outcome in two sentences."""
+    count = count_outcomes(claims)
+    answered = {cell[:3] for cell in cells if cell.paper is not None and cell.here.mean is not None}
+    holds, fails, untested = (f"**{n} {_plural(outcome, n)}**" for outcome, n in count.items())
+    return (
+        f"Of {len(claims)} claims of the paper, {holds}, {fails} and {untested}. "
+        f"Of its {len(printed_numbers())} printed numbers, {len(answered)} have one of ours beside them."
+    )
+
+
+@lru_cache(maxsize=1)
+def printed_numbers() -> dict[tuple[str, str, str], PaperValue]:
+    """Every number that the paper prints: (exhibit, row, column) -> value, in the paper's order."""
+    places = [(exhibit, *cell) for exhibit in exhibits() for cell in paper_table(exhibit).stack().dropna().index]
+    return {place: paper_value(*place) for place in places}
+
+
+def _row(*words: object) -> str:
+    return "| " + " | ".join(" ".join(str(word).split()).replace("|", "\\|") for word in words) + " |"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    return "\n".join([_row(*header), _row(*("---" for _ in header)), *(_row(*row) for row in rows)])
+
+
+def _title(exhibit: str) -> str:
+    for kind in ("table", "figure"):
+        if exhibit.startswith(kind):
+            return f"{kind.capitalize()} {exhibit.removeprefix(kind)}"
+    return "Settings and counts in the text"
+
+
+def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits) -> str:
+    """Table of all numbers that the paper prints in one exhibit."""
+    rows = []
+    for (name, row, column), printed in printed_numbers().items():
+        ours = [cell for cell in cells if cell[:3] == (name, row, column)]
+        if name == exhibit and ours:
+            rows += [(row, column, _printed(printed), *_ours(cell, printed), cell.note) for cell in ours]
+        elif name == exhibit:
+            why = f"cannot be tested here: {_reason(exhibit, row, cells, contents)}"
+            rows.append((row, column, _printed(printed), "", why, "", printed.note))
+    header = ("row", "column", "paper", "measure", "here", "here - paper", "note on the paper's number")
+    return f"### {_title(exhibit)}\n\n{_table(header, rows)}"
+
+
+def _printed(value: PaperValue) -> str:
+    """All printed digits, ``0.970 (0.018)`` or ``0.4715`` or ``209``."""
+    return with_spread(value) if value.value < 1 and round(value.value, 3) == value.value else f"{value.value:g}"
+
+
+def _ours(cell: Cell, printed: PaperValue) -> tuple[str, str, str]:
+    if cell.here.mean is None:
+        return cell.metric, "cannot be tested here: no such molecule or group in the test set", ""
+    small = 0.01 < abs(cell.here.mean) < 1
+    here = str(cell.here) if small else f"{cell.here.mean:.3g}"
+    seeds = "" if cell.metric.startswith("p-value") else f", {len(cell.here.values)} seed"
+    seeds += "s" * (bool(seeds) and len(cell.here.values) != 1)
+    difference = cell.here.mean - printed.value
+    return (
+        cell.metric,
+        f"{here}{seeds}",
+        f"{difference:+.3f}" if small else f"{difference:+.3g}",
+    )
+
+
+def _reason(exhibit: str, row: str, cells: Sequence[Cell], contents: Exhibits) -> str:
+    for (name, start), why in OUT_OF_REACH.items():
+        if name == exhibit and row.startswith(start):
+            return why
+    short = exhibit.replace("figure", "fig")
+    if not _made(short, contents):
+        return f"{short} is not in this folder, notebook {EXHIBITS[short]} makes it"
+    return f"not measured by notebook {EXHIBITS[short]}"
+
+
+def _unprinted(cells: Sequence[Cell]) -> list[str]:
+    rows = [(c.exhibit, c.row, c.column, c.metric, c.here, c.note) for c in cells if c.paper is None]
+    if not rows:
+        return []
+    header = ("exhibit", "row", "column", "measure", "here", "note")
+    return [f"### Ours, where the paper draws but prints no number\n\n{_table(header, rows)}"]
+
+
+def _provenance(contents: Exhibits) -> str:
+    rows = []
+    for name, c in contents.items():
+        molecules = ", ".join(f"{part} {n:,}" for part, n in c.get("molecules", {}).items())
+        seeds = ", ".join(map(str, c.get("seeds", ()))) or "no runs"
+        device = ", ".join(c.get("device", ())) or "none"
+        rows.append((name, c["dataset"], molecules, seeds, device, str(c.get("git_commit") or "unknown")[:12]))
+    return _table(("exhibit", "data set", "molecules", "seeds", "device", "commit"), rows)
+
+
+def _missing(folder: Path, profile: str) -> list[str]:
+    missing = missing_exhibits(folder)
+    if not missing:
+        return []
+    numbers = " ".join(sorted({notebook.split("_")[0] for notebook in missing.values()}))
+    lines = [f"- {exhibit}: notebook {notebook}" for exhibit, notebook in missing.items()]
+    how = f"Make them with `symspectra reproduce --profile {profile} --only {numbers}`."
+    return ["## Exhibits that are not in this folder", "\n".join(lines), how]
+
+
+@styled
+def report_table(claims: Sequence[Claim]) -> Figure:
+    """Every claim in a row: where the paper says it, what it says, the verdict in colour, and why."""
+    widths = {"text": 2.35, "verdict": 0.75, "why": 3.25}  # inches
+    left = {"text": 0.05, "verdict": 2.55, "why": 3.4}
+    line, gap, head = 0.115, 0.09, 0.42
+    words = [{"text": f"{c.source}\n{c.text}", "verdict": c.verdict, "why": reason(c)} for c in claims]
+    rows = [{key: wrapped(text, widths[key]) for key, text in row.items()} for row in words]
+    heights = [line * (1 + max(text.count("\n") for text in row.values())) + gap for row in rows]
+    high = head + sum(heights) + 0.05
+    figure = Figure(figsize=(PAGE, high))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, PAGE), ylim=(high, 0))
+    ax.axis("off")
+    style = {"fontsize": 6.5, "va": "top", "linespacing": 1.2, "parse_math": False}
+    counts = ", ".join(f"{n} {_plural(outcome, n)}" for outcome, n in count_outcomes(claims).items())
+    ax.text(0.05, 0.04, f"{len(claims)} claims of the paper: {counts}", fontweight="bold", **style)
+    for key, title in zip(widths, ("where, and what it says", "verdict", "why"), strict=True):
+        ax.text(left[key], 0.22, title, color="0.35", **style)
+    top = head
+    for claim, row, height in zip(claims, rows, heights, strict=True):
+        ax.axhline(top, color="0.8", linewidth=0.5)
+        for key, text in row.items():
+            look = {"color": COLOURS[claim.verdict], "fontweight": "bold"} if key == "verdict" else {}
+            ax.text(left[key], top + gap / 2, text, **look, **style)
+        top += height
+    ax.axhline(top, color="black", linewidth=0.6)
+    return figure
+
+
+def _plural(outcome: str, n: int) -> str:
+    return outcome if n == 1 else {"holds": "hold", "does not hold": "do not hold"}.get(outcome, outcome)

@@ -1,0 +1,93 @@
+"""Profiles: how large the experiments are, from a minute on a laptop to the paper's own scale."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from symspectra.config import Config
+from symspectra.errors import ConfigError, suggest
+
+PROFILES = ("smoke", "demo", "evening", "open", "paper")
+FOLDER = Path(__file__).parent.parent / "data" / "profiles"
+
+
+@dataclass(frozen=True)
+class Grids:
+    """Which settings the experiments go through.
+
+    emphasis : values of s1 and of s2 (Fig 11a)
+    betas : weights of the bound (Fig 11b)
+    penalties : weights of the term that the paper leaves out (Table 5)
+    shares : shares of the training positives that stay (Fig 4), besides all of them
+    scarce_groups : the rare groups of Fig 4, as Table 8 numbers (`symspectra.datasets.imbalance.rarest_groups` found them)
+    scarce_models : the models of Fig 4
+    measured_sizes : molecules with measured spectra to train on, 0 for all
+    """
+
+    emphasis: tuple[float, ...]
+    betas: tuple[float, ...]
+    penalties: tuple[float, ...]
+    shares: tuple[float, ...]
+    scarce_groups: tuple[int, ...]
+    scarce_models: tuple[str, ...]
+    measured_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large the experiments are: seeds, grids, and the settings of every model (``data/profiles/<name>.toml``).
+
+    ``seeds`` are those of the tables; ``few_seeds`` those of the grids and studies that need many runs; ``cost`` holds
+    the measured seconds of a run on three spectra, by model; ``measured`` what differs for measured spectra.
+    """
+
+    name: str
+    description: str
+    seeds: tuple[int, ...]
+    few_seeds: tuple[int, ...]
+    grids: Grids
+    settings: dict[str, dict[str, Any]]
+    cost: dict[str, float]
+    measured: dict[str, Any]
+
+    def seconds(self, config: Config) -> float | None:
+        """Estimated seconds of a run on one core, from what its model took on three spectra; None where unknown."""
+        if config.model not in self.cost:
+            return None
+        usual = self.config(config.model)
+        return self.cost[config.model] * len(config.modalities) / 3 * config.epochs / usual.epochs
+
+    def config(self, model: str = "symspectra", **settings: Any) -> Config:
+        """Configuration of a model in this profile; ``settings`` override it."""
+        common, own = self.settings.get("all", {}), self.settings.get(model, {})
+        return Config.for_model(model, **{**common, **own, **settings})
+
+    def measured_config(self, model: str = "symspectra", pretrained: bool = False, **settings: Any) -> Config:
+        """A model on measured spectra; pretrained on simulated ones for half as many epochs, or not."""
+        own = dict(self.measured)
+        on_open = own.pop("pretrain_molecules")
+        config = self.config(model, dataset="experimental", **{**own, **settings})
+        if not pretrained:
+            return config
+        return config.replace(pretrain_epochs=(config.epochs + 1) // 2, pretrain_molecules=on_open)
+
+
+def load_profile(name: str) -> Profile:
+    """One of the profiles ``smoke``, ``demo``, ``evening``, ``open`` and ``paper``.
+
+    Raises
+    ------
+    ConfigError : for an unknown name, with the nearest right one.
+    """
+    if name not in PROFILES:
+        raise ConfigError(f"there is no profile {name!r}; {suggest(name, PROFILES)}")
+    raw = tomllib.loads((FOLDER / f"{name}.toml").read_text())
+    if "like" in raw:  # everything that is not said is as in that profile
+        raw = {**tomllib.loads((FOLDER / f"{raw.pop('like')}.toml").read_text()), **raw}
+    grids = Grids(**{key: tuple(values) for key, values in raw.pop("grids").items()})
+    seeds, few_seeds = tuple(raw.pop("seeds")), tuple(raw.pop("few_seeds"))
+    description, cost, measured = raw.pop("description"), raw.pop("seconds", {}), raw.pop("measured")
+    return Profile(name, description, seeds, few_seeds, grids, raw, cost, measured)

@@ -1,0 +1,63 @@
+"""In which order the decoder predicts the functional groups (paper section 2.2.4, Observation 8, Table 4)."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import numpy as np
+from torch import Tensor
+
+from symspectra.groups.table8 import NAMES
+
+# Seniority of classes in IUPAC nomenclature, as Table 8 numbers: acids, anhydrides, esters, acyl halides, amides,
+# nitriles, aldehydes, ketones, hydroxy compounds, amines, then the classes that are named by a prefix only, and the
+# hydrocarbons last. Esters of lower acids (31 sulfonate, 12 carbamate) follow 16 ester, amides the rank of their acid,
+# enol and enamine their parent class. The paper prints of its own order only the relative sequence 13, 16, 8, 9, 22.
+_IUPAC = (
+    *(13, 33, 1, 16, 31, 12, 2, 8, 36, 30, 21, 26, 4, 35, 25, 3, 27, 15, 37),
+    *(9, 14, 22, 19, 20, 11, 28, 17, 29, 34, 32, 23, 24, 18, 10, 6, 7, 5),
+)
+
+FIXED: dict[str, tuple[int, ...]] = {
+    "iupac": tuple(number - 1 for number in _IUPAC),
+    "alphabetical": tuple(range(len(NAMES))),  # Table 8 is in alphabetical order
+}
+ORDERS = (*FIXED, "mutual_information", "gnn")
+
+
+def label_order(name: str, y_train: np.ndarray | Tensor | None = None) -> tuple[int, ...]:
+    """The permutation in which the decoder visits the 37 groups.
+
+    Parameters
+    ----------
+    name
+        ``"iupac"`` (seniority of classes, the paper's choice), ``"alphabetical"`` (Table 8 order), or one that is
+        learned from labels: ``"mutual_information"`` and ``"gnn"`` (`symspectra.groups.graphs`).
+    y_train
+        Labels (molecule, 37) of the training set, for the learned orders; the fixed ones do not look at them.
+
+    Returns
+    -------
+    0-based indices into `symspectra.groups.table8.NAMES`; element k is the group predicted at step k.
+
+    Raises
+    ------
+    ValueError
+        Unknown name (the message gives the nearest known one), or no labels (molecule, 37) for a learned order.
+
+    References
+    ----------
+    Paper, section 2.2.4, Table 4 and Appendix L.
+    """
+    if name not in ORDERS:
+        nearest = get_close_matches(str(name).lower(), ORDERS, n=1, cutoff=0.0)[0]
+        raise ValueError(f"unknown label order {name!r}: did you mean {nearest!r}? Known: {', '.join(ORDERS)}")
+    if name in FIXED:
+        return FIXED[name]
+    if y_train is None:
+        raise ValueError(f"label order {name!r} is learned from labels: y_train must hold those of the training set")
+    if tuple(y_train.shape[1:]) != (len(NAMES),):
+        raise ValueError(f"y_train has shape {tuple(y_train.shape)}; expected (molecule, {len(NAMES)})")
+    from symspectra.groups.graphs import gnn_order, information_order
+
+    return (information_order if name == "mutual_information" else gnn_order)(y_train).order

@@ -1,0 +1,268 @@
+"""A split by scaffolds: the test molecules are as unlike the training molecules as whole clusters allow (App. K).
+
+Murcko scaffolds, their Morgan fingerprints, agglomerative clusters by Tanimoto distance, and a greedy choice of the
+clusters that are tested on. The picture of the split (Figure 6) is in `symspectra.exhibits.chemical_space`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from rdkit import Chem, rdBase
+from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
+from torch import Tensor
+
+from symspectra.datasets.base import SPLITS, DatasetView, SpectraDataset
+from symspectra.errors import DataError
+
+RADIUS, BITS = 2, 2048
+CHUNK = 1024  # fingerprints on either side of a block of similarities: 4 MB
+
+Bits = Bool[np.ndarray, "molecule 2048"]
+
+
+class ScaffoldSplit(NamedTuple):
+    """Where each molecule belongs."""
+
+    split: tuple[str, ...]  # "train", "validation" or "test"
+    cluster: tuple[int, ...]
+    scaffold: tuple[str, ...]  # what was clustered: Murcko scaffold, of an acyclic molecule the molecule itself
+    distance: float  # mean Tanimoto distance between scaffolds of test molecules and of all the others
+    sampled: bool  # True: there were too many scaffolds, and the rest joined the cluster of the nearest clustered one
+
+
+def _molecule(smiles: str, where: str = "") -> Chem.Mol:
+    one_word = isinstance(smiles, str) and len(smiles.split()) == 1  # RDKit reads what follows a space as a name
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles) if one_word else None
+    if molecule is None:
+        raise ValueError(f"{where}{smiles!r} is not a SMILES that RDKit can parse")
+    return molecule
+
+
+def murcko_scaffold(smiles: str) -> str:
+    """Rings, what links them, and what is doubly bonded to these, as SMILES without stereo; empty without a ring.
+
+    Raises
+    ------
+    ValueError : the SMILES cannot be parsed.
+
+    References
+    ----------
+    Bemis and Murcko, J. Med. Chem. 1996, 39, 2887.
+    """
+    return _murcko(_molecule(smiles))
+
+
+def _murcko(molecule: Chem.Mol) -> str:
+    return Chem.MolToSmiles(GetScaffoldForMol(molecule), isomericSmiles=False)
+
+
+def _scaffold_or_self(smiles: str, row: int) -> str:
+    molecule = _molecule(smiles, f"row {row}: ")
+    return _murcko(molecule) or Chem.MolToSmiles(molecule, isomericSmiles=False)
+
+
+def morgan_bits(smiles: Sequence[str]) -> Bits:
+    """Morgan fingerprints of radius 2.
+
+    Raises
+    ------
+    ValueError : a SMILES cannot be parsed; the message names its row and the SMILES.
+    """
+    generator = GetMorganGenerator(radius=RADIUS, fpSize=BITS)
+    bits = np.zeros((len(smiles), BITS), dtype=bool)
+    for row, text in enumerate(smiles):
+        bits[row] = generator.GetFingerprintAsNumPy(_molecule(text, f"row {row}: "))
+    return bits
+
+
+def tanimoto(a: Bool[np.ndarray, "n bit"], b: Bool[np.ndarray, "m bit"]) -> Float[np.ndarray, "n m"]:
+    """Bits that two fingerprints share, over the bits that either has; 1 for two fingerprints without any bit."""
+    a, b = a.astype(np.float32), b.astype(np.float32)  # counts to 2048 are exact
+    both = a @ b.T
+    either = a.sum(1)[:, None] + b.sum(1) - both
+    return np.divide(both, either, out=np.ones_like(both), where=either > 0)
+
+
+def _nearest(a: Bits, b: Bits) -> tuple[Int[np.ndarray, " b"], Float[np.ndarray, " b"]]:
+    """For each row of b the row of a that is most similar (the first of equals), and how similar."""
+    row, best = np.zeros(len(b), dtype=np.int64), np.full(len(b), -1, dtype=np.float32)
+    for i in range(0, len(b), CHUNK):
+        here = slice(i, i + CHUNK)
+        for j in range(0, len(a), CHUNK):
+            similarity = tanimoto(a[j : j + CHUNK], b[here])
+            better = similarity.max(0) > best[here]
+            row[here] = np.where(better, j + similarity.argmax(0), row[here])
+            best[here] = np.where(better, similarity.max(0), best[here])
+    return row, best
+
+
+def nearest_similarity(train: Bits, test: Bits) -> Float[np.ndarray, " test"]:
+    """Tanimoto similarity of each test molecule to the training molecule that is most like it.
+
+    Raises
+    ------
+    ValueError : there is no training molecule.
+    """
+    if not len(train):
+        raise ValueError("the nearest training molecule was asked for, and there is no training molecule")
+    return _nearest(train, test)[1]
+
+
+def cluster(distance: Float[np.ndarray, "n n"], clusters: int | float) -> Int[np.ndarray, " n"]:
+    """Agglomerative clustering with average linkage: a number from 0 for each row.
+
+    ``clusters`` is how many there shall be (an int), or the mean distance at which merging stops (a float).
+    """
+    from sklearn.cluster import AgglomerativeClustering
+
+    if len(distance) == 1:
+        return np.zeros(1, dtype=np.int64)
+    stop = {"n_clusters": clusters} if isinstance(clusters, int | np.integer) else {"distance_threshold": clusters}
+    model = AgglomerativeClustering(**{"n_clusters": None, **stop}, metric="precomputed", linkage="average")
+    return model.fit_predict(distance)
+
+
+def greedy_test(
+    distance: Float[np.ndarray, "cluster cluster"], size: Int[np.ndarray, " cluster"], quota: int
+) -> Bool[np.ndarray, " cluster"]:
+    """Which clusters to test on, so that the mean distance between test molecules and the others is large.
+
+    The first is the cluster that is farthest from all others; then, again and again, the one with which the mean is
+    largest, of those that still fit the ``quota`` of molecules. It ends when none fits. A smallest cluster that does
+    not fit is added if that comes closer to the quota.
+
+    Parameters
+    ----------
+    distance : sum of the distances over all pairs of molecules of two clusters
+    size : molecules of each cluster
+
+    Raises
+    ------
+    ValueError : every cluster has more molecules than the quota.
+    """
+    if size.min() > quota:
+        raise ValueError(
+            f"the smallest of {len(size)} clusters has {size.min()} molecules, the test set shall have {quota}: "
+            "ask for more clusters (or for a smaller distance)"
+        )
+    test = np.zeros(len(size), dtype=bool)
+    across, outward = 0.0, distance.sum(1) - distance.diagonal()  # outward: to all other clusters
+    while True:
+        room = quota - size[test].sum()
+        fits = ~test & (size <= room)
+        if not fits.any():
+            break
+        inside = distance[:, test].sum(1)
+        total = across + outward - 2 * inside  # what was across to a cluster that joins is within, and the other way
+        count = size[test].sum() + size
+        mean = np.divide(total, count * (size.sum() - count), out=np.full(len(size), -np.inf), where=fits)
+        best = int(mean.argmax())
+        across, test[best] = total[best], True
+    smallest = np.where(test | (size > quota), np.inf, size)
+    if 0 < smallest.min() < 2 * room:
+        test[smallest.argmin()] = True
+    return test
+
+
+def scaffold_split(
+    smiles: Sequence[str],
+    test: float = 0.1,
+    validation: float = 0.1,
+    clusters: int | float = 0.85,
+    most: int = 4000,
+    seed: int = 0,
+) -> ScaffoldSplit:
+    """Split molecules so that no cluster of scaffolds is in both test and training set, and the two lie far apart.
+
+    Acyclic molecules have no scaffold; in one cluster they would be too many to test on, so that each is clustered by
+    its own fingerprint. `greedy_test` chooses the clusters to test on; one with more molecules than the test set shall
+    have (benzene's) never is. Validation molecules are drawn by a hash from all the others: they resemble the training
+    molecules, and a choice made by them has not seen the region of the test.
+
+    Parameters
+    ----------
+    smiles : SMILES of N molecules
+    test, validation : shares of the molecules; at least one molecule each
+    clusters : how many (an int), or the mean Tanimoto distance at which clusters are no longer merged (a float)
+    most : more scaffolds than this are not clustered: a sample is, and each other one joins the one most like it
+    seed : of that sample and of the hash
+
+    Raises
+    ------
+    ValueError : a SMILES cannot be parsed, the shares leave no training molecules, or no cluster is small enough.
+
+    References
+    ----------
+    Paper, Appendix K.
+    """
+    return _scaffold_split(tuple(smiles), test, validation, clusters, most, seed)
+
+
+@lru_cache(maxsize=8, typed=True)  # 2 clusters are not a distance of 2.0
+def _scaffold_split(
+    smiles: tuple[str, ...], test: float, validation: float, clusters: int | float, most: int, seed: int
+) -> ScaffoldSplit:
+    n = len(smiles)
+    quota, held = max(1, round(test * n)), max(1, round(validation * n))
+    if quota + held >= n:
+        raise ValueError(f"{n} molecules cannot give {quota} for the test and {held} for validation, and some to train")
+    scaffold = tuple(_scaffold_or_self(text, row) for row, text in enumerate(smiles))
+    unique, of_molecule = np.unique(np.array(scaffold, dtype=object), return_inverse=True)
+    bits = morgan_bits(unique)
+    clustered = np.arange(len(unique))
+    if len(unique) > most:
+        clustered = np.sort(np.random.default_rng(seed).choice(len(unique), most, replace=False))
+    stands_for = _nearest(bits[clustered], bits)[0][of_molecule]  # the clustered scaffold of each molecule
+    distance = 1 - tanimoto(bits[clustered], bits[clustered]).astype(np.float64)
+    found = cluster(distance, clusters)
+
+    count = np.bincount(stands_for, minlength=len(clustered))
+    member = np.zeros((found.max() + 1, len(clustered)))
+    member[found, np.arange(len(clustered))] = count
+    between, size = member @ distance @ member.T, member.sum(1).astype(np.int64)
+    tested = greedy_test(between, size, quota)
+    pairs = size[tested].sum() * size[~tested].sum()
+    mean = float(between[np.ix_(tested, ~tested)].sum() / pairs)
+
+    of_cluster = found[stands_for]
+    split = np.where(tested[of_cluster], "test", "train").astype(object)
+    digest = [hashlib.sha256(f"{seed} {text}".encode()).hexdigest() for text in smiles]
+    others = sorted(np.flatnonzero(split == "train"), key=lambda row: digest[row])
+    split[others[:held]] = "validation"
+    return ScaffoldSplit(tuple(split), tuple(of_cluster.tolist()), scaffold, mean, len(unique) > most)
+
+
+class Resplit(DatasetView):
+    """A data set with a split of your own.
+
+    Parameters
+    ----------
+    split : ``train``, ``validation`` or ``test``, one a molecule of ``base``
+
+    Raises
+    ------
+    DataError : there are not as many as molecules, or one is unknown.
+    """
+
+    def __init__(self, base: SpectraDataset, split: Sequence[str]):
+        super().__init__(base)
+        unknown = sorted(set(split) - set(SPLITS))
+        if unknown or len(split) != len(base.ids):
+            raise DataError(
+                f"{len(split)} splits for {len(base.ids)} molecules, unknown ones: {unknown}; expected {SPLITS}"
+            )
+        self._split = np.array(split)
+        self.digest = hashlib.sha256(repr((base.digest, tuple(split))).encode()).hexdigest()
+
+    def rows(self, split: str) -> Int[Tensor, " row"]:
+        """Rows of ``train``, ``validation`` or ``test``."""
+        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)

@@ -1,0 +1,156 @@
+"""The symmetric conditional information bottleneck: gates, noise injection, compression bound.
+
+Shapes: ``n`` modalities of ``L`` tokens with ``C`` channels. Equation numbers are the paper's.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from symspectra.models.randomness import exponential, normal, uniform
+
+CROSS_TERMS = ("printed", "negated", "none")
+# Mean and standard deviation of the noise of Eq. 6, by prior (Table 6). None: those of the spectrum's own tokens.
+PRIORS: dict[str, tuple[float, float] | None] = {
+    "data": None,
+    "gaussian": (0.0, 1.0),
+    "laplace": (0.0, math.sqrt(2.0)),  # Laplace(0, 1)
+    "gamma": (1.0, 1.0),  # Gamma(k = 1, theta = 1), the exponential distribution
+}
+
+
+def concrete_gate(logit: Float[Tensor, "batch n L"], temperature: float = 1.0) -> Float[Tensor, "batch n L"]:
+    """Sample relaxed Bernoulli gates from their logits (Eq. 7; Maddison et al. 2016).
+
+    The paper prints ``1/t`` over the logit alone; here, as in the concrete distribution, it divides the sum.
+    The two are the same at the paper's t = 1.
+    """
+    u = uniform(logit.shape, logit.device).clamp(1e-4, 1 - 1e-4)
+    return torch.sigmoid((logit.float() + torch.log(u) - torch.log1p(-u)) / temperature)  # Eq. 7
+
+
+def token_statistics(
+    tokens: Float[Tensor, "batch n L C"], floor: float = 0.1, prior: str = "data"
+) -> tuple[Float[Tensor, "batch n C"], Float[Tensor, "batch n C"]]:
+    """Mean and standard deviation of the noise of Eq. 6: of a spectrum's tokens, channel by channel, or of the prior.
+
+    Those of the tokens are detached: the noise follows the representation and does not train it. An empty spectrum has
+    constant channels; ``floor`` keeps its standard deviation away from zero.
+    """
+    if PRIORS[prior] is not None:
+        mean, std = (torch.full_like(tokens[:, :, 0], value, dtype=torch.float32) for value in PRIORS[prior])
+        return mean, std
+    tokens = tokens.detach().float()
+    return tokens.mean(dim=2), tokens.std(dim=2, unbiased=False).clamp_min(floor)
+
+
+def inject_noise(
+    tokens: Float[Tensor, "batch n L C"],
+    gate: Float[Tensor, "batch n L"],
+    mean: Float[Tensor, "batch n C"],
+    std: Float[Tensor, "batch n C"],
+    prior: str = "data",
+) -> Float[Tensor, "batch n L C"]:
+    """Replace what the gates close by noise of the given mean and spread, and the shape of the prior (Eq. 6)."""
+    noise = mean.unsqueeze(2) + std.unsqueeze(2) * _standard_noise(tokens, prior)
+    gate = gate.unsqueeze(-1).to(tokens.dtype)
+    return gate * tokens + (1 - gate) * noise.to(tokens.dtype)  # Eq. 6
+
+
+def _standard_noise(like: Tensor, prior: str) -> Tensor:
+    """Noise of mean 0 and deviation 1. Drawn contiguously: several times as fast as in the layout of the tokens."""
+    if prior in ("data", "gaussian"):
+        return normal(like.shape, like.device)
+    first = exponential(like.shape, like.device)
+    if prior == "gamma":
+        return first - 1
+    return (first - exponential(like.shape, like.device)) / math.sqrt(2)  # Laplace
+
+
+def expected_representation(
+    tokens: Float[Tensor, "batch n L C"], probability: Float[Tensor, "batch n L"], mean: Float[Tensor, "batch n C"]
+) -> Float[Tensor, "batch n L C"]:
+    """Eq. 6 without sampling, for evaluation: gates and noise at their expected values."""
+    probability = probability.unsqueeze(-1).to(tokens.dtype)
+    return probability * tokens + (1 - probability) * mean.unsqueeze(2).to(tokens.dtype)
+
+
+def compression_bound(
+    tokens: Float[Tensor, "batch n L C"],
+    gate: Float[Tensor, "batch n L"],
+    mean: Float[Tensor, "batch n C"],
+    std: Float[Tensor, "batch n C"],
+    present: Bool[Tensor, "batch n"],
+    cross_term: str = "printed",
+    prior: str = "data",
+) -> Float[Tensor, ""]:
+    """Upper bound on the information that the representations keep (Eqs. 18 and 19, App. E.2).
+
+    Eq. 18 is the Kullback-Leibler divergence of the two Gaussians of Eqs. 24 and 25; with the constant
+    C = (ln N - 1) / 2 it is non-negative. Eq. 19 is the same expression with the gates and tokens of the
+    other modalities (Eqs. 30 and 31), here averaged over the other modalities that are present.
+
+    Parameters
+    ----------
+    cross_term : ``"printed"`` adds Eq. 19 as printed, ``"negated"`` subtracts it (the sign that Eq. 27
+        implies), ``"none"`` leaves it out.
+    prior : q(T^i), the distribution that the divergence is taken from (App. G). ``"data"`` and ``"gaussian"`` are
+        Eq. 24 with the ``mean`` and ``std`` given; ``"laplace"`` and ``"gamma"`` stand for the sum of the tokens in
+        units of its noise, Gamma(1, 1) for the softplus of it, because it is positive.
+
+    Returns
+    -------
+    mean over channels and batch, sum over modalities; float32 whatever the precision of the inputs. The divergence of
+    the C channels together would be their sum: with the mean, beta weighs C times less.
+
+    Raises
+    ------
+    ValueError : for an unknown ``cross_term`` or ``prior``.
+    """
+    for name, value, known in (("cross_term", cross_term, CROSS_TERMS), ("prior", prior, PRIORS)):
+        if value not in known:
+            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+    with torch.autocast(tokens.device.type, enabled=False):
+        tokens, gate = tokens.float(), gate.float()
+        n_tokens = tokens.shape[2]
+        a = ((1 - gate) ** 2).sum(dim=2)  # A of Eq. 18, (batch, n)
+        s0 = gate.sum(dim=2)  # sum of lambda_j
+        s1 = torch.einsum("bnl,bnlc->bnc", gate, tokens)  # sum of lambda_j h_j
+        ratio = a / n_tokens + 1e-6
+        variance_term = (ratio - 1 - torch.log(ratio)) / 2  # the terms in A, and C
+
+        # [b, i, m, c]: B of Eq. 18 where m = i, B' of Eq. 31 where m is another modality.
+        b = (s1.unsqueeze(1) - s0[:, None, :, None] * mean.unsqueeze(2)) / std.unsqueeze(2)
+        if prior in ("data", "gaussian"):
+            kl = variance_term.unsqueeze(1) + (b**2).mean(dim=-1) / (2 * n_tokens)  # (batch, i, m)
+        else:
+            variance = ratio[:, None, :, None].expand_as(b)
+            kl = _divergence(b / n_tokens**0.5, variance, prior).mean(dim=-1)
+
+        weight = present.float()
+        own = (kl.diagonal(dim1=1, dim2=2) * weight).sum(dim=1)  # Eq. 18
+        if cross_term == "none" or tokens.shape[1] == 1:
+            return own.mean()
+        other = weight.unsqueeze(1) * (1 - torch.eye(tokens.shape[1], device=tokens.device))
+        cross = (kl * other).sum(dim=2) / other.sum(dim=2).clamp_min(1)  # Eq. 19
+        cross = (cross * weight).sum(dim=1)
+        return (own + cross if cross_term == "printed" else own - cross).mean()
+
+
+def _divergence(
+    mean: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"], prior: str
+) -> Float[Tensor, "*shape"]:
+    """KL divergence of a normal distribution from Laplace(0, 1), exact, or from Gamma(1, 1), by one sample of it."""
+    std = variance.sqrt()
+    entropy = 0.5 * torch.log(2 * math.pi * math.e * variance)
+    if prior == "laplace":
+        absolute = std * math.sqrt(2 / math.pi) * torch.exp(-(mean**2) / (2 * variance))
+        absolute = absolute + mean * torch.erf(mean / (std * math.sqrt(2)))  # E|s|
+        return absolute + math.log(2) - entropy
+    s = mean + std * normal(mean.shape, mean.device)
+    return F.softplus(s) + F.softplus(-s) - entropy  # -log q of softplus(s), whose derivative is sigmoid(s)

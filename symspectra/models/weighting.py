@@ -1,0 +1,104 @@
+"""Dynamic weights from conditional mutual information (section 2.2.3)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from symspectra.models.processes import across, mean_and_std, shares
+
+WEIGHTINGS = ("paper", "sample", "label_ema", "none")
+REDUCTIONS = ("max", "mean", "sum")
+
+
+def pointwise_cmi(
+    bce_auxiliary: Float[Tensor, "batch n group"],
+    bce_main: Float[Tensor, "batch group"],
+    present: Bool[Tensor, "batch n"],
+    reduce: str = "max",
+) -> Float[Tensor, "batch group"]:
+    """What the modalities add to the prediction of each group: the log-ratio of Eq. 9 at the true label.
+
+    ``log p(y | T^i, T^not i) - log p(y | T^not i)`` is the auxiliary predictor's cross-entropy without
+    modality i minus the main predictor's; it may be negative. ``reduce`` says how the modalities are put
+    together: ``"max"`` takes the most informative one that is present.
+    """
+    cmi = bce_auxiliary - bce_main.unsqueeze(1)  # Eq. 9
+    mask = present.unsqueeze(-1)
+    if reduce == "max":
+        most = cmi.masked_fill(~mask, float("-inf")).amax(dim=1)
+        return most.masked_fill(~mask.any(dim=1), 0.0)  # no modality is present
+    total = (cmi * mask).sum(dim=1)
+    if reduce == "sum":
+        return total
+    if reduce == "mean":
+        return total / mask.sum(dim=1).clamp_min(1)
+    raise ValueError(f"reduce is {reduce!r}; expected one of {', '.join(REDUCTIONS)}")
+
+
+def standardised_weight(
+    cmi: Float[Tensor, "*shape"], mean: Float[Tensor, ""], std: Float[Tensor, ""], strength: float
+) -> Float[Tensor, "*shape"]:
+    """``max(0, 1 + s (CMI - mu) / sigma)``, the form that Eqs. 11 and 12 share."""
+    return (1 + strength * (cmi - mean) / (std + 1e-6)).clamp_min(0)
+
+
+class CMIWeighting(nn.Module):
+    """Weights of samples and of groups for the loss (Eqs. 11 and 12).
+
+    Parameters
+    ----------
+    weighting : ``"paper"``: sample weights (Eq. 11) times element weights (Eq. 12); ``"sample"``: Eq. 11 alone;
+        ``"label_ema"``: Eq. 11 times one slowly moving weight a group; ``"none"``: all ones.
+    s1, s2 : emphasis on samples and on groups
+    ramp : epochs over which the weights grow from 1 to their full size (not in the paper); early estimates are
+        mostly noise
+    momentum : of the running statistics, used below ``small_batch`` samples and by ``"label_ema"``
+
+    Raises
+    ------
+    ValueError : for an unknown weighting.
+    """
+
+    small_batch = 32
+
+    def __init__(
+        self,
+        n_groups: int,
+        weighting: str = "paper",
+        s1: float = 0.3,
+        s2: float = 0.3,
+        ramp: int = 4,
+        momentum: float = 0.02,
+    ):
+        super().__init__()
+        if weighting not in WEIGHTINGS:
+            raise ValueError(f"weighting is {weighting!r}; expected one of {', '.join(WEIGHTINGS)}")
+        self.weighting, self.s1, self.s2, self.ramp, self.momentum = weighting, s1, s2, ramp, momentum
+        self.register_buffer("running", torch.tensor([0.0, 1.0, 0.0, 1.0]))  # mu_s, sigma_s, mu_f, sigma_f
+        self.register_buffer("group_cmi", torch.zeros(n_groups))
+
+    @torch.no_grad()
+    def forward(self, cmi: Float[Tensor, "batch group"], epoch: int | Int[Tensor, ""]) -> Float[Tensor, "batch group"]:
+        """Weight of every element of the loss: ``W_i^samp * W_ij^feat`` of Eq. 10. Updates the statistics."""
+        if self.weighting == "none":
+            return torch.ones_like(cmi)
+        cmi_sample = cmi.mean(dim=1)
+        mu_s, sigma_s, mu_f, sigma_f = self._statistics(cmi, cmi_sample)
+        weight = standardised_weight(cmi_sample, mu_s, sigma_s, self.s1).unsqueeze(1)  # Eq. 11
+        if self.weighting == "paper":
+            weight = weight * standardised_weight(cmi, mu_f, sigma_f, self.s2)  # Eq. 12
+        elif self.weighting == "label_ema":
+            group = self.group_cmi
+            weight = weight * standardised_weight(group, group.mean(), group.std(unbiased=False), self.s2)
+        share = 1.0 if self.ramp == 0 else epoch / self.ramp
+        share = share.clamp_max(1.0) if isinstance(share, Tensor) else min(1.0, share)
+        return (1 + share * (weight - 1)).expand_as(cmi)
+
+    def _statistics(self, cmi: Tensor, cmi_sample: Tensor) -> Tensor:
+        """mu_s, sigma_s, mu_f, sigma_f of this batch, or the running ones when the batch is small."""
+        batch = torch.stack([*mean_and_std(cmi_sample), *mean_and_std(cmi)])
+        self.running.copy_(torch.lerp(self.running, batch, self.momentum))
+        self.group_cmi.copy_(torch.lerp(self.group_cmi, across(cmi.mean(dim=0)), self.momentum))
+        return self.running if len(cmi) * shares() < self.small_batch else batch

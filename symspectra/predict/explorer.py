@@ -1,0 +1,155 @@
+"""A molecule, some of its spectra, and the groups that the model sees in them: a widget for the notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from symspectra.datasets.base import SpectraDataset
+from symspectra.errors import ReadError
+from symspectra.exhibits.drawing import MODALITY_COLOURS, model_axis
+from symspectra.groups.table8 import NAMES, label
+from symspectra.predict.predictor import GroupPrediction, Prediction, Predictor, Source, shipped
+from symspectra.predict.samples import samples
+from symspectra.spectra.conversion import NATURAL_UNIT, Prepared
+from symspectra.spectra.spectrum import Spectrum
+
+TOP = 12  # groups shown
+PLAIN_LABELS = {"ir": "IR", "c13": "13C NMR", "h1": "1H NMR", "msms_pos": "MS/MS+", "msms_neg": "MS/MS\N{MINUS SIGN}"}
+OWN = "only what is typed below"
+PREDICTED, BELOW = "#0072B2", "#BBBBBB"
+
+
+class Explorer(widgets.VBox):
+    """Choose a molecule, tick its spectra or type others, and read the answer.
+
+    Parameters
+    ----------
+    predictor : the model
+    molecules : name -> its spectra by modality (files, lists of peaks, `Spectrum` or `Prepared`)
+    structures : name -> SMILES, where known; groups in the structure are marked
+
+    Attributes
+    ----------
+    molecule : the menu of molecules
+    used, typed : check box and text field of each modality; a typed file or list of peaks replaces the molecule's own
+    answer : the groups with their probabilities and thresholds, warnings, or the sentence of a reading error, as HTML
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        molecules: Mapping[str, Mapping[str, Source]],
+        structures: Mapping[str, str] | None = None,
+    ):
+        self._predictor, self._molecules = predictor, {**molecules, OWN: {}}
+        self._structures = dict(structures or {})
+        self.molecule = widgets.Dropdown(options=list(self._molecules), description="molecule")
+        wide = widgets.Layout(width="36em")
+        self.used = {m: widgets.Checkbox(value=True, description=PLAIN_LABELS[m]) for m in predictor.modalities}
+        self.typed = {m: widgets.Text(continuous_update=False, layout=wide) for m in predictor.modalities}
+        for box in self.used.values():
+            box.indent, box.layout = False, widgets.Layout(width="8em")
+            box.observe(self._answer, "value")
+        for field in self.typed.values():
+            field.observe(self._answer, "value")
+        self.answer = widgets.HTML()
+        self.molecule.observe(self._choose, "value")
+        rows = [widgets.HBox([self.used[m], self.typed[m]]) for m in predictor.modalities]
+        super().__init__([self.molecule, *rows, self.answer])
+        self._choose()
+
+    def sources(self) -> dict[str, Source]:
+        """The spectra that are ticked: what is typed, else the molecule's own."""
+        own = self._molecules[self.molecule.value]
+        found = {m: field.value.strip() or own.get(m) for m, field in self.typed.items() if self.used[m].value}
+        return {m: source for m, source in found.items() if source is not None}
+
+    def _choose(self, change: object = None) -> None:
+        """Show where the spectra of the molecule come from, and forget what was typed for the one before."""
+        own = self._molecules[self.molecule.value]
+        for m, field in self.typed.items():
+            field.placeholder = _described(own.get(m))
+            field.unobserve(self._answer, "value")
+            field.value = ""
+            field.observe(self._answer, "value")
+        self._answer()
+
+    def _answer(self, change: object = None) -> None:
+        sources = self.sources()
+        if not sources:
+            self.answer.value = "<p>No spectrum is chosen.</p>"
+            return
+        try:
+            prediction = self._predictor.predict(sources)
+        except ReadError as error:
+            self.answer.value = f"<p><b>Cannot be read:</b> {escape(str(error))}</p>"
+            return
+        typed = any(self.typed[m].value.strip() for m in sources)
+        smiles = None if typed else self._structures.get(self.molecule.value)
+        self.answer.value = answer_html(prediction, smiles)
+
+
+def explorer(
+    predictor: Predictor | None = None,
+    molecules: Mapping[str, Mapping[str, Source]] | None = None,
+    structures: Mapping[str, str] | None = None,
+) -> Explorer:
+    """An `Explorer`; of the shipped predictor and the samples where nothing else is given."""
+    if molecules is None:
+        molecules = {sample.name: sample.files for sample in samples()}
+        structures = {sample.name: sample.smiles for sample in samples()}
+    return Explorer(predictor or shipped(), molecules, structures)
+
+
+def molecules_of(dataset: SpectraDataset, rows: Sequence[int]) -> dict[str, dict[str, Prepared]]:
+    """Molecules of a data set with their spectra, by SMILES, for `explorer` and `Predictor.predict`."""
+    x, present = dataset.spectra(torch.tensor(rows))
+    molecules = {}
+    for row, spectra, there in zip(rows, x.numpy(), present.numpy(), strict=True):
+        molecules[dataset.ids[row]] = {
+            m: _prepared(m, spectra[k]) for k, m in enumerate(dataset.modalities) if there[k]
+        }
+    return molecules
+
+
+def _prepared(modality: str, vector: Float[np.ndarray, " 600"]) -> Prepared:
+    axis, y_unit = model_axis(modality), "absorbance" if modality == "ir" else "intensity"
+    return Prepared(modality, vector, Spectrum(axis, vector, NATURAL_UNIT[modality], y_unit, modality))
+
+
+def answer_html(prediction: Prediction, smiles: str | None = None) -> str:
+    """Warnings, and bars of the most probable groups with their thresholds; groups in the structure are marked."""
+    held = None if smiles is None else dict(zip(NAMES, label([smiles])[0].tolist(), strict=True))
+    ranked = sorted(prediction.groups, key=lambda group: -group.probability)[:TOP]
+    head = "".join(f"<p><b>Take care:</b> {escape(sentence)}.</p>" for sentence in prediction.warnings)
+    used = " ".join(
+        f'<span style="color:{MODALITY_COLOURS[m]}"><b>{PLAIN_LABELS[m]}</b></span>' for m in prediction.spectra
+    )
+    bars = "".join(_bar(group, None if held is None else held[group.name]) for group in ranked)
+    foot = "Blue: predicted. The black mark is the threshold of the group."
+    if held is not None:
+        foot += " \N{CHECK MARK}: in the structure."
+    return f"{head}<p>Read from {used}</p><table>{bars}</table><p>{foot}</p>"
+
+
+def _bar(group: GroupPrediction, held: bool | None) -> str:
+    colour = PREDICTED if group.predicted else BELOW
+    bar = f'<div style="background:{colour};width:{100 * group.probability:.1f}%;height:0.9em"></div>'
+    tick = f"position:absolute;top:-0.1em;left:{100 * group.threshold:.1f}%;width:2px;height:1.1em;background:black"
+    frame = f'<div style="position:relative;width:18em;background:#F2F2F2">{bar}<div style="{tick}"></div></div>'
+    mark = "\N{CHECK MARK}" if held else ""
+    cells = (escape(group.name), frame, f"{group.probability:.2f}", mark, escape(group.note))
+    return "<tr>" + "".join(f'<td style="padding:0 0.5em">{cell}</td>' for cell in cells) + "</tr>"
+
+
+def _described(source: Source | None) -> str:
+    if source is None:
+        return "no spectrum; type a file or, but for IR, a list of peaks"
+    return Path(source).name if isinstance(source, Path) else source if isinstance(source, str) else "of the data set"

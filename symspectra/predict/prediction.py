@@ -1,0 +1,74 @@
+"""What is said of one molecule: its groups, the spectra that they were read from, and what to be careful about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from symspectra.spectra.conversion import Prepared
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class GroupPrediction(NamedTuple):
+    """What is said of one functional group.
+
+    Parameters
+    ----------
+    probability : calibrated
+    threshold : from which the group counts as predicted; the one with the best F1 on validation
+    prevalence : share of the training molecules that have the group
+    f1 : of this group on the test molecules with these spectra; None where no test molecule has it
+    note : why the answer is not to be relied on; empty where it is
+    """
+
+    name: str
+    probability: float
+    threshold: float
+    prevalence: float
+    f1: float | None
+    note: str
+
+    @property
+    def predicted(self) -> bool:
+        """Whether the probability reaches the threshold."""
+        return self.probability >= self.threshold
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The 37 groups of one molecule, the spectra they were read from, and what to be careful about."""
+
+    groups: tuple[GroupPrediction, ...]
+    spectra: dict[str, Prepared]
+    warnings: tuple[str, ...]
+
+    def table(self, least: float = 0.0) -> pandas.DataFrame:
+        """One row a group, most probable first; only those of at least ``least`` probability, or predicted."""
+        import pandas as pd
+
+        rows = [
+            {
+                "group": g.name,
+                "probability": round(g.probability, 3),
+                "predicted": "yes" if g.predicted else "",
+                "threshold": round(g.threshold, 2),
+                "in training": f"{g.prevalence:.1%}",
+                "F1": "" if g.f1 is None else f"{g.f1:.2f}",
+                "note": g.note,
+            }
+            for g in sorted(self.groups, key=lambda g: -g.probability)
+            if g.predicted or g.probability >= least
+        ]
+        return pd.DataFrame(
+            rows, columns=["group", "probability", "predicted", "threshold", "in training", "F1", "note"]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; groups in the order of Table 8."""
+        return {
+            "groups": [{**g._asdict(), "predicted": g.predicted} for g in self.groups],
+            "spectra": {name: list(prepared.steps) for name, prepared in self.spectra.items()},
+            "warnings": list(self.warnings),
+        }

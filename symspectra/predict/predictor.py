@@ -1,0 +1,305 @@
+"""From a chemist's files to functional groups with calibrated probabilities, from any subset of the spectra.
+
+A predictor is a folder: ``model.safetensors`` (the weights), ``predictor.json`` (calibration, thresholds and test
+scores of every subset of the spectra), ``likeness.safetensors`` (what training spectra look like), and, where it was
+tried on measured spectra, ``measured.json``.
+`symspectra.predict.build` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import compress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from symspectra.config import Config
+from symspectra.errors import DataError, ReadError, suggest
+from symspectra.groups.table8 import NAMES
+from symspectra.modalities import MODALITIES
+from symspectra.predict.calibration import Scaling
+from symspectra.predict.likeness import UNLIKE, Likeness
+from symspectra.predict.prediction import GroupPrediction, Prediction
+from symspectra.spectra.conversion import Prepared, prepare_all
+from symspectra.spectra.readers import read_one
+from symspectra.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from symspectra.models.symspectra import SymSpectra
+
+SHIPPED = Path(__file__).parent.parent / "weights" / "predictor"
+FEW = {"training": 30, "validation": 5}  # molecules; with fewer, a group is hardly learned, or nothing is known of it
+TRANSFERS = 0.75  # of the F1 on simulated spectra must be reached on measured ones, or there is a warning
+BATCH = 768  # spectra; larger batches leave the processor's caches
+MANY = 64  # molecules with the same spectra, for which a model of these spectra alone is worth its while
+
+Source = str | Path | Spectrum | Prepared
+
+
+def subset_key(modalities: Sequence[str]) -> str:
+    """Name of a subset of the modalities in ``predictor.json``: ``"ir+c13"``."""
+    return "+".join(sorted(modalities, key=MODALITIES.index))
+
+
+class Predictor:
+    """A trained model with its calibration.
+
+    Parameters
+    ----------
+    folder : written by `symspectra.predict.build.build`; the shipped one by default
+
+    Raises
+    ------
+    DataError : a file of the folder is missing or damaged; the message names it.
+    """
+
+    def __init__(self, folder: str | Path = SHIPPED):
+        from symspectra.models.registry import load_model
+        from symspectra.models.restriction import quick
+
+        folder = Path(folder)
+        self.card = _read_card(folder / "predictor.json")
+        self._trained, config = load_model(folder / "model.safetensors")
+        self.config: Config = config
+        self.model: SymSpectra = quick(self._trained, config.modalities)
+        if list(config.modalities) != self.card["modalities"]:
+            raise DataError(f"{folder}: predictor.json is of another model than model.safetensors")
+        measured = folder / "measured.json"  # of `symspectra.predict.evaluate`, where it was run
+        self.measured: dict[str, dict[str, float]] = json.loads(measured.read_text()) if measured.exists() else {}
+        self.likeness = _read_likeness(folder / "likeness.safetensors", config.modalities)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The spectra that the model can read."""
+        return self.config.modalities
+
+    def predict(self, sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Prediction:
+        """Functional groups of a molecule from some of its spectra.
+
+        Parameters
+        ----------
+        sources : modality -> a file, a typed list of peaks (`symspectra.spectra.readers.text.parse_peaks`), or a `Spectrum`
+        reading : ``block``, ``x_unit`` and ``y_unit``, each a mapping from modality, for `symspectra.spectra.readers.read_one`
+
+        Raises
+        ------
+        ReadError : a spectrum cannot be read or does not fit the model; one sentence.
+        """
+        if not sources:
+            raise ReadError(f"no spectrum was given; expected at least one of {', '.join(self.modalities)}")
+        for name in sources:
+            if name not in self.modalities:
+                raise ReadError(f"there is no modality {name!r}; {suggest(name, self.modalities)}")
+        spectra = {}
+        for name in sorted(sources, key=MODALITIES.index):
+            options = {key: values[name] for key, values in reading.items() if values and name in values}
+            spectra[name] = gather(sources[name], name, **options)
+        return self.predict_prepared([spectra])[0]
+
+    def predict_prepared(self, molecules: Sequence[Mapping[str, Prepared]]) -> list[Prediction]:
+        """Functional groups of molecules whose spectra are already converted (`symspectra.spectra.conversion`)."""
+        probability, warnings = self.answers(molecules)
+        known_of = {names: self._known(names) for names in {tuple(spectra) for spectra in molecules}}
+        predictions = []
+        for spectra, own, sentences in zip(molecules, probability.tolist(), warnings, strict=True):
+            about = zip(NAMES, own, known_of[tuple(spectra)], strict=True)
+            groups = tuple(GroupPrediction(name, p, *known) for name, p, known in about)
+            predictions.append(Prediction(groups, dict(spectra), sentences))
+        return predictions
+
+    def answers(
+        self, molecules: Sequence[Mapping[str, Prepared]]
+    ) -> tuple[Float[np.ndarray, "molecule 37"], list[tuple[str, ...]]]:
+        """Calibrated probabilities of each molecule, and its warnings: what `predict_prepared` is made of."""
+        x, present = self._tensors(molecules)
+        unlike = self._unlike(x.numpy(), present.numpy())
+        beyond = {name: self._beyond(name) for name in self.modalities}
+        warnings = [
+            (*_other_kinds(spectra), *(sentence for name in spectra for sentence in beyond[name]), *sentences)
+            for spectra, sentences in zip(molecules, unlike, strict=True)
+        ]
+        return self.probabilities(x, present), warnings
+
+    def thresholds(self, modalities: Sequence[str]) -> Float[np.ndarray, " 37"]:
+        """From which probability each group counts as predicted, with these spectra."""
+        return np.array(self._subset(modalities)["threshold"])
+
+    def probabilities(
+        self, x: Float[torch.Tensor, "molecule modality 600"], present: Bool[torch.Tensor, "molecule modality"]
+    ) -> Float[np.ndarray, "molecule 37"]:
+        """Calibrated probabilities; each molecule's by its own subset of spectra.
+
+        Raises
+        ------
+        ReadError : a molecule has no spectrum.
+        """
+        subsets, which = np.unique(present.numpy(), axis=0, return_inverse=True)
+        rows_of = {
+            tuple(compress(self.modalities, s)): np.flatnonzero(which.reshape(-1) == k) for k, s in enumerate(subsets)
+        }
+        if () in rows_of:
+            raise ReadError(f"molecule {rows_of[()][0] + 1} has no spectrum; expected at least one")
+        p = np.empty((len(x), len(NAMES)))
+        few = [rows for rows in rows_of.values() if len(rows) < MANY]
+        if few:
+            together = np.concatenate(few)
+            p[together] = self._model_answers(self.modalities, x[together], present[together])
+        for names, rows in rows_of.items():
+            if len(rows) >= MANY:
+                p[rows] = self._model_answers(names, x[rows], present[rows])
+            p[rows] = Scaling(*self._subset(names)["scaling"])(p[rows])
+        return p
+
+    def _model_answers(
+        self,
+        names: tuple[str, ...],
+        x: Float[torch.Tensor, "molecule modality 600"],
+        present: Bool[torch.Tensor, "molecule modality"],
+    ) -> Float[np.ndarray, "molecule 37"]:
+        """What a model of the named spectra alone says of molecules that have no others."""
+        from symspectra.models.restriction import quick
+        from symspectra.training.training import predict_spectra
+
+        kept = [self.modalities.index(name) for name in names]
+        batch = BATCH // len(names)
+        return predict_spectra(quick(self._trained, names), x[:, kept], present[:, kept], batch).numpy()
+
+    def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
+        """The gate p of every token of every spectrum of a prediction (`symspectra.models.symspectra.SymSpectra.gates`)."""
+        gates = self.model.gates(*self._tensors([prediction.spectra]))[0].detach().numpy()
+        return {name: gates[self.modalities.index(name)] for name in prediction.spectra}
+
+    def _tensors(
+        self, molecules: Sequence[Mapping[str, Prepared]]
+    ) -> tuple[Float[torch.Tensor, "molecule modality 600"], Bool[torch.Tensor, "molecule modality"]]:
+        """What the model reads, zeros where there is no spectrum, and where there is one."""
+        x = np.zeros((len(molecules), len(self.modalities), 600), dtype=np.float32)
+        present = np.zeros(x.shape[:2], dtype=bool)
+        for i, spectra in enumerate(molecules):
+            for name, prepared in spectra.items():
+                k = self.modalities.index(name)
+                x[i, k], present[i, k] = prepared.vector, True
+        return torch.from_numpy(x), torch.from_numpy(present)
+
+    def _beyond(self, name: str) -> list[str]:
+        """A sentence for a kind of spectrum that the model reads much worse measured than simulated."""
+        simulated, measured = self._subset((name,))["micro_f1"], self.measured.get(name)
+        if not measured or measured["micro_f1"] >= TRANSFERS * simulated:
+            return []
+        return [
+            f"measured {name} spectra are beyond this model: micro-F1 "
+            f"{measured['micro_f1']:.2f} on measured, {simulated:.2f} on simulated spectra"
+        ]
+
+    def _subset(self, modalities: Sequence[str]) -> dict[str, Any]:
+        return self.card["subsets"][subset_key(modalities)]
+
+    def _known(self, modalities: Sequence[str]) -> list[tuple[float, float, float | None, str]]:
+        """Threshold, prevalence, F1 and note of each group for a subset of the spectra."""
+        subset, counts = self._subset(modalities), self.card["positives"]
+        n = zip(counts["train"], counts["validation"], strict=True)
+        rows = zip(subset["threshold"], n, subset["f1"], subset["informative"], strict=True)
+        molecules = self.card["molecules"]["train"]
+        return [(t, own[0] / molecules, f1, _note(*own, informative)) for t, own, f1, informative in rows]
+
+    def _unlike(
+        self, x: Float[np.ndarray, "molecule modality 600"], present: Bool[np.ndarray, "molecule modality"]
+    ) -> list[tuple[str, ...]]:
+        """A sentence for each spectrum that is unlike the training spectra."""
+        warnings: list[list[str]] = [[] for _ in x]
+        for k, name in enumerate(self.modalities):
+            rows = np.flatnonzero(present[:, k])
+            if len(rows) == 0:
+                continue
+            rank = self.likeness[name].rank(x[rows, k])
+            for i, share in zip(rows, rank, strict=True):
+                if share >= UNLIKE:
+                    warnings[i].append(
+                        f"the {name} spectrum is unlike the training spectra (further from them than "
+                        f"{min(share, 0.999):.1%} of the spectra of unknown molecules): do not rely on it"
+                    )
+        return [tuple(sentences) for sentences in warnings]
+
+
+def _other_kinds(spectra: Mapping[str, Prepared]) -> list[str]:
+    """A sentence for each mass spectrum that its file calls something else than MS/MS."""
+    sentences = []
+    for name, prepared in spectra.items():
+        meta = prepared.spectrum.meta
+        if str(meta.get("ionisation") or "").upper().startswith("EI"):
+            sentences.append(f"{name} is an electron ionisation spectrum; the model has learned MS/MS only")
+        elif meta.get("ms_level") == 1:
+            sentences.append(f"{name} is a spectrum of the intact ions (MS1); the model has learned MS/MS only")
+    return sentences
+
+
+def _note(training: int, validation: int, informative: bool) -> str:
+    """Why the answer for a group is not to be relied on."""
+    for name, count in (("training", training), ("validation", validation)):
+        if count < FEW[name]:
+            return f"cannot know: {count} {name} molecules"
+    return "" if informative else "cannot know: not told apart by these spectra"
+
+
+def gather(source: Source, modality: str, **reading: Any) -> Prepared:
+    """One spectrum for the model from a file, a typed list of peaks, or a `Spectrum`."""
+    if isinstance(source, Prepared):
+        return source
+    if not isinstance(source, Spectrum):
+        source = spectrum_of(source, modality, **reading)
+    return prepare_all([source], [modality])[0]
+
+
+def spectrum_of(source: str | Path, modality: str, folder: Path = Path(), **reading: Any) -> Spectrum:
+    """The spectrum of a file in ``folder``, or of a typed list of peaks where no file has that name."""
+    from symspectra.spectra.readers.text import looks_like_peaks, parse_peaks
+
+    if isinstance(source, str) and looks_like_peaks(source) and not os.path.exists(folder / source):
+        return parse_peaks(source, modality)
+    return read_one(folder / source, modality, **reading)
+
+
+@lru_cache(maxsize=1)
+def shipped() -> Predictor:
+    """The predictor that comes with the package, read once."""
+    return Predictor()
+
+
+def predict(sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Prediction:
+    """Functional groups of a molecule, by the shipped predictor; see `Predictor.predict`.
+
+    >>> predict({"c13": "170.9, 60.4, 21.0, 14.2"}).table(0.5)  # doctest: +SKIP
+    """
+    return shipped().predict(sources, **reading)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text())
+        missing = {"modalities", "positives", "molecules", "subsets"} - set(card)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; expected a folder written by `symspectra calibrate`") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    if missing:
+        raise DataError(f"{path}: {', '.join(sorted(missing))} missing; expected a file of `symspectra calibrate`")
+    return card
+
+
+def _read_likeness(path: Path, modalities: Sequence[str]) -> dict[str, Likeness]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+        names = ("mean", "precision", "distances")
+        return {m: Likeness(*(arrays[f"{m}.{n}"].astype(np.float64) for n in names)) for m in modalities}
+    except (OSError, SafetensorError, KeyError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error

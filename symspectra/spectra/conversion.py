@@ -1,0 +1,343 @@
+"""From a spectrum in a chemist's units to the 600 points that a model reads, every step told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symspectra.errors import ReadError, suggest
+from symspectra.modalities import MODALITIES
+from symspectra.spectra.lines import LineTable, Ragged, multiplet
+from symspectra.spectra.preprocessing import AXES, MZ_MAX, POINTS, from_axis, ir_vector, msms_vector, nmr_vector
+from symspectra.spectra.rendering import render_axis
+from symspectra.spectra.spectrum import Spectrum
+
+MOST_ABSORBANCE = 3.0  # a transmittance below 0.1 % says no more
+PEAKS = 50  # a mass spectrum in training has at most so many,
+LEAST_PERCENT = 1.0  # none below this share of the base peak
+NOISE = 4.0  # standard deviations; NMR points below are baseline
+LEAST_COVERED = 0.25  # of the axis; with less, a spectrum says nothing of most groups
+NATURAL_UNIT = {"ir": "1/cm", "c13": "ppm", "h1": "ppm", "msms_pos": "m/z", "msms_neg": "m/z"}
+
+# Residual solvent, water and 13C, ppm: Fulmer et al., Organometallics 29 (2010) 2176, Tables 1 and 2. Names as files
+# write them, without blanks, hyphens and brackets.
+SOLVENTS: dict[str, dict[str, tuple[float, ...]]] = {
+    "cdcl3": {"h1": (7.26, 1.56), "c13": (77.16,)},
+    "dmso": {"h1": (2.50, 3.33), "c13": (39.52,)},
+    "cd3od": {"h1": (3.31, 4.87), "c13": (49.00,)},
+    "d2o": {"h1": (4.79,), "c13": ()},
+    "acetone": {"h1": (2.05, 2.84), "c13": (29.84, 206.26)},
+    "c6d6": {"h1": (7.16, 0.40), "c13": (128.06,)},
+    "cd2cl2": {"h1": (5.32, 1.52), "c13": (53.84,)},
+    "cd3cn": {"h1": (1.94, 2.13), "c13": (1.32, 118.26)},
+}
+SOLVENT_NAMES = {
+    **{"chloroform": "cdcl3", "chloroformd": "cdcl3", "chloroformd1": "cdcl3", "dmsod6": "dmso", "cd32so": "dmso"},
+    **{"methanol": "cd3od", "methanold4": "cd3od", "meod": "cd3od", "cd3odspe": "cd3od", "acetoned6": "acetone"},
+    **{"cd32co": "acetone", "benzene": "c6d6", "benzened6": "c6d6", "dichloromethaned2": "cd2cl2", "h2o+d2o": "d2o"},
+    **{"water": "d2o", "acetonitriled3": "cd3cn", "deuteriumoxide": "d2o", "dimethylsulfoxided6": "dmso"},
+}
+SOLVENT_WIDTH = {"h1": 0.04, "c13": 0.9}  # ppm on either side: 13C lines of deuterated solvents are multiplets
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spectrum as the model reads it, and how it came to be.
+
+    Parameters
+    ----------
+    modality : one of `symspectra.modalities.MODALITIES`
+    vector : what the model reads
+    spectrum : the spectrum in the modality's own units, before it was resampled; its ``steps`` tell everything
+    """
+
+    modality: str
+    vector: Float[np.ndarray, " 600"]
+    spectrum: Spectrum
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What was done, in words, from the file to the 600 points."""
+        return self.spectrum.steps
+
+
+def prepare(spectrum: Spectrum, modality: str | None = None) -> Prepared:
+    """Convert one spectrum. See `prepare_all`."""
+    return prepare_all([spectrum], [modality])[0]
+
+
+def prepare_all(spectra: Sequence[Spectrum], modalities: Sequence[str | None] | None = None) -> list[Prepared]:
+    """Convert spectra; those that are lists of peaks are drawn together, which is fast.
+
+    Infrared: wavelength to wavenumber, transmittance to absorbance, baseline to zero, maximum to 1. NMR: peaks of a
+    known solvent and of TMS masked, noise to zero, the strongest point to 1; lists of peaks are drawn with the line
+    shapes of the training data. Mass spectra: the strongest 50 peaks of at least 1 %. What lies off the model's axis is
+    left out.
+
+    Parameters
+    ----------
+    modalities : one a spectrum; None where the spectrum itself says
+
+    Raises
+    ------
+    ReadError : the modality is neither given nor stated, or not that of the spectrum; units do not fit it; no overlap
+        with the axis, or too little; nothing but a constant. The message begins with the file's name.
+    """
+    wanted = modalities or [None] * len(spectra)
+    ready: list[tuple[str, Spectrum]] = []
+    for spectrum, modality in zip(spectra, wanted, strict=True):
+        try:
+            modality = _modality(spectrum, modality)
+            ready.append((modality, _CONVERT[modality](spectrum, modality)))
+        except ReadError as error:
+            source = spectrum.meta.get("source", "")
+            raise ReadError(
+                f"{source}: {error}" if source and not str(error).startswith(source) else str(error)
+            ) from None
+    vectors = np.zeros((len(ready), POINTS), dtype=np.float32)
+    for modality in MODALITIES:
+        lists = [i for i, (own, s) in enumerate(ready) if own == modality and s.peaks]
+        if lists:
+            vectors[lists] = peak_vectors([ready[i][1] for i in lists], modality).numpy()
+    prepared = []
+    for i, (modality, spectrum) in enumerate(ready):
+        if not spectrum.peaks:
+            vectors[i] = _curve_vector(spectrum, modality)
+        if not vectors[i].any():
+            raise ReadError(
+                f"{spectrum.meta.get('source', modality)}: nothing is left of the spectrum but its baseline"
+            )
+        drawn = "drawn" if spectrum.peaks else "resampled"
+        prepared.append(Prepared(modality, vectors[i], spectrum.then(f"{drawn} on the model's {POINTS} points")))
+    return prepared
+
+
+def _modality(spectrum: Spectrum, modality: str | None) -> str:
+    found = modality or spectrum.modality
+    if found is None:
+        raise ReadError(f"what kind of spectrum it is is not stated; say which of {', '.join(MODALITIES)}")
+    if found not in MODALITIES:
+        raise ReadError(f"there is no modality {found!r}; {suggest(found, MODALITIES)}")
+    if spectrum.modality not in (None, found):
+        raise ReadError(f"is a spectrum of {spectrum.modality}; {found} was asked for")
+    return found
+
+
+# ---- infrared
+
+
+def _infrared(spectrum: Spectrum, modality: str) -> Spectrum:
+    if spectrum.peaks:
+        raise ReadError("is a list of infrared bands; the model reads the whole curve")
+    s = _wavenumbers(spectrum)
+    s = _inside(_sorted(_absorbance(s)), float(AXES["ir"][0]), float(AXES["ir"][-1]))
+    low, high = np.percentile(s.y, 1), s.y.max()
+    if not high > low:
+        raise ReadError("the spectrum is constant")
+    return s.then(
+        f"baseline set to zero (1st percentile, {low:.3g}), maximum to 1",
+        y=np.clip((s.y - low) / (high - low), 0, None),
+    )
+
+
+def _wavenumbers(s: Spectrum) -> Spectrum:
+    if s.x_unit == "1/cm":
+        return s
+    factor = {"um": 1e4, "nm": 1e7}.get(s.x_unit)
+    if factor is None:
+        raise ReadError(f"the axis is in {s.x_unit}; expected 1/cm, um or nm for infrared")
+    if not (s.x > 0).all():
+        raise ReadError(f"the axis holds {s.x.min():g} {s.x_unit}; expected wavelengths above zero")
+    return s.then(f"axis converted from {s.x_unit} to 1/cm", x=factor / s.x, x_unit="1/cm")
+
+
+def _absorbance(s: Spectrum) -> Spectrum:
+    if s.y_unit in ("absorbance", "absorption coefficient"):
+        return s
+    if s.y_unit not in ("transmittance", "percent transmittance"):
+        raise ReadError(
+            f"the values are {s.y_unit}; expected absorbance or transmittance, as in y_unit='absorbance' (--y-unit)"
+        )
+    percent = s.y_unit == "percent transmittance"
+    t = s.y / 100 if percent else s.y
+    if not percent and np.percentile(t, 95) > 2:
+        raise ReadError(
+            f"the values are said to be transmittance and reach {t.max():g}; if they are percent, say "
+            "y_unit='percent transmittance' (--y-unit)"
+        )
+    floor = 10**-MOST_ABSORBANCE
+    dark = int((t < floor).sum())
+    words = f"{s.y_unit} converted to absorbance, A = -log10 T"
+    if dark:
+        words += f"; {dark} points below T = {floor:g} set to A = {MOST_ABSORBANCE:g}"
+    return s.then(words, y=-np.log10(np.clip(t, floor, None)), y_unit="absorbance")
+
+
+def _sorted(s: Spectrum) -> Spectrum:
+    """Ascending x, each position once."""
+    if (np.diff(s.x) > 0).all():
+        return s
+    x, where = np.unique(s.x, return_inverse=True)
+    y = np.bincount(where, weights=s.y) / np.bincount(where)
+    if len(x) < len(s.x):
+        s = s.then(f"{len(s.x) - len(x)} points at positions that occur twice averaged")
+    return s.then("axis put into ascending order", x=x, y=y)
+
+
+def _inside(s: Spectrum, low: float, high: float) -> Spectrum:
+    """Points of a curve on the model's axis, which must be covered well enough."""
+    inside = (s.x >= low) & (s.x <= high)
+    span = f"{s.x.min():g} to {s.x.max():g} {s.x_unit}"
+    if inside.sum() < 2:
+        raise ReadError(f"the axis runs from {span}; nothing lies in the model's range, {low:g} to {high:g} {s.x_unit}")
+    x = s.x[inside]
+    covered = (x.max() - x.min()) / (high - low)
+    if covered < LEAST_COVERED:
+        raise ReadError(
+            f"the axis runs from {span} and covers {covered:.0%} of the model's range, {low:g} to {high:g} "
+            f"{s.x_unit}; expected at least {LEAST_COVERED:.0%}"
+        )
+    if not inside.all():
+        words = f"{int((~inside).sum())} points outside {low:g} to {high:g} {s.x_unit} left out"
+        s = s.then(words, x=x, y=s.y[inside])
+    if covered < 0.97:
+        s = s.then(f"measured from {x.min():g} to {x.max():g} {s.x_unit} only; zero elsewhere")
+    return s
+
+
+# ---- NMR
+
+
+def _nmr(spectrum: Spectrum, modality: str) -> Spectrum:
+    s = spectrum
+    if s.x_unit == "Hz":
+        mhz = s.meta.get("frequency_mhz")
+        if not mhz:
+            raise ReadError("the axis is in Hz and the spectrometer's frequency is not stated; give the axis in ppm")
+        s = s.then(f"axis converted from Hz to ppm by {mhz:g} MHz", x=s.x / mhz, x_unit="ppm")
+    if s.x_unit != "ppm":
+        raise ReadError(f"the axis is in {s.x_unit}; expected ppm for an NMR spectrum")
+    high, low = float(AXES[modality][0]), float(AXES[modality][-1])
+    if s.peaks:
+        return _listed(s, low, high)
+    s = _inside(_sorted(s), low, high)
+    s = s.then("baseline (median) set to zero", y=s.y - np.median(s.y))
+    s = _without_solvent(s, modality)
+    noise = 1.4826 * np.median(np.abs(s.y))
+    words = f"points below {NOISE:g} times the noise set to zero, the highest to 1"
+    y = np.where(s.y > NOISE * noise, s.y, 0.0)
+    if not y.max() > 0:
+        raise ReadError("no peak rises above the noise")
+    return s.then(words, y=y / y.max())
+
+
+def _without_solvent(s: Spectrum, modality: str) -> Spectrum:
+    """Mask what is not the compound: the peaks of the stated solvent, and TMS."""
+    stated = str(s.meta.get("solvent") or "")
+    key = "".join(c for c in stated.lower() if c.isalnum() or c == "+")
+    solvent = SOLVENTS.get(SOLVENT_NAMES.get(key, key))
+    if solvent is None:
+        what = f"solvent {stated!r} is not known here" if stated else "solvent not stated"
+        return s.then(f"{what}: its peaks, if any, are left in")
+    peaks, width = (*solvent[modality], 0.0), SOLVENT_WIDTH[modality]
+    masked = np.zeros(len(s.x), dtype=bool)
+    for ppm in peaks:
+        masked |= np.abs(s.x - ppm) <= width
+    at = ", ".join(f"{ppm:g}" for ppm in peaks)
+    return s.then(f"masked within {width:g} ppm of {at} ppm ({stated} and TMS)", y=np.where(masked, 0.0, s.y))
+
+
+def _listed(s: Spectrum, low: float, high: float) -> Spectrum:
+    """Peaks on the model's axis, with what a 1H list says of each."""
+    if (s.y < 0).any():
+        raise ReadError(f"the peak at {s.x[s.y < 0][0]:g} {s.x_unit} has a negative intensity")
+    inside = (s.x >= low) & (s.x <= high)
+    if not inside.any():
+        raise ReadError(f"none of the {len(s)} peaks lies in the model's range, {low:g} to {high:g} {s.x_unit}")
+    if inside.all():
+        return s
+    kept = {
+        key: [value for value, there in zip(values, inside, strict=True) if there]
+        for key, values in s.meta.items()
+        if key in ("hydrogens", "couplings", "broad", "attached") and len(values) == len(s)
+    }
+    words = f"{int((~inside).sum())} peaks outside {low:g} to {high:g} {s.x_unit} left out"
+    return s.then(words, x=s.x[inside], y=s.y[inside], meta={**s.meta, **kept})
+
+
+# ---- mass spectra
+
+
+def _mass(spectrum: Spectrum, modality: str) -> Spectrum:
+    s = spectrum
+    if s.x_unit != "m/z":
+        raise ReadError(f"the axis is in {s.x_unit}; expected m/z for a mass spectrum")
+    s = _listed(s, 0.0, np.nextafter(MZ_MAX, 0.0))
+    if not s.y.max() > 0:
+        raise ReadError("all peaks have the intensity zero")
+    percent = 100 * s.y / s.y.max()
+    strongest = np.sort(np.argsort(-percent, kind="stable")[:PEAKS])
+    kept = strongest[percent[strongest] >= LEAST_PERCENT]
+    words = "intensities in percent of the base peak"
+    if len(kept) < len(s):
+        words += f"; {len(s) - len(kept)} peaks below {LEAST_PERCENT:g} % or beyond the strongest {PEAKS} left out"
+    return s.then(words, x=s.x[kept], y=percent[kept], y_unit="intensity", peaks=True)
+
+
+_CONVERT = {"ir": _infrared, "c13": _nmr, "h1": _nmr, "msms_pos": _mass, "msms_neg": _mass}
+
+
+# ---- to 600 points
+
+
+def _curve_vector(s: Spectrum, modality: str) -> Float[np.ndarray, " 600"]:
+    how = "blockmean" if modality == "ir" else "blockmax"
+    y = torch.from_numpy(from_axis(s.x, s.y, modality, how))[None]
+    vector = (ir_vector(y) if modality == "ir" else nmr_vector(y))[0].numpy()
+    return vector / max(float(vector.max()), 1e-9)
+
+
+def peak_vectors(spectra: Sequence[Spectrum], modality: str) -> Float[Tensor, "spectrum 600"]:
+    """Lists of peaks as the model reads them: the line shapes of the training data, without its noise."""
+    row = torch.repeat_interleave(torch.tensor([len(s) for s in spectra]))
+    x = torch.from_numpy(np.concatenate([s.x for s in spectra])).float()
+    y = torch.from_numpy(np.concatenate([s.y for s in spectra])).float()
+    if modality.startswith("ms"):
+        return msms_vector(x, y, row, len(spectra))
+    lines = _multiplets(spectra, x, y) if modality == "h1" else _carbons(spectra, x, y)
+    n = len(spectra)
+    nothing = torch.zeros(n, dtype=torch.int32)
+    table = LineTable(("",) * n, ("",) * n, torch.zeros(n, 37), nothing, {modality: lines}, "")
+    return nmr_vector(render_axis(table, torch.arange(n), modality))
+
+
+def _offsets(lengths: Sequence[int]) -> Tensor:
+    return torch.tensor([0, *np.cumsum(lengths)])
+
+
+def _carbons(spectra: Sequence[Spectrum], x: Tensor, y: Tensor) -> Ragged:
+    """Carbons known to bear no hydrogen are half as strong, as in the training data."""
+    attached = [a for s in spectra for a in s.meta.get("attached") or [None] * len(s)]
+    area = y * torch.tensor([0.5 if a == 0 else 1.0 for a in attached])
+    return Ragged(_offsets([len(s) for s in spectra]), {"ppm": x, "area": area})
+
+
+def _multiplets(spectra: Sequence[Spectrum], x: Tensor, y: Tensor) -> Ragged:
+    """One line a component of a multiplet; what has no couplings stated is a singlet."""
+    couplings = [c for s in spectra for c in s.meta.get("couplings") or [""] * len(s)]
+    broad = torch.tensor([b for s in spectra for b in s.meta.get("broad") or [False] * len(s)])
+    patterns = {c: multiplet(c) for c in set(couplings)}
+    size = torch.tensor([len(patterns[c][0]) for c in couplings])
+    peak = torch.repeat_interleave(size)
+    hz = torch.from_numpy(np.concatenate([patterns[c][0] for c in couplings])).float()
+    share = torch.from_numpy(np.concatenate([patterns[c][1] for c in couplings])).float()
+    per_spectrum = torch.zeros(len(spectra), dtype=torch.long).index_add_(
+        0, torch.repeat_interleave(torch.tensor([len(s) for s in spectra])), size
+    )
+    columns = {"ppm": x[peak], "hz": hz, "area": share * y[peak], "spread": broad[peak].float(), "group": peak}
+    return Ragged(_offsets(per_spectrum.tolist()), columns)

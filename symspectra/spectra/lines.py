@@ -1,0 +1,308 @@
+"""Line lists: the spectra of many molecules as the positions and strengths of their lines.
+
+A shard is a parquet file with one row a molecule, in physical units (`COLUMNS`); a directory of shards has a
+``manifest.json`` with their checksums, and is only ever appended to. `read_lines` turns them into flat tensors
+that `symspectra.spectra.rendering` draws.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from symspectra.errors import DataError
+from symspectra.groups.table8 import from_bits
+
+COLUMNS: dict[str, str] = {
+    "smiles": "string",  # canonical, without stereochemistry
+    "inchikey": "string",  # first block
+    "groups": "uint64",  # bit k: functional group k of Table 8
+    "ir_cm1": "list<float>",  # harmonic wavenumber, not scaled, cm-1
+    "ir_km_mol": "list<float>",
+    "polar_h": "uint8",  # hydrogen atoms on O or N
+    "c13_ppm": "list<float>",
+    "c13_count": "list<uint8>",  # equivalent carbon atoms
+    "c13_hydrogens": "list<uint8>",  # hydrogen atoms on each of them
+    "h1_ppm": "list<float>",
+    "h1_count": "list<uint8>",  # equivalent hydrogen atoms
+    "h1_couplings": "list<string>",  # "7.0*3 1.5*1": J in Hz times the number of equivalent partners
+    "h1_spread": "list<float>",  # ppm; above zero for exchangeable H, whose shift is drawn
+    "msms_pos_mz": "list<float>",
+    "msms_pos_percent": "list<uint8>",  # of the base peak
+    "msms_neg_mz": "list<float>",
+    "msms_neg_percent": "list<uint8>",
+}
+LIST_GROUPS = {
+    "ir": ("ir_cm1", "ir_km_mol"),
+    "c13": ("c13_ppm", "c13_count", "c13_hydrogens"),
+    "h1": ("h1_ppm", "h1_count", "h1_couplings", "h1_spread"),
+    "msms_pos": ("msms_pos_mz", "msms_pos_percent"),
+    "msms_neg": ("msms_neg_mz", "msms_neg_percent"),
+}
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Lines of many molecules one after the other; those of molecule i are ``offsets[i]:offsets[i + 1]``."""
+
+    offsets: Tensor
+    columns: dict[str, Tensor]
+
+    def select(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Lines of some molecules: columns, position in ``rows`` of each line, and its number within its molecule."""
+        start, length = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        row = torch.repeat_interleave(length)
+        first = torch.cumsum(length, 0) - length
+        number = torch.arange(len(row), device=row.device) - first[row]
+        index = start[row] + number
+        return {name: column[index] for name, column in self.columns.items()}, row, number
+
+    def to(self, device: torch.device | str) -> Ragged:
+        """The same lines on another device."""
+        return Ragged(self.offsets.to(device), {name: column.to(device) for name, column in self.columns.items()})
+
+
+@dataclass(frozen=True)
+class LineTable:
+    """Line lists of N molecules, ready to be rendered.
+
+    ``spectra`` maps a modality to its lines: ``ir`` (cm1, km_mol, polar), ``c13`` (ppm, area), ``h1`` (one entry
+    a multiplet component: ppm, hz, area, spread, group), ``msms_pos`` and ``msms_neg`` (mz, intensity).
+    """
+
+    smiles: tuple[str, ...]
+    inchikey: tuple[str, ...]
+    y: Tensor  # (N, 37) bool
+    seed: Tensor  # (N,) int32, from the SMILES: nuisance noise of a molecule is always the same
+    spectra: dict[str, Ragged]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.smiles)
+
+    def to(self, device: torch.device | str) -> LineTable:
+        """The same table on another device."""
+        spectra = {name: lines.to(device) for name, lines in self.spectra.items()}
+        return replace(self, y=self.y.to(device), seed=self.seed.to(device), spectra=spectra)
+
+
+def molecule_seed(smiles: str) -> int:
+    """Signed 32-bit seed of a molecule's nuisance noise."""
+    return int.from_bytes(hashlib.sha256(smiles.encode()).digest()[:4], "little", signed=True)
+
+
+def arrow_schema() -> Any:
+    """`COLUMNS` as a pyarrow schema."""
+    import pyarrow as pa
+
+    types = {"string": pa.string(), "uint64": pa.uint64(), "uint8": pa.uint8(), "float": pa.float32()}
+    fields = []
+    for name, kind in COLUMNS.items():
+        inner = kind.removeprefix("list<").removesuffix(">")
+        fields.append((name, pa.list_(types[inner]) if inner != kind else types[inner]))
+    return pa.schema(fields)
+
+
+def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write line-list rows as one parquet shard (zstd, dictionary-encoded), to a temporary name and renamed.
+
+    Raises
+    ------
+    DataError : a row lacks a column, or the lists that describe one spectrum differ in length.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for i, row in enumerate(rows):
+        _check_row(row, f"{path}, row {i}")
+    try:
+        table = pa.Table.from_pylist(rows, schema=arrow_schema())
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"{path}: a value does not fit its column ({error})") from error
+    temporary = path.with_name(path.name + ".tmp")
+    pq.write_table(table, temporary, compression="zstd", compression_level=19, dictionary_pagesize_limit=1 << 22)
+    os.replace(temporary, path)
+
+
+def _check_row(row: dict[str, Any], where: str) -> None:
+    missing = [name for name in COLUMNS if name not in row]
+    if missing:
+        raise DataError(f"{where}: columns {', '.join(missing)} are missing")
+    for text in row["h1_couplings"]:
+        if not re.fullmatch(r"(\d+(\.\d+)?\*\d+( |$))*", text):
+            raise DataError(
+                f"{where}, {row['smiles']}: h1_couplings holds {text!r}; expected '7.0*3 1.5*1', or nothing"
+            )
+    for columns in LIST_GROUPS.values():
+        lengths = {name: len(row[name]) for name in columns}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"{where}, {row['smiles']}: lists of one spectrum differ in length: {lengths}")
+        for name in columns:
+            if name != "h1_couplings" and not np.isfinite(np.asarray(row[name], dtype=float)).all():
+                raise DataError(f"{where}, {row['smiles']}: {name} holds a value that is not finite")
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def append_shard(directory: Path, rows: list[dict[str, Any]]) -> Path:
+    """Add a shard to a directory and to its manifest. What is there already is never rewritten."""
+    directory.mkdir(parents=True, exist_ok=True)
+    manifest = directory / "manifest.json"
+    shards = json.loads(manifest.read_text())["shards"] if manifest.exists() else []
+    path = directory / f"lines-{len(shards):03d}.parquet"
+    write_shard(path, rows)
+    shards.append({"file": path.name, "molecules": len(rows), "sha256": file_digest(path)})
+    temporary = manifest.with_name("manifest.json.tmp")
+    temporary.write_text(json.dumps({"shards": shards}, indent=1) + "\n")
+    os.replace(temporary, manifest)
+    return path
+
+
+def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
+    """The first ``molecules`` rows (0: all) as a pyarrow table, after checking every checksum; and a digest.
+
+    Raises
+    ------
+    DataError : no manifest, a shard that is missing or whose checksum is not the manifest's, too few molecules.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    manifest = directory / "manifest.json"
+    try:
+        shards = json.loads(manifest.read_text())["shards"]
+        total = sum(shard["molecules"] for shard in shards)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{manifest}: cannot be read as a manifest of line-list shards ({error})") from error
+    if molecules > total:
+        raise DataError(f"{directory} holds {total} molecules; {molecules} were asked for")
+    tables, rows = [], 0
+    for shard in shards:
+        path = directory / shard["file"]
+        if not path.exists():
+            raise DataError(f"{path}: the shard is named in {manifest.name} but missing")
+        if file_digest(path) != shard["sha256"]:
+            raise DataError(
+                f"{path}: its checksum is not the one in {manifest.name}; the file is damaged, fetch it again"
+            )
+        tables.append(pq.read_table(path))
+        rows += shard["molecules"]
+        if molecules and rows >= molecules:
+            break
+    table = pa.concat_tables(tables).slice(0, molecules or rows)
+    used = [shard["sha256"] for shard in shards[: len(tables)]]
+    return table, hashlib.sha256(json.dumps([used, table.num_rows]).encode()).hexdigest()
+
+
+def read_lines(directory: Path, molecules: int = 0) -> LineTable:
+    """Read line-list shards into flat tensors. Raises `DataError` like `read_rows`."""
+    table, digest = read_rows(directory, molecules)
+    return line_table(table, digest)
+
+
+def line_table(table: Any, digest: str = "") -> LineTable:
+    """Flat tensors of a pyarrow table with the columns of `COLUMNS`."""
+    table = table.combine_chunks()
+    ragged = {name: _ragged(table, columns) for name, columns in LIST_GROUPS.items()}
+    spectra = {
+        "ir": _ir(ragged["ir"], torch.from_numpy(table["polar_h"].to_numpy().astype(np.int64))),
+        "c13": _c13(ragged["c13"]),
+        "h1": _h1(ragged["h1"]),
+    }
+    for name in ("msms_pos", "msms_neg"):
+        offsets, mz, percent = ragged[name]
+        spectra[name] = Ragged(torch.from_numpy(offsets), {"mz": _float(mz), "intensity": _float(percent)})
+    smiles = tuple(table["smiles"].to_pylist())
+    return LineTable(
+        smiles=smiles,
+        inchikey=tuple(table["inchikey"].to_pylist()),
+        y=torch.from_numpy(from_bits(table["groups"].to_numpy())),
+        seed=torch.tensor([molecule_seed(s) for s in smiles], dtype=torch.int32),
+        spectra=spectra,
+        digest=digest,
+    )
+
+
+def _ragged(table: Any, columns: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+    """Offsets, then the flat values of each column."""
+    values = []
+    for name in columns:
+        array = table[name].chunk(0) if table[name].num_chunks else table[name].combine_chunks()
+        offsets = array.offsets.to_numpy().astype(np.int64)
+        values.append(array.values.slice(offsets[0], offsets[-1] - offsets[0]).to_numpy(zero_copy_only=False))
+    return offsets - offsets[0], *values
+
+
+def _float(x: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(x, dtype=np.float32))
+
+
+def _ir(ragged: tuple[np.ndarray, ...], polar_h: Tensor) -> Ragged:
+    """Lines by descending wavenumber; ``polar`` marks the O-H and N-H stretches: the highest ``polar_h`` above 3200."""
+    offsets, cm1, km_mol = ragged
+    row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    descending = np.lexsort((-cm1, row))
+    cm1, km_mol = cm1[descending], km_mol[descending]
+    number = np.arange(len(cm1)) - offsets[:-1][row]
+    polar = (number < polar_h.numpy()[row]) & (cm1 > 3200)
+    columns = {"cm1": _float(cm1), "km_mol": _float(km_mol), "polar": torch.from_numpy(polar)}
+    return Ragged(torch.from_numpy(offsets), columns)
+
+
+def _c13(ragged: tuple[np.ndarray, ...]) -> Ragged:
+    """Area by number of carbons; carbons without hydrogen relax slowly and lack the Overhauser gain: half as strong."""
+    offsets, ppm, count, hydrogens = ragged
+    area = count.astype(np.float32) * np.where(hydrogens == 0, 0.5, 1.0)
+    return Ragged(torch.from_numpy(offsets), {"ppm": _float(ppm), "area": _float(area)})
+
+
+def multiplet(couplings: str) -> tuple[np.ndarray, np.ndarray]:
+    """First-order multiplet: offsets from the centre in Hz and relative areas that sum to one.
+
+    ``"7.0*3 1.5*1"`` is a quartet of doublets. Components below 2 % of the strongest are left out.
+    """
+    hz, area = np.zeros(1), np.ones(1)
+    for term in couplings.split():
+        j, n = term.split("*")
+        k = np.arange(int(n) + 1)
+        hz = (hz[:, None] + float(j) * (k - int(n) / 2)).ravel()
+        area = (area[:, None] * [comb(int(n), i) / 2 ** int(n) for i in k]).ravel()
+    hz, index = np.unique(hz.round(2), return_inverse=True)
+    area = np.bincount(index.ravel(), area)
+    keep = area >= 0.02 * area.max()
+    return hz[keep], area[keep] / area[keep].sum()
+
+
+def _h1(ragged: tuple[np.ndarray, ...]) -> Ragged:
+    """One entry a multiplet component."""
+    offsets, ppm, count, couplings, spread = ragged
+    patterns, which = np.unique(couplings.astype(str), return_inverse=True)
+    multiplets = [multiplet(p) for p in patterns]
+    size = np.array([len(hz) for hz, _ in multiplets], dtype=np.int64)[which]
+    group = np.repeat(np.arange(len(ppm)), size)
+    hz = np.concatenate([multiplets[w][0] for w in which]) if len(which) else np.zeros(0)
+    area = np.concatenate([multiplets[w][1] for w in which]) if len(which) else np.zeros(0)
+    component_offsets = np.concatenate([[0], np.cumsum(size)])[offsets]
+    first_group = np.repeat(offsets[:-1], np.diff(offsets))
+    columns = {
+        "ppm": _float(ppm[group]),
+        "hz": _float(hz),
+        "area": _float(area * count[group]),
+        "spread": _float(spread[group]),
+        "group": torch.from_numpy((np.arange(len(ppm)) - first_group)[group]),
+    }
+    return Ragged(torch.from_numpy(component_offsets.astype(np.int64)), columns)

@@ -1,0 +1,228 @@
+"""Two columns of text, a position and a value a line; and peak lists as they are typed (`parse_peaks`)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from symspectra.errors import ReadError
+from symspectra.spectra.readers.column_names import pairs_of, x_unit_of, y_unit_of
+from symspectra.spectra.readers.peak_lists import looks_like_peaks, parse_peaks
+from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
+
+__all__ = ["looks_like_peaks", "parse_peaks", "read_table"]
+
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*|,\d+)?|[.,]\d+)(?:[eEdD][+-]?\d+)?")
+_COMMENT = ("#", "//", ";", "%", "!", "$$")
+_SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
+_ONE_UNIT = {"h1": "ppm", "c13": "ppm", "msms_pos": "m/z", "msms_neg": "m/z"}
+_CURVE_POINTS = 16  # fewer rows than this are no curve
+_MAX_COLUMNS = 100
+_HEADER_LINES = 100  # before the numbers, searched for units
+_SHOWN = 60  # characters of a line in a message
+
+
+@dataclass
+class _Table:
+    """Rows of fields with their line numbers, the lines before them, and how many comment lines are among them."""
+
+    separator: str
+    rows: list[tuple[int, list[str]]]
+    header: list[str]
+    comments: int = 0
+
+
+def read_table(
+    data: bytes, modality: str | None, x_unit: str | None = None, y_unit: str | None = None
+) -> list[Spectrum]:
+    """Read a table of two columns, separated by tabs, semicolons, commas or blanks.
+
+    Parameters
+    ----------
+    data : the file, in UTF-8, UTF-16 with its mark, or Latin-1
+    modality : what the spectrum is, if known; of NMR and mass spectra the axis is then ppm or m/z
+    x_unit, y_unit : units where the header does not name them, keys of `X_UNITS` and `Y_UNITS`
+
+    Raises
+    ------
+    ReadError : the units are not known, a line is not two numbers, or the columns to read are not clear.
+    """
+    table = _split(_decode(data))
+    names = _names(table)
+    at, header_x, header_y = _columns(table, names)
+    x_unit = _agreed("x_unit", header_x, x_unit, X_UNITS)
+    y_unit = _agreed("y_unit", header_y, y_unit, Y_UNITS)
+    steps = [f"table read, rows: {len(table.rows):,}, separated by {_SEPARATORS[table.separator]}"]
+    if x_unit is None and modality in _ONE_UNIT:
+        x_unit = _ONE_UNIT[modality]
+        steps.append(f"axis taken as {x_unit}, as the header names no unit")
+    if y_unit is None and x_unit in ("ppm", "m/z"):
+        y_unit = "intensity"
+        steps.append("values taken as intensity, as the header names no unit")
+    if x_unit is None or y_unit is None:
+        raise ReadError(_ask(x_unit, y_unit, names))
+    values, decimal_commas = _values(table, at)
+    if decimal_commas:
+        steps.append("decimal commas read as points")
+    others = len(table.rows[0][1]) - 2
+    if others:
+        steps.append(f"columns {names[at[0]]!r} and {names[at[1]]!r} taken, {others} not read")
+    unused = sum(1 for line in table.header if line.strip()) - (1 if header_x or header_y else 0)
+    if unused > 0 or table.comments:
+        steps.append(f"lines of header and comments not used: {max(unused, 0) + table.comments}")
+    x, y = values
+    peaks = x_unit == "m/z"
+    if x_unit == "ppm" and _uneven(x):
+        peaks = True
+        steps.append("taken as a list of peaks, because the rows are few or unevenly spaced")
+    return [Spectrum(x, y, x_unit, y_unit, modality, {"format": "text"}, peaks, tuple(steps))]
+
+
+def _decode(data: bytes) -> str:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16", "replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+    if "\0" in text:
+        raise ReadError("the file is binary; expected columns of text")
+    return text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _separator(line: str) -> str:
+    for separator in "\t;":
+        if separator in line.rstrip(separator):
+            return separator
+    if "," in line and not all(map(_is_number, line.split())):
+        return ","
+    return "," if "," in line and len(line.split()) == 1 else " "
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    parts = line.split() if separator == " " else line.split(separator)
+    parts = [part.strip(" \t\"'") for part in parts]
+    while len(parts) > 2 and not parts[-1]:
+        parts.pop()
+    return parts
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
+
+
+def _is_row(line: str) -> bool:
+    fields = _fields(line, _separator(line.strip()))
+    return len(fields) > 1 and all(map(_is_number, fields))
+
+
+def _split(text: str) -> _Table:
+    lines = text.splitlines()
+    first = next((i for i, line in enumerate(lines) if line and _is_row(line)), None)
+    if first is None:
+        shown = next((line.strip() for line in lines if line.strip()), "")
+        raise ReadError(f"no line holds two numbers; expected a position and a value a line, found {shown[:_SHOWN]!r}")
+    separator = _separator(lines[first].strip())
+    fields = _fields(lines[first], separator)
+    if len(fields) > _MAX_COLUMNS:
+        raise ReadError(f"line {first + 1} has {len(fields)} columns; expected two")
+    before = _fields(lines[first - 1], separator) if first else []
+    if len(before) == len(fields) and _is_number(before[0]):
+        raise ReadError(f"line {first} holds {lines[first - 1].strip()[:_SHOWN]!r}; expected numbers or a header")
+    table = _Table(separator, [], lines[:first])
+    for number, line in enumerate(lines[first:], first + 1):
+        stripped = line.strip()
+        if stripped.startswith(_COMMENT):
+            table.comments += 1
+        elif stripped:
+            row = _fields(line, separator)
+            if len(row) != len(fields):
+                raise ReadError(
+                    f"line {number} has {len(row)} columns ({stripped[:_SHOWN]!r}); expected {len(fields)} as in line "
+                    f"{first + 1}"
+                )
+            table.rows.append((number, row))
+    return table
+
+
+def _values(table: _Table, at: tuple[int, int]) -> tuple[np.ndarray, bool]:
+    """The two columns as numbers, and whether they have decimal commas."""
+    columns = [[row[i] for _, row in table.rows] for i in at]
+    for column in columns:
+        wrong = next((i for i, text in enumerate(column) if not _is_number(text)), None)
+        if wrong is not None:
+            raise ReadError(f"line {table.rows[wrong][0]} holds {column[wrong][:_SHOWN]!r}; expected a number")
+    joined = " ".join(text for column in columns for text in column)
+    commas = "," in joined
+    if commas and "." in joined:
+        raise ReadError("both commas and points are used as decimal marks; expected one of them")
+    joined = joined.replace(",", ".").replace("d", "e").replace("D", "e")
+    values = np.array([float(text) for text in joined.split(" ")]).reshape(2, -1)
+    large = np.flatnonzero(~np.isfinite(values).all(axis=0))
+    if len(large):
+        number, row = table.rows[large[0]]
+        raise ReadError(f"line {number} holds a number that is too large ({' '.join(row)[:_SHOWN]!r})")
+    return values, commas
+
+
+def _uneven(x: np.ndarray) -> bool:
+    if len(x) < _CURVE_POINTS:
+        return True
+    with np.errstate(over="ignore"):
+        gaps = np.abs(np.diff(x))
+    return bool(gaps.max() > 10 * np.median(gaps))
+
+
+def _names(table: _Table) -> list[str]:
+    """Names of the columns from the last line of the header that has as many; else their numbers."""
+    count = len(table.rows[0][1])
+    for line in table.header[: -_HEADER_LINES - 1 : -1]:
+        fields = _fields(line.strip().lstrip("#/%!;").strip(), table.separator)
+        if len(fields) == count and any(fields):
+            return fields
+    return [f"column {i + 1}" for i in range(count)]
+
+
+def _columns(table: _Table, names: list[str]) -> tuple[tuple[int, int], str | None, str | None]:
+    """Which columns are read, and the units that the header names."""
+    if len(names) == 2:
+        pairs = [pair for line in table.header[: -_HEADER_LINES - 1 : -1] for pair in pairs_of(line)]
+        units = [(x_unit_of(left), y_unit_of(right)) for left, right in pairs]
+        return (0, 1), *max(units, key=lambda pair: 2 - pair.count(None), default=(None, None))
+    x = [i for i, name in enumerate(names) if x_unit_of(name)]
+    y = [i for i, name in enumerate(names) if y_unit_of(name) and i not in x]
+    if len(x) != 1 or len(y) != 1:
+        listed = ", ".join(repr(name[:_SHOWN]) for name in names[:12])
+        raise ReadError(
+            f"there are {len(names)} columns ({listed}); expected two, or a header naming one position and one value"
+        )
+    return (x[0], y[0]), x_unit_of(names[x[0]]), y_unit_of(names[y[0]])
+
+
+def _agreed(name: str, header: str | None, given: str | None, units: dict[str, tuple[str, ...]]) -> str | None:
+    if given is None:
+        return header
+    known = unit(given, units)
+    if known is None:
+        raise ReadError(f"{name} is {given!r}; expected one of {', '.join(units)}")
+    if header is not None and header != known:
+        raise ReadError(f"the header says {header}, but {name} says {known}; expected them to agree")
+    return known
+
+
+def _ask(x_unit: str | None, y_unit: str | None, names: list[str]) -> str:
+    wanted = []
+    if x_unit is None:
+        wanted.append(('x_unit="1/cm"', "--x-unit 1/cm"))
+    if y_unit is None:
+        wanted.append(('y_unit="absorbance"', "--y-unit absorbance"))
+    said = ", ".join(repr(name[:_SHOWN]) for name in names)
+    what = "units" if len(wanted) == 2 else "unit of the axis" if x_unit is None else "unit of the values"
+    arguments, options = (" and ".join(pair[i] for pair in wanted) for i in range(2))
+    return (
+        f"the {what} cannot be told from the header ({said}); give for example {arguments} "
+        f"(on the command line {options})"
+    )

@@ -1,0 +1,272 @@
+"""Line lists to spectra: line shapes and nuisance noise, vectorised over molecules, on CPU or GPU.
+
+Every random number is a hash of the molecule, the draw and the line (no generator, no state): a spectrum does not
+depend on the batch it is rendered in, and is the same on every device up to rounding. Draw 0 is the noise that
+validation and test always see; training takes another draw every epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from symspectra.spectra.lines import LineTable
+from symspectra.spectra.preprocessing import POINTS, msms_vector, nmr_vector
+
+AXIS_POINTS = {"ir": 1800, "c13": 10_000, "h1": 10_000}
+AXIS_RANGE = {"ir": (400.0, 4000.0), "c13": (230.0, -20.0), "h1": (10.0, -2.0)}
+C13_HWHM = 0.0125  # ppm
+H1_HWHM = 0.00125  # ppm: 0.5 Hz at 400 MHz
+H1_MHZ = 400.0
+IR_HWHM = 8.0  # cm-1
+WINDOW = {"ir": (40, 250), "c13": (8,), "h1": (8, 90)}  # points drawn on either side of narrow and broad lines
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """Size of the noise that stands between a computed line list and a measured spectrum.
+
+    Parameters
+    ----------
+    c13_shift, h1_shift : Laplace scale of the shift error, ppm
+    coupling : relative spread of couplings within a multiplet
+    ir_frequency : relative standard deviation of each mode's wavenumber
+    ir_width : standard deviation of the logarithm of a molecule's line width
+    hydrogen_bond : largest red shift of O-H and N-H stretches, cm-1; they broaden and gain strength with it
+    peak_dropout, peak_intensity : share of MS/MS peaks of 1 % that vanish, and log-spread of intensities
+    baseline : half-range of the noise on IR and NMR points, relative to the strongest
+    """
+
+    c13_shift: float = 1.4
+    h1_shift: float = 0.2
+    coupling: float = 0.08
+    ir_frequency: float = 0.02
+    ir_width: float = 0.25
+    hydrogen_bond: float = 300.0
+    peak_dropout: float = 0.3
+    peak_intensity: float = 0.3
+    baseline: float = 0.01
+
+
+CLEAN = Nuisance(0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+# Streams of random numbers: one a purpose, so that they are independent.
+_STREAMS = ("c13", "h1", "coupling", "labile", "labile_width", "ir", "ir_width", "bond", "drop", "strength", "baseline")
+_STREAM = {name: 0x3C6EF372 * (i + 1) for i, name in enumerate(_STREAMS)}
+
+
+def _int32(value: int) -> int:
+    return (value + 2**31) % 2**32 - 2**31
+
+
+def _mix(h: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    """Finaliser of MurmurHash3 on int32 (multiplication wraps around)."""
+    h = (h ^ ((h >> 16) & 0xFFFF)) * _int32(0x85EBCA6B)
+    h = (h ^ ((h >> 13) & 0x7FFFF)) * _int32(0xC2B2AE35)
+    return h ^ ((h >> 16) & 0xFFFF)
+
+
+def _hash(seed: Int[Tensor, "*shape"], number: Tensor | int, stream: str) -> Int[Tensor, "*broadcast"]:
+    if isinstance(number, Tensor):
+        number = number.to(torch.int32) * _int32(0x9E3779B9)
+    return _mix(_mix(seed + _int32(_STREAM[stream])) + number)
+
+
+def uniform(seed: Int[Tensor, "*shape"], number: Tensor | int, stream: str) -> Float[Tensor, "*shape"]:
+    """Uniform on (0, 1), a function of the seed, the line's number and the purpose.
+
+    23 bits and a half: with one bit more, the largest value would round to 1, and its logarithms to infinity.
+    """
+    return ((_hash(seed, number, stream) & 0x7FFFFF).float() + 0.5) / 2**23
+
+
+def _laplace(seed: Tensor, number: Tensor | int, stream: str) -> Tensor:
+    u = uniform(seed, number, stream) - 0.5
+    return -torch.sign(u) * torch.log1p(-2 * u.abs())
+
+
+def _normal(seed: Tensor, number: Tensor | int, stream: str) -> Tensor:
+    return math.sqrt(2) * torch.erfinv(2 * uniform(seed, number, stream) - 1)
+
+
+def draw_seed(seed: Int[Tensor, " molecule"], draw: int) -> Int[Tensor, " molecule"]:
+    """Seed of one draw of the nuisance noise of each molecule; draw 0 leaves the seed as it is."""
+    return seed if draw == 0 else _mix(seed ^ _int32(draw * 0x9E3779B9))
+
+
+class Canvas:
+    """Spectra under construction: ``batch`` rows of ``points`` points, with margins that catch the lines' wings."""
+
+    def __init__(self, batch: int, points: int, margin: int, device: torch.device):
+        self.points, self.margin = points, margin
+        self._y = torch.zeros(batch, points + 2 * margin, device=device)
+
+    @property
+    def spectra(self) -> Float[Tensor, "batch points"]:
+        """The spectra without the margins."""
+        return self._y[:, self.margin : self.margin + self.points]
+
+    def add(
+        self,
+        position: Float[Tensor, " line"],
+        area: Float[Tensor, " line"],
+        hwhm: Float[Tensor, " line"],
+        row: Int[Tensor, " line"],
+        window: int,
+    ) -> None:
+        """Add Lorentzian lines: what falls into each point of the axis, so that no area is lost between points.
+
+        What lies outside the window is lost: about a tenth of the area of most lines, up to a quarter of broad ones.
+
+        Parameters
+        ----------
+        position, hwhm : centre and half width at half maximum, in points of the axis; a centre off the axis is left out
+        row : spectrum of each line
+        window : points drawn on either side, at most the margin; the profile is cut there, continuously
+        """
+        inside = (position > -0.5) & (position < self.points - 0.5)
+        area = torch.where(inside, area, 0.0)
+        position = position.clamp(0, self.points - 1)
+        centre = position.round()
+        edges = torch.arange(-window - 0.5, window + 1, device=position.device)
+        cumulated = torch.atan(((centre - position).unsqueeze(1) + edges) / hwhm.unsqueeze(1))
+        profile = (cumulated[:, 1:] - cumulated[:, :-1]) / math.pi
+        profile = (profile - torch.maximum(profile[:, :1], profile[:, -1:])).clamp_min_(0) * area.unsqueeze(1)
+        first = row * self._y.shape[1] + centre.long() + (self.margin - window)
+        target = first.unsqueeze(1) + torch.arange(2 * window + 1, device=position.device)
+        self._y.view(-1).index_add_(0, target.view(-1), profile.view(-1))
+
+
+def render_axis(
+    lines: LineTable,
+    rows: Int[Tensor, " batch"],
+    modality: str,
+    nuisance: Nuisance = CLEAN,
+    draw: int = 0,
+    points: int | None = None,
+) -> Float[Tensor, "batch points"]:
+    """Spectra on the modality's standard axis (``ir``, ``c13``, ``h1``; `symspectra.spectra.preprocessing.AXES`).
+
+    Infrared spectra have a maximum of 1; NMR spectra are in area units. Without baseline noise, which is added to
+    the 600 points. ``points`` samples the same range with another number of points than the standard axis.
+    """
+    columns, row, number = lines.spectra[modality].select(rows)
+    seed = draw_seed(lines.seed[rows], draw)
+    canvas = Canvas(len(seed), points or AXIS_POINTS[modality], max(WINDOW[modality]), seed.device)
+    start, stop = AXIS_RANGE[modality]
+    return _DRAW[modality](canvas, columns, row, number, seed, nuisance, start, (canvas.points - 1) / (stop - start))
+
+
+def _draw_ir(
+    canvas: Canvas, columns: dict[str, Tensor], row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, start, scale
+) -> Tensor:
+    """Harmonic modes, scaled (0.973 below 2600 cm-1, 1.010 above; 25 known bands), as Lorentzians of one width."""
+    cm1 = columns["cm1"] * torch.where(columns["cm1"] < 2600, 0.973, 1.010)
+    area, polar = columns["km_mol"], columns["polar"]
+    hwhm = torch.full_like(cm1, IR_HWHM)
+    if n.ir_frequency:
+        cm1 = cm1 * (1 + n.ir_frequency * _normal(seed[row], number, "ir"))
+    if n.ir_width:
+        hwhm = hwhm * torch.exp(n.ir_width * _normal(seed, 0, "ir_width"))[row]
+    if n.hydrogen_bond:
+        bond = uniform(seed, 0, "bond")[row] * polar
+        cm1 = cm1 - n.hydrogen_bond * bond
+        hwhm, area = hwhm + 100 * bond, area * (1 + 2 * bond)
+    # Windows are in points of the 1800-point axis, and shrink with the axis.
+    for chosen, window in zip((~polar, polar), WINDOW["ir"], strict=True):
+        width = -(-window * canvas.points // AXIS_POINTS["ir"])
+        canvas.add(((cm1 - start) * scale)[chosen], area[chosen], (hwhm * scale)[chosen], row[chosen], width)
+    top = canvas.spectra.amax(dim=1, keepdim=True)
+    return canvas.spectra / torch.where(top > 0, top, 1.0)
+
+
+def _draw_c13(
+    canvas: Canvas, columns: dict[str, Tensor], row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, start, scale
+) -> Tensor:
+    """Proton-decoupled: one line an environment."""
+    ppm = columns["ppm"]
+    if n.c13_shift:
+        ppm = ppm + n.c13_shift * _laplace(seed[row], number, "c13")
+    hwhm = torch.full_like(ppm, C13_HWHM * abs(scale))
+    canvas.add((ppm - start) * scale, columns["area"], hwhm, row, WINDOW["c13"][0])
+    return canvas.spectra
+
+
+def _draw_h1(
+    canvas: Canvas, columns: dict[str, Tensor], row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, start, scale
+) -> Tensor:
+    """First-order multiplets at 400 MHz; exchangeable H broad (4 to 38 Hz wide), at a shift drawn from its range."""
+    line_seed, group, labile = seed[row], columns["group"], columns["spread"] > 0
+    ppm, hz = columns["ppm"], columns["hz"]
+    hwhm = torch.where(labile, 12 * H1_HWHM, H1_HWHM) * abs(scale)
+    if n.h1_shift:
+        drawn = columns["spread"] * (2 * uniform(line_seed, group, "labile") - 1)
+        ppm = ppm + torch.where(labile, drawn, n.h1_shift * _laplace(line_seed, group, "h1"))
+        hwhm = torch.where(labile, hwhm * torch.exp(2.3 * (uniform(line_seed, group, "labile_width") - 0.5)), hwhm)
+    if n.coupling:
+        hz = hz * (1 + n.coupling * _normal(line_seed, group, "coupling"))
+    position = (ppm + hz / H1_MHZ - start) * scale
+    for chosen, window in zip((~labile, labile), WINDOW["h1"], strict=True):
+        canvas.add(position[chosen], columns["area"][chosen], hwhm[chosen], row[chosen], window)
+    return canvas.spectra
+
+
+_DRAW = {"ir": _draw_ir, "c13": _draw_c13, "h1": _draw_h1}
+
+
+def _msms(lines: LineTable, rows: Tensor, modality: str, n: Nuisance, seed: Tensor) -> Tensor:
+    columns, row, number = lines.spectra[modality].select(rows)
+    number = number + (0 if modality == "msms_pos" else 4096)
+    intensity = columns["intensity"]
+    if n.peak_dropout:
+        lost = n.peak_dropout / intensity.clamp_min(1).sqrt()  # a peak of 1 % is lost most often
+        intensity = intensity * (uniform(seed[row], number, "drop") > lost)
+    if n.peak_intensity:
+        intensity = intensity * torch.exp(n.peak_intensity * _normal(seed[row], number, "strength"))
+    return msms_vector(columns["mz"], intensity, row, len(rows))
+
+
+def _baseline(y: Tensor, seed: Tensor, n: Nuisance, modality: str) -> Tensor:
+    """Noise on the points, triangular on (-1, 1), from the two halves of one hash."""
+    number = torch.arange(POINTS, device=y.device, dtype=torch.int32) + POINTS * list(AXIS_POINTS).index(modality)
+    h = _hash(seed.unsqueeze(1), number, "baseline")
+    return y + (n.baseline / 32768) * ((h & 0x7FFF) - ((h >> 16) & 0x7FFF)).float()
+
+
+def render(
+    lines: LineTable,
+    rows: Int[Tensor, " batch"],
+    modalities: Sequence[str],
+    nuisance: Nuisance = CLEAN,
+    draw: int = 0,
+    resampling: str = "blockmax",
+) -> Float[Tensor, "batch modality 600"]:
+    """Preprocessed spectra of some molecules, as the models read them (App. F).
+
+    Parameters
+    ----------
+    rows : positions in ``lines``
+    nuisance : `Nuisance()` or `CLEAN`
+    draw : which draw of the noise; 0 is the fixed one
+    resampling : ``blockmax``, ``blockmean`` or ``linear``, for the NMR axes
+    """
+    seed = draw_seed(lines.seed[rows], draw)
+    spectra = []
+    for modality in modalities:
+        if modality in ("msms_pos", "msms_neg"):
+            spectra.append(_msms(lines, rows, modality, nuisance, seed))
+            continue
+        if modality == "ir":  # mean over each of 600 points, where App. F.2 takes one value in three
+            y = render_axis(lines, rows, modality, nuisance, draw, POINTS)
+        else:
+            y = nmr_vector(render_axis(lines, rows, modality, nuisance, draw), resampling)
+        if nuisance.baseline:
+            y = _baseline(y, seed, nuisance, modality)
+            y = y if modality == "ir" else y.clamp(0, 1)
+        spectra.append(y)
+    return torch.stack(spectra, dim=1)

@@ -1,0 +1,199 @@
+"""One training step: forward, backward, update; on a GPU, the same step captured once as a CUDA graph and replayed.
+
+Nothing here waits for a GPU: what is added up over an epoch stays there until the epoch is over.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from symspectra.config import Config
+from symspectra.models.base import SpectrumClassifier
+
+Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+WARM_UP = 3  # steps before the capture, in which libraries choose their algorithms and the optimiser its memory
+
+
+def make_optimizer(config: Config, parameters: Sequence[nn.Parameter], device: torch.device) -> torch.optim.Adam:
+    """Fused Adam; on a GPU its learning rate is a tensor, which a captured step reads at every replay."""
+    gpu = device.type == "cuda"
+    rate = torch.tensor(config.lr, device=device) if gpu else config.lr
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, config.beta2), fused=True, capturable=gpu)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def compiled(loss: Loss) -> Loss:
+    """The loss as one compiled function, for batches of one size."""
+    torch._dynamo.config.allow_rnn = True  # the weights of a recurrent layer, which is computed as products
+    return torch.compile(loss, dynamic=False)
+
+
+def compiled_for(batch: int, loss: Loss) -> Loss:
+    """The loss, compiled for whole batches; the last of an epoch would have it compiled once more."""
+    whole = compiled(loss)
+    return lambda x, *rest: (whole if len(x) == batch else loss)(x, *rest)
+
+
+class Step:
+    """A training step, and what it adds up: the logged terms, and the weights of groups and molecules.
+
+    Parameters
+    ----------
+    loss : `SpectrumClassifier.loss`, or its compiled form
+    n_train : training molecules
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: SpectrumClassifier,
+        optimizer: torch.optim.Optimizer,
+        loss: Loss,
+        n_train: int,
+        n_groups: int,
+        device: torch.device,
+    ):
+        self.config, self.model, self.optimizer, self.loss, self.device = config, model, optimizer, loss, device
+        self.epoch: int | Tensor = 0
+        self.totals: dict[str, Tensor] = {}
+        self.group_weight = torch.zeros(n_groups, device=device)
+        self.sample_weight = torch.zeros(n_train, device=device)
+        self.weighted = False
+        self.factor = 1  # of what is added up, where the batch is a part of one
+
+    def begin(self, epoch: int) -> None:
+        """Begin an epoch."""
+        if isinstance(self.epoch, Tensor):
+            self.epoch.fill_(epoch)
+        else:
+            self.epoch = epoch
+        for total in self.totals.values():
+            total.zero_()
+
+    def __call__(
+        self,
+        x: Float[Tensor, "batch modality 600"],
+        present: Bool[Tensor, "batch modality"],
+        y: Float[Tensor, "batch group"],
+        positions: Int[Tensor, " batch"],
+    ) -> None:
+        """Train on a batch; ``positions`` are those of its molecules among the training molecules."""
+        loss, logs = self._forward(x, present, y)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.clip:
+            self._clip()
+        self.optimizer.step()
+        weight = logs.pop("element_weight", None)
+        if weight is not None:
+            self.weighted = True
+            self._count(weight, positions)
+        for name, value in logs.items():
+            if name not in self.totals:
+                self.totals[name] = torch.zeros_like(value)
+            self.totals[name] += value * (self.factor * positions.shape[-1])
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def _forward(self, x: Tensor, present: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with self._autocast():
+            loss, logs = self.loss(x, present, y, self.epoch)
+        return loss, {"loss": loss.detach(), **logs}
+
+    def _clip(self) -> None:
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+
+    def _count(self, weight: Float[Tensor, "batch group"], positions: Int[Tensor, " batch"]) -> None:
+        self.group_weight += self.factor * weight.sum(dim=0)
+        self.sample_weight[positions] += self.factor * weight.mean(dim=1)
+
+
+class CudaGraph:
+    """Records a function as a CUDA graph; random numbers may come from the default generator and ``generators``."""
+
+    def __init__(self, device: torch.device, generators: Sequence[torch.Generator] = ()):
+        self.stream, self.generators = torch.cuda.Stream(device), generators
+
+    def warm_up(self, function: Callable[[], None]) -> None:
+        """Call it on the stream of the capture."""
+        self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
+        with torch.cuda.stream(self.stream):
+            function()
+        torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)
+
+    def capture(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Record it without computing anything; what is returned computes it."""
+        graph = torch.cuda.CUDAGraph()
+        for generator in self.generators:
+            graph.register_generator_state(generator)
+        gc.collect()
+        gc.disable()  # a graph that is not needed any more, of another run, must not be freed during the capture
+        try:
+            # "thread_local": another thread renders the next spectra meanwhile.
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                function()
+        finally:
+            gc.enable()
+        return graph.replay
+
+
+class Captured:
+    """A function that is recorded with the first inputs of a size and replayed with the next: one launch, not hundreds.
+
+    A step has two sizes, whole batches and the last of an epoch.
+
+    Parameters
+    ----------
+    graph : makes a `CudaGraph`, for each size
+    """
+
+    def __init__(self, function: Callable[..., Any], graph: Callable[[], CudaGraph]):
+        self.function, self.graph = function, graph
+        self.recorded: dict[torch.Size, Recorded] = {}
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """What the function returns; the next call with inputs of this size writes over it."""
+        size = inputs[-1].shape
+        if size not in self.recorded:
+            self.recorded[size] = Recorded(self.function, inputs, self.graph())
+        return self.recorded[size](*inputs)
+
+
+class Recorded:
+    """A function of inputs of one size: `WARM_UP` times computed, then recorded, then replayed."""
+
+    def __init__(self, function: Callable[..., Any], inputs: tuple[Tensor, ...], graph: CudaGraph):
+        self.function, self.graph, self.waiting = function, graph, WARM_UP
+        self.inputs = tuple(tensor.clone() for tensor in inputs)
+        self.replay: Callable[[], None] | None = None
+        self.output: Any = None
+
+    def _compute(self) -> None:
+        self.output = self.function(*self.inputs)
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """What the function returns."""
+        torch._foreach_copy_(self.inputs, inputs)
+        if self.waiting:
+            self.waiting -= 1
+            self.graph.warm_up(self._compute)
+            return self.output
+        if self.replay is None:
+            self.replay = self.graph.capture(self._compute)
+        self.replay()
+        return self.output
