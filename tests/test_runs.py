@@ -23,7 +23,7 @@ from symspectra.models.registry import build_model, load_model, register_model, 
 from symspectra.training import runs
 from symspectra.training.metrics import multilabel_metrics
 from symspectra.training.runs import find_run, run, run_id
-from symspectra.training.training import predict, train
+from symspectra.training.fit import predict, train
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from symspectra.experiments.workers import train as train_in_worker
 from symspectra.training.runs import find_run, run, run_together
 from symspectra.training.stacked import StackedTrainer, stackable
 from symspectra.training.streams import StreamedTrainer
-from symspectra.training.training import fit, member_of, seeds_at_once, train, train_together
+from symspectra.training.fit import fit, member_of, seeds_at_once, train, train_together
 
 ATOL = 2e-3  # of probabilities, after a few dozen steps
 

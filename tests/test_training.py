@@ -18,7 +18,7 @@ from symspectra.errors import DataError
 from symspectra.models.base import SpectrumClassifier
 from symspectra.spectra.rendering import Nuisance
 from symspectra.training.schedules import learning_rate
-from symspectra.training.training import predict, train
+from symspectra.training.fit import predict, train
 
 
 class Stopped(Exception):
@@ -268,7 +268,7 @@ def test_a_checkpoint_of_another_run_is_refused(data, checkpoint):
 def test_training_does_not_import_what_it_does_not_need():
     heavy = ["rdkit", "pyarrow", "pandas", "matplotlib", "scipy", "sklearn", "tblite", "networkx", "seaborn", "tqdm"]
     # What torch and jaxtyping themselves take along is not ours.
-    code = "import json, sys, torch, jaxtyping; theirs = set(sys.modules); import symspectra.training.training, symspectra.training.runs; "
+    code = "import json, sys, torch, jaxtyping; theirs = set(sys.modules); import symspectra.training.fit, symspectra.training.runs; "
     code += "print(json.dumps(sorted(set(sys.modules) - theirs)))"
     environment = {**os.environ, "PYTHONPATH": str(Path(symspectra.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
@@ -306,7 +306,7 @@ def test_the_model_imports_nothing_of_the_training():
     for module in ("classifier", "bottleneck", "weighting", "decoder", "model", "baselines"):
         for name in imports(package / f"{module}.py"):
             assert not name.startswith(
-                ("symspectra.training.training", "symspectra.training.runs", "symspectra.datasets.base")
+                ("symspectra.training.fit", "symspectra.training.runs", "symspectra.datasets.base")
             ), module
 
 

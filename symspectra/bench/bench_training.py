@@ -139,7 +139,7 @@ def measure(case: Case, profile: str, device_name: str, threads: int, steps: int
 def _epoch(case: Case, config: Config, dataset: Some, device: torch.device) -> Callable[[], object]:
     """A function that trains for one epoch."""
     from symspectra.training.trainer import Trainer
-    from symspectra.training.training import member_of, seeds_at_once
+    from symspectra.training.fit import member_of, seeds_at_once
 
     rows = dataset.rows("train")
     if case.path == PLAIN:

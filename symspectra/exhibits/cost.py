@@ -11,7 +11,7 @@ from symspectra.exhibits.comparison import LEVEL, Score, summarise
 from symspectra.exhibits.paper import paper_table
 from symspectra.experiments.plan import MODELS, THREE
 from symspectra.modalities import MODALITIES
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 PAPER_MOLECULES = 635_200  # that the paper trains on: eight tenths of 794,000
 FASTER = 2.0  # times

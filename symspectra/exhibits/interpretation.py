@@ -14,7 +14,7 @@ from symspectra.exhibits.claims import Claim, decided, rank_correlation, untesta
 from symspectra.exhibits.comparison import LEVEL, Score, summarise
 from symspectra.groups.table8 import NAMES
 from symspectra.training.machine import choose_device
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 CLEAR = 0.3  # Spearman's rank correlation from which an association is called clear
 FLAT = 0.01  # importances that differ by less look the same

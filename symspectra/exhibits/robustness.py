@@ -10,8 +10,8 @@ from symspectra.exhibits.claims import Claim, decided, trend, untestable
 from symspectra.exhibits.comparison import Score, summarise
 from symspectra.training.machine import choose_device
 from symspectra.training.metrics import multilabel_metrics
-from symspectra.training.runs import Run
-from symspectra.training.training import predict_spectra
+from symspectra.training.store import Run
+from symspectra.training.fit import predict_spectra
 
 KEPT = 0.8  # of the micro-F1, with one spectrum withheld
 STEEP = 2.0  # a step this many times the average one is a sharp drop

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from symspectra.exhibits.comparison import Score, summarise
 from symspectra.exhibits.style import COLUMN, MODEL_COLOURS, styled
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 
 class Compression(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Callable
@@ -22,8 +23,8 @@ from symspectra.models.transformers import PatchEmbeddingTransformer, PatchTrans
 
 
 def _symspectra(config: Config) -> SymSpectra:
-    # A learned order is not known yet: `SymSpectra.prepare` sets it, or the weights bring it.
-    return SymSpectra(config, label_order(config.order if config.order in FIXED else "alphabetical"), len(NAMES))
+    order = FIXED.get(config.order) or functools.partial(label_order, config.order)
+    return SymSpectra(config, config.modalities, order, len(NAMES))
 
 
 def _sizes(config: Config, *names: str) -> dict[str, Any]:

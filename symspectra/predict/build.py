@@ -24,8 +24,8 @@ from symspectra.predict.calibration import calibration_error, fit_scaling
 from symspectra.predict.likeness import Likeness
 from symspectra.predict.predictor import subset_key
 from symspectra.training.metrics import multilabel_metrics, tune_thresholds
-from symspectra.training.runs import Run
-from symspectra.training.training import predict_spectra
+from symspectra.training.store import Run
+from symspectra.training.fit import predict_spectra
 
 HARD = 0.05  # pairs of at least this probability
 

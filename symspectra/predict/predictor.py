@@ -165,7 +165,7 @@ class Predictor:
     ) -> Float[np.ndarray, "molecule 37"]:
         """What a model of the named spectra alone says of molecules that have no others."""
         from symspectra.models.restriction import quick
-        from symspectra.training.training import predict_spectra
+        from symspectra.training.fit import predict_spectra
 
         kept = [self.modalities.index(name) for name in names]
         batch = BATCH // len(names)

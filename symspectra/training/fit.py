@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,14 +14,10 @@ from symspectra.config import Config
 from symspectra.datasets.augmentation import Augmented, Withheld
 from symspectra.datasets.base import SpectraDataset, evaluated_groups
 from symspectra.datasets.imbalance import Oversampled, Scarce
-from symspectra.errors import ConfigError, DataError
+from symspectra.errors import DataError
 from symspectra.models.base import SpectrumClassifier
-from symspectra.models.processes import number
 from symspectra.models.registry import build_model
-from symspectra.training.distributed import SharedTrainer
 from symspectra.training.metrics import multilabel_metrics, validation_scores
-from symspectra.training.stacked import StackedTrainer, own_generator, stackable
-from symspectra.training.streams import StreamedTrainer
 from symspectra.training.trainer import Trainer, TrainingResult, TrainingState, probabilities
 
 Report = Callable[[dict[str, float]], None]
@@ -55,7 +50,7 @@ def train(
     checkpoint_seconds: float = 30.0,
     report: Report | None = None,
     start: Path | None = None,
-    fast: bool | None = None,
+    capture: bool | None = None,
 ) -> TrainingResult:
     """Train the model of ``config`` on the training split; keep the epoch with the best validation micro-F1.
 
@@ -65,7 +60,7 @@ def train(
         continues from it if it is there. On a CPU the result is the same bit for bit.
     report : called with the numbers of every finished epoch
     start : weights to start from, of a model of the same sizes (`symspectra.models.registry.save_model`)
-    fast : see `symspectra.training.trainer.Trainer`
+    capture : see `symspectra.training.trainer.Trainer`
 
     Raises
     ------
@@ -77,142 +72,41 @@ def train(
     dataset = _arranged(config, dataset, device)
     if config.model == "xgboost":
         return _fit_trees(config, dataset, report)
-    n_train = len(dataset.rows("train"))
-    if number() > 1:
-        trainer: Trainer = SharedTrainer(config, dataset, device, n_train, start)
-    else:
-        trainer = Trainer(config, dataset, device, n_train, start, fast)
+    trainer = Trainer(config, dataset, device, start, capture)
     if checkpoint is not None and checkpoint.exists():
         trainer.restore(checkpoint)
-    fit(trainer, dataset, [checkpoint], checkpoint_seconds, [report])
+    fit(trainer, dataset, checkpoint, checkpoint_seconds, report)
     return trainer.result()
 
 
-def train_together(
-    configs: Sequence[Config],
-    dataset: SpectraDataset,
-    device: torch.device | str = "cpu",
-    checkpoints: Sequence[Path | None] | None = None,
-    checkpoint_seconds: float = 30.0,
-    reports: Sequence[Report | None] | None = None,
-    starts: Sequence[Path | None] | None = None,
-) -> list[TrainingResult]:
-    """Several seeds of one configuration at once, as `train` one after the other, up to rounding.
-
-    Checkpoints are those of `train`: a run that was begun alone goes on with others, and the other way round. Runs
-    whose checkpoints are of different epochs are trained in groups, one after the other.
-
-    Raises
-    ------
-    ConfigError : the configurations are not `symspectra.training.stacked.stackable`.
-    DataError, FloatingPointError : as `train`.
-    """
-    if not stackable(configs):
-        raise ConfigError(
-            "these runs cannot be trained together; expected configurations that differ in the seed alone"
-        )
-    nothing = [None] * len(configs)
-    checkpoints, reports, starts = checkpoints or nothing, reports or nothing, starts or nothing
-    device = torch.device(device)
-    dataset = _arranged(configs[0], dataset, device)
-    groups: dict[int, list[int]] = {}
-    trainers, learner = [], seeds_at_once(configs[0], device)
-    for config, checkpoint, start in zip(configs, checkpoints, starts, strict=True):
-        trainer = member_of(learner, config, dataset, device, start, checkpoint)
-        groups.setdefault(trainer.state.epoch, []).append(len(trainers))
-        trainers.append(trainer)
-    for members in groups.values():
-        chosen = [[values[i] for i in members] for values in (checkpoints, reports)]
-        fit(learner([trainers[i] for i in members]), dataset, chosen[0], checkpoint_seconds, chosen[1])
-    return [trainer.result() for trainer in trainers]
-
-
-def seeds_at_once(config: Config, device: torch.device) -> type[StackedTrainer | StreamedTrainer]:
-    """How several seeds are trained at once: on a GPU on streams of their own, unless their step is compiled."""
-    return StreamedTrainer if device.type == "cuda" and not config.compile else StackedTrainer
-
-
-def member_of(
-    learner: type[StackedTrainer | StreamedTrainer],
-    config: Config,
-    dataset: SpectraDataset,
-    device: torch.device,
-    start: Path | None = None,
-    checkpoint: Path | None = None,
-) -> Trainer:
-    """A run for a learner of several, with random numbers of its own: those that it has alone.
-
-    They go on where torch's are now, so that it is complete before the next one is made.
-    """
-    trainer = Trainer(config, dataset, device, len(dataset.rows("train")), start, fast=learner.captured)
-    if checkpoint is not None and checkpoint.exists():
-        trainer.restore(checkpoint)
-    trainer.generator = own_generator(device)
-    return trainer
-
-
-class Learner(Protocol):
-    """What `fit` trains: one run, or several at once."""
-
-    @property
-    def members(self) -> list[Trainer]:
-        """The runs; between two epochs, up to date after `keep_best` or `write_back` only."""
-        ...
-
-    def train_epoch(self, rows: Int[Tensor, " train"]) -> list[dict[str, float]]:
-        """Train for an epoch; the logged numbers of each member."""
-        ...
-
-    def validate(
-        self, x: Float[Tensor, "row modality 600"], present: Bool[Tensor, "row modality"]
-    ) -> list[Float[Tensor, "row group"]]:
-        """Probabilities by each member."""
-        ...
-
-    def keep_best(self, member: int) -> None:
-        """Remember the current weights of a member."""
-        ...
-
-    def write_back(self) -> None:
-        """Bring the members up to date."""
-        ...
-
-
 def fit(
-    learner: Learner,
+    trainer: Trainer,
     dataset: SpectraDataset,
-    checkpoints: Sequence[Path | None],
-    checkpoint_seconds: float,
-    reports: Sequence[Report | None],
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 30.0,
+    report: Report | None = None,
 ) -> None:
-    """Train to the last epoch; the members hold their best weights then. ``dataset`` is on the device, arranged."""
+    """Train to the last epoch. ``dataset`` is on the device, arranged."""
     train_rows, validation_rows = dataset.rows("train"), dataset.rows("validation")
     groups = evaluated_groups(dataset).to(train_rows.device)
     y, seen, saved = dataset.y[validation_rows], dataset.spectra(validation_rows), time.monotonic()
-    members = learner.members
-    while members[0].state.epoch < members[0].config.epochs:
+    state, epochs = trainer.state, trainer.config.epochs
+    while state.epoch < epochs:
         start = time.monotonic()
-        logs = learner.train_epoch(train_rows)
-        scores = [validation_scores(y, p, groups) for p in learner.validate(*seen)]
-        seconds = (time.monotonic() - start) / len(members)
-        for i, member in enumerate(members):
-            state = member.state
-            state.seconds += seconds
-            validation = {f"validation_{name}": score for name, score in scores[i].items()}
-            state.history.append({"epoch": state.epoch, "lr": members[0].rate, **logs[i], **validation})
-            if scores[i]["micro_f1"] > state.best_score:
-                state.best_score, state.best_epoch = scores[i]["micro_f1"], state.epoch
-                learner.keep_best(i)
-            state.epoch += 1
-            if reports[i] is not None:
-                reports[i](state.history[-1])
-        due = time.monotonic() - saved >= checkpoint_seconds and members[0].state.epoch < members[0].config.epochs
-        if checkpoints[0] is not None and due:
-            learner.write_back()
-            for member, path in zip(members, checkpoints, strict=True):
-                member.save(path)
+        logs = trainer.train_epoch(train_rows)
+        scores = validation_scores(y, trainer.validate(*seen), groups)
+        state.seconds += time.monotonic() - start
+        validation = {f"validation_{name}": score for name, score in scores.items()}
+        state.history.append({"epoch": state.epoch, "lr": trainer.rate, **logs, **validation})
+        if scores["micro_f1"] > state.best_score:
+            state.best_score, state.best_epoch = scores["micro_f1"], state.epoch
+            trainer.keep_best()
+        state.epoch += 1
+        if report is not None:
+            report(state.history[-1])
+        if checkpoint is not None and state.epoch < epochs and time.monotonic() - saved >= checkpoint_seconds:
+            trainer.save(checkpoint)
             saved = time.monotonic()
-    learner.write_back()
 
 
 def _arranged(config: Config, dataset: SpectraDataset, device: torch.device) -> SpectraDataset:
