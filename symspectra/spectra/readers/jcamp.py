@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from symspectra.errors import ReadError
+from symspectra.modalities import OF_NUCLEUS
 from symspectra.spectra.readers.jcamp_blocks import Block, Table, blocks, finite, tables, values
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
@@ -119,12 +120,12 @@ def _modality(block: Block) -> tuple[str | None, dict[str, Any]]:
     if kind not in _NMR:
         raise ReadError(f"##DATA TYPE= is {kind[:60]!r}; expected an infrared, NMR or mass spectrum")
     nucleus = block[".OBSERVENUCLEUS"].strip("^<> ").upper()
-    if nucleus not in ("1H", "13C"):
+    if nucleus not in OF_NUCLEUS:
         raise ReadError(f"##.OBSERVE NUCLEUS= is {nucleus[:20]!r}; expected ^1H or ^13C")
     meta["nucleus"] = nucleus
     if (frequency := block.number(".OBSERVEFREQUENCY")) is not None:
         meta["frequency_mhz"] = frequency
-    return {"1H": "h1", "13C": "c13"}[nucleus], meta
+    return OF_NUCLEUS[nucleus], meta
 
 
 def _spectrum(
