@@ -208,9 +208,10 @@ def _spectra_of(
 
                 return read_bruker(source, block)
             case "MGF" | "MSP" | "mzML":
-                from symspectra.spectra.readers import mass
+                from symspectra.spectra.readers.mass import read_mgf, read_msp
+                from symspectra.spectra.readers.mzml import read_mzml
 
-                return {"MGF": mass.read_mgf, "MSP": mass.read_msp, "mzML": mass.read_mzml}[name](source, block)
+                return {"MGF": read_mgf, "MSP": read_msp, "mzML": read_mzml}[name](source, block)
             case "JEOL":
                 from symspectra.spectra.readers.jeol import read_jeol
 

@@ -11,11 +11,8 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, MutableMapping
 
 from symspectra.errors import ReadError
-from symspectra.spectra.readers.mzml import read_mzml
 from symspectra.spectra.readers.scan import Peaks, Scan, key, spectra
 from symspectra.spectra.spectrum import Spectrum
-
-__all__ = ["read_mgf", "read_msp", "read_mzml"]
 
 Lines = list[tuple[int, str]]  # with their numbers
 

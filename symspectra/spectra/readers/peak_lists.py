@@ -38,7 +38,8 @@ def parse_peaks(text: str, modality: str) -> Spectrum:
     -------
     Positions in ppm or m/z; values are numbers of hydrogen or carbon atoms, or intensities. ``meta`` of 1H has
     ``hydrogens``, ``couplings`` (`symspectra.spectra.lines.multiplet`) and ``broad``, that of 13C ``attached``
-    (hydrogen atoms on each carbon, or None), one entry per peak; both have ``solvent`` and ``frequency_mhz`` where given.
+    (hydrogen atoms on each carbon, or None), one entry per peak; both have ``solvent`` and
+    ``frequency_mhz`` where given.
 
     Raises
     ------
