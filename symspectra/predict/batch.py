@@ -13,7 +13,7 @@ import pandas as pd
 
 from symspectra.errors import ReadError, suggest
 from symspectra.groups.table8 import NAMES
-from symspectra.modalities import MODALITIES
+from symspectra.modalities import KINDS, MODALITIES
 from symspectra.predict.predictor import Predictor, spectrum_of
 from symspectra.spectra.conversion import Prepared, prepare_all
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
@@ -149,10 +149,8 @@ def _long(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _row(row: Mapping[str, Any]) -> Spectrum:
-    from symspectra.spectra.conversion import NATURAL_UNIT
-
     modality = row["modality"]
-    x_text, y_text = row.get("x_unit") or NATURAL_UNIT[modality], row.get("y_unit")
+    x_text, y_text = row.get("x_unit") or KINDS[modality].unit, row.get("y_unit")
     if y_text is None:
         if modality == "ir":
             raise ReadError("no y_unit is given for an infrared spectrum; expected absorbance or transmittance")
