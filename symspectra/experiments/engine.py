@@ -1,0 +1,183 @@
+"""Many runs at once, on the workers of a Dask scheduler: processes of this machine, or of others that share the store.
+
+Every worker is a process of one thread that takes one run at a time. What a worker that died had begun is given to
+another one and goes on from its checkpoint. Nothing here imports torch: the scheduler reads this module too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from symspectra.config import Config
+from symspectra.errors import ConfigError, WorkerError
+from symspectra.parallel import cores
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+RETRIES = 2  # of what a process of this machine was at when it was killed
+CONNECT_SECONDS = 20
+VISIBLE_SECONDS = 90  # until a network file system has shown what another machine wrote
+
+
+def check_installed(*packages: str) -> None:
+    """Raise `ConfigError` with the command that installs them, where one of these is not there."""
+    for name in packages:
+        if importlib.util.find_spec(name) is None:
+            raise ConfigError(f'{name} is not installed; in the project\'s folder: pip install -e ".[notebooks]"')
+
+
+def gpus(device: str) -> list[str]:
+    """GPUs to share out, as ``CUDA_VISIBLE_DEVICES`` names them; none on a CPU, or where ``device`` says which one."""
+    import torch
+
+    if device not in ("auto", "cuda"):
+        return []
+    n, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:n] if visible else [str(i) for i in range(n)]
+
+
+@contextlib.contextmanager
+def local(workers: int, device: str = "auto") -> Iterator[Client]:
+    """Processes of this machine, each with its share of the cores and, in turn, one of the GPUs.
+
+    They end with this process, however it ends.
+    """
+    check_installed("distributed")
+    import dask
+    from distributed import Client, LocalCluster, Nanny
+
+    shared, threads = gpus(device), str(max(1, cores() // workers))
+    limits = {f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS")}
+
+    def worker(scheduler: str, name: int, **options: Any) -> Nanny:
+        gpu = {"CUDA_VISIBLE_DEVICES": shared[name % len(shared)]} if shared else {}
+        return Nanny(scheduler, name=name, env={**limits, **gpu}, **options)
+
+    settings = {
+        "distributed.scheduler.allowed-failures": RETRIES,
+        "distributed.scheduler.worker-saturation": 1.0,  # a worker is given a run when it is free
+    }
+    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": None}
+    with dask.config.set(settings):
+        cluster = LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, worker_class=worker, **quiet
+        )
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+
+
+@contextlib.contextmanager
+def elsewhere(scheduler_file: Path) -> Iterator[Client]:
+    """The workers of the scheduler that wrote a file; what they have begun, they finish whatever happens here.
+
+    Parameters
+    ----------
+    scheduler_file : what ``dask scheduler --scheduler-file`` wrote
+
+    Raises
+    ------
+    ConfigError : the file is not one, Dask is not installed, or no scheduler answers.
+    """
+    check_installed("distributed")
+    from distributed import Client
+
+    try:
+        address = str(json.loads(scheduler_file.read_text())["address"])
+    except FileNotFoundError as error:
+        hint = f"`dask scheduler --scheduler-file {scheduler_file}` writes it"
+        raise ConfigError(f"{scheduler_file}: no such file; {hint}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{scheduler_file}: not the file of a Dask scheduler ({error!r})") from error
+    for name in ("distributed", "distributed.client"):  # what goes wrong, the errors here say
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except OSError as error:
+        raise ConfigError(f"{scheduler_file}: no scheduler answers at {address}; start it and its workers") from error
+    with client:
+        yield client
+
+
+def train(client: Client, configs: list[Config], store: Path, device: str) -> Iterator[tuple[Config, str | None]]:
+    """Train on the workers; each run as it ends, and why it failed, if it did.
+
+    A run that starts from another one of them waits for it.
+
+    Raises
+    ------
+    WorkerError : the scheduler is gone, or a worker cannot be used.
+    """
+    from symspectra.training.runs import code_digest, find_run
+
+    store.mkdir(parents=True, exist_ok=True)
+    arguments, futures = (str(store.resolve()), device, code_digest()), {}
+    for config in configs:
+        before = futures.get(config.pretraining())
+        futures[config] = client.submit(_train, config.to_dict(), _name(config), *arguments, before)
+    of = {future: config for config, future in futures.items()}
+    for future, error in results(client, of):
+        if isinstance(error, WorkerError):
+            raise error
+        deadline = time.monotonic() + VISIBLE_SECONDS
+        while error is None and find_run(of[future], store) is None:
+            if time.monotonic() > deadline:
+                raise WorkerError(f"{store} does not show a run that a worker trained; do all share this folder?")
+            time.sleep(0.5)
+            os.listdir(store)  # makes the file system look again
+        yield of[future], error and (str(error) or type(error).__name__)
+
+
+def results(client: Client, futures: Any) -> Iterator[tuple[Future, BaseException | None]]:
+    """Futures as they end, and what they raised, if they did.
+
+    Raises
+    ------
+    WorkerError : the scheduler is gone.
+    """
+    from distributed import KilledWorker, as_completed
+
+    for future in as_completed(futures):
+        if future.cancelled():
+            raise WorkerError(
+                f"the Dask scheduler at {client.scheduler.address} is gone; start it and its workers again, then the "
+                "same command goes on from here"
+            )
+        error = future.exception() if future.status == "error" else None
+        if isinstance(error, KilledWorker):
+            error = RuntimeError("every process that was given it was killed; is memory short?")
+        yield future, error
+
+
+def _name(config: Config) -> str:
+    """Name of a run by this process's code and data."""
+    from symspectra.training import runs
+
+    return runs.run_id(config, runs._data_digest(config, None))
+
+
+def _train(settings: dict[str, Any], name: str, store: str, device: str, code: str, before: None) -> None:
+    """Train or read a run on a worker, where it would be the run of this name."""
+    from distributed import get_worker
+
+    from symspectra.training.runs import code_digest, run
+
+    worker, config = get_worker(), Config.from_dict(settings)
+    here, threads = f"the worker at {worker.address}", worker.state.nthreads
+    if threads > 1:
+        raise WorkerError(f"{here} has {threads} threads; a process trains one run: use --nthreads 1")
+    if not Path(store).is_dir():
+        raise WorkerError(f"{here} does not see {store}; the run store has to be a folder that all workers share")
+    if code_digest() != code:
+        raise WorkerError(f"{here} has another version of symspectra than this command; its runs would be others")
+    if _name(config) != name:
+        raise WorkerError(f"{here} has other data of the name {config.dataset!r} than this command")
+    run(config, store, device)
