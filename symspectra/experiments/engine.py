@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ VISIBLE_SECONDS = 90  # until a network file system has shown what another machi
 
 
 def check_installed(*packages: str) -> None:
-    """Raise `ConfigError` with the command that installs them, where one of these is not there."""
+    """Raise `ConfigError`, with the command that installs them, where one of these is not there."""
     for name in packages:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f'{name} is not installed; in the project\'s folder: pip install -e ".[notebooks]"')
@@ -47,10 +47,7 @@ def gpus(device: str) -> list[str]:
 
 @contextlib.contextmanager
 def local(workers: int, device: str = "auto") -> Iterator[Client]:
-    """Processes of this machine, each with its share of the cores and, in turn, one of the GPUs.
-
-    They end with this process, however it ends.
-    """
+    """Processes of this machine that end with this one; each has its share of the cores and, in turn, one of the GPUs."""
     check_installed("distributed")
     import dask
     from distributed import Client, LocalCluster, Nanny
@@ -66,37 +63,34 @@ def local(workers: int, device: str = "auto") -> Iterator[Client]:
         "distributed.scheduler.allowed-failures": RETRIES,
         "distributed.scheduler.worker-saturation": 1.0,  # a worker is given a run when it is free
     }
-    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": None}
+    options = {
+        "memory_limit": 0,
+        "dashboard_address": None,
+        "silence_logs": logging.CRITICAL,
+        "preload": "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",  # Ctrl-C is for this process
+    }
     with dask.config.set(settings):
-        cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, worker_class=worker, **quiet
-        )
-        with cluster, Client(cluster, set_as_default=False) as client:
-            yield client
+        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, worker_class=worker, processes=True, **options)
+    with cluster, Client(cluster, set_as_default=False) as client:
+        yield client
 
 
 @contextlib.contextmanager
 def elsewhere(scheduler_file: Path) -> Iterator[Client]:
     """The workers of the scheduler that wrote a file; what they have begun, they finish whatever happens here.
 
-    Parameters
-    ----------
-    scheduler_file : what ``dask scheduler --scheduler-file`` wrote
-
     Raises
     ------
-    ConfigError : the file is not one, Dask is not installed, or no scheduler answers.
+    ConfigError : it is no such file, Dask is not installed, or no scheduler answers.
     """
     check_installed("distributed")
     from distributed import Client
 
     try:
         address = str(json.loads(scheduler_file.read_text())["address"])
-    except FileNotFoundError as error:
-        hint = f"`dask scheduler --scheduler-file {scheduler_file}` writes it"
-        raise ConfigError(f"{scheduler_file}: no such file; {hint}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{scheduler_file}: not the file of a Dask scheduler ({error!r})") from error
+        hint = f"expected what `dask scheduler --scheduler-file {scheduler_file}` writes"
+        raise ConfigError(f"{scheduler_file}: {error!r}; {hint}") from error
     for name in ("distributed", "distributed.client"):  # what goes wrong, the errors here say
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -107,10 +101,30 @@ def elsewhere(scheduler_file: Path) -> Iterator[Client]:
         yield client
 
 
-def train(client: Client, configs: list[Config], store: Path, device: str) -> Iterator[tuple[Config, str | None]]:
-    """Train on the workers; each run as it ends, and why it failed, if it did.
+def results(client: Client, futures: Iterable[Future]) -> Iterator[tuple[Future, BaseException | None]]:
+    """Futures as they end, and what they raised, if they did.
 
-    A run that starts from another one of them waits for it.
+    Raises
+    ------
+    WorkerError : the scheduler is gone, or a worker cannot be used.
+    """
+    from distributed import KilledWorker, as_completed
+
+    for future in as_completed(futures, loop=client.loop):
+        if future.cancelled():
+            raise WorkerError(
+                f"the Dask scheduler at {client.scheduler.address} is gone; start it and its workers again, then the "
+                "same command goes on from here"
+            )
+        error = future.exception()
+        if isinstance(error, WorkerError):
+            raise error
+        killed = isinstance(error, KilledWorker)
+        yield future, RuntimeError("every process that had it was killed; is memory short?") if killed else error
+
+
+def train(client: Client, configs: list[Config], store: Path, device: str) -> Iterator[tuple[Config, str | None]]:
+    """Train on the workers; each run as it ends, and why it failed, if it did. One that starts from another one waits.
 
     Raises
     ------
@@ -125,8 +139,6 @@ def train(client: Client, configs: list[Config], store: Path, device: str) -> It
         futures[config] = client.submit(_train, config.to_dict(), _name(config), *arguments, before)
     of = {future: config for config, future in futures.items()}
     for future, error in results(client, of):
-        if isinstance(error, WorkerError):
-            raise error
         deadline = time.monotonic() + VISIBLE_SECONDS
         while error is None and find_run(of[future], store) is None:
             if time.monotonic() > deadline:
@@ -136,48 +148,27 @@ def train(client: Client, configs: list[Config], store: Path, device: str) -> It
         yield of[future], error and (str(error) or type(error).__name__)
 
 
-def results(client: Client, futures: Any) -> Iterator[tuple[Future, BaseException | None]]:
-    """Futures as they end, and what they raised, if they did.
-
-    Raises
-    ------
-    WorkerError : the scheduler is gone.
-    """
-    from distributed import KilledWorker, as_completed
-
-    for future in as_completed(futures):
-        if future.cancelled():
-            raise WorkerError(
-                f"the Dask scheduler at {client.scheduler.address} is gone; start it and its workers again, then the "
-                "same command goes on from here"
-            )
-        error = future.exception() if future.status == "error" else None
-        if isinstance(error, KilledWorker):
-            error = RuntimeError("every process that was given it was killed; is memory short?")
-        yield future, error
-
-
 def _name(config: Config) -> str:
-    """Name of a run by this process's code and data."""
+    """Name of a run by the code and data of this process."""
     from symspectra.training import runs
 
     return runs.run_id(config, runs._data_digest(config, None))
 
 
 def _train(settings: dict[str, Any], name: str, store: str, device: str, code: str, before: None) -> None:
-    """Train or read a run on a worker, where it would be the run of this name."""
+    """Train or read a run on a worker, if there it would be the run of this name."""
     from distributed import get_worker
 
     from symspectra.training.runs import code_digest, run
 
-    worker, config = get_worker(), Config.from_dict(settings)
-    here, threads = f"the worker at {worker.address}", worker.state.nthreads
+    config, worker = Config.from_dict(settings), get_worker()
+    threads, who = worker.state.nthreads, f"the worker at {worker.address}"
     if threads > 1:
-        raise WorkerError(f"{here} has {threads} threads; a process trains one run: use --nthreads 1")
+        raise WorkerError(f"{who} has {threads} threads; a process trains one run: use --nthreads 1")
     if not Path(store).is_dir():
-        raise WorkerError(f"{here} does not see {store}; the run store has to be a folder that all workers share")
+        raise WorkerError(f"{who} does not see {store}; the run store has to be a folder that all workers share")
     if code_digest() != code:
-        raise WorkerError(f"{here} has another version of symspectra than this command; its runs would be others")
+        raise WorkerError(f"{who} has another version of symspectra than this command; its runs would be others")
     if _name(config) != name:
-        raise WorkerError(f"{here} has other data of the name {config.dataset!r} than this command")
+        raise WorkerError(f"{who} has other data of the name {config.dataset!r} than this command")
     run(config, store, device)

@@ -102,14 +102,14 @@ def train_missing(
             if error is not None:
                 failed[config] = error
                 show(f"failed: {describe(config)}: {error}")
-            done += work[config]
-            left = (time.monotonic() - start) * (sum(work.values()) / done - 1)
-            bar.set_postfix_str(f"about {bar.format_interval(left)} left", refresh=False)
+            done += work[config] / sum(work.values())
+            left = bar.format_interval((time.monotonic() - start) * (1 / done - 1))
+            bar.set_postfix_str(f"about {left} left" if bar.n + 1 < bar.total else "", refresh=False)
             bar.update()
     if failed:
-        named = "; ".join(f"{describe(config)}: {error}" for config, error in list(failed.items())[:3])
-        more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-        raise FailedRuns(f"{len(failed)} of {len(missing)} runs failed ({named}{more}); the others are in {store}/")
+        named = [f"{describe(config)}: {error}" for config, error in failed.items()]
+        more = [f"and {len(named) - 3} more"] if len(named) > 3 else []
+        raise FailedRuns(f"{len(failed)} of {len(missing)} runs failed ({'; '.join(named[:3] + more)})")
     return len(missing)
 
 
