@@ -47,7 +47,7 @@ def gpus(device: str) -> list[str]:
 
 @contextlib.contextmanager
 def local(workers: int, device: str = "auto") -> Iterator[Client]:
-    """Processes of this machine that end with this one; each has its share of the cores and, in turn, one of the GPUs."""
+    """Processes of this machine that end with this one, each with its share of the cores and, in turn, one GPU."""
     check_installed("distributed")
     import dask
     from distributed import Client, LocalCluster, Nanny
