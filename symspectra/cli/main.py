@@ -71,12 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--scheduler-file", type=Path, metavar="FILE", help="train on the workers of the Dask scheduler that wrote it"
     )
-    p.add_argument(
-        "--together",
-        type=int,
-        metavar="N",
-        help="seeds that a process trains at once; all on a GPU, 1 on a CPU by default",
-    )
     p.add_argument("--figures", type=Path, help="folder of the figures, figures/PROFILE by default")
     _store_options(p)
 
@@ -210,11 +204,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     from symspectra.experiments.reproduce import reproduce
 
     o = options
-    reproduce(
-        *(o.profile, o.only, o.store, o.figures, o.workers, o.device),
-        scheduler_file=o.scheduler_file,
-        together=o.together,
-    )
+    reproduce(o.profile, o.only, o.store, o.figures, o.workers, o.device, scheduler_file=o.scheduler_file)
 
 
 def _build(options: argparse.Namespace) -> None:

@@ -80,7 +80,7 @@ def load_profile(name: str) -> Profile:
 
     Raises
     ------
-    ConfigError : for an unknown name, with the nearest right one.
+    ConfigError : for an unknown name, with the nearest right one; or its seeds contradict each other.
     """
     if name not in PROFILES:
         raise ConfigError(f"there is no profile {name!r}; {suggest(name, PROFILES)}")
@@ -89,5 +89,7 @@ def load_profile(name: str) -> Profile:
         raw = {**tomllib.loads((FOLDER / f"{raw.pop('like')}.toml").read_text()), **raw}
     grids = Grids(**{key: tuple(values) for key, values in raw.pop("grids").items()})
     seeds, few_seeds = tuple(raw.pop("seeds")), tuple(raw.pop("few_seeds"))
+    if not set(few_seeds) <= set(seeds):
+        raise ConfigError(f"profile {name}: few_seeds are {few_seeds}; expected some of its seeds, {seeds}")
     description, cost, measured = raw.pop("description"), raw.pop("seconds", {}), raw.pop("measured")
     return Profile(name, description, seeds, few_seeds, grids, raw, cost, measured)
