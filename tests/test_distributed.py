@@ -71,7 +71,7 @@ def test_two_processes_give_the_result_of_one(name, tmp_path):
         assert losses(one) == pytest.approx(losses(two), rel=2e-3, abs=2e-3)
     # The biases of the 1D-CNN's convolutions do nothing, as batch normalisation follows: their gradients are rounding
     # errors, from which Adam makes steps of full size, and the running means follow late.
-    atol = 0.03 if config.model == "jung_cnn" else 2e-3
+    atol = 0.03 if config.model.name == "jung_cnn" else 2e-3
     torch.testing.assert_close(*(torch.from_numpy(r.predictions()[2]) for r in (alone, both)), rtol=0, atol=atol)
     if alone.training_weights() is not None:
         for one, two in zip(alone.training_weights(), both.training_weights(), strict=True):

@@ -132,7 +132,9 @@ def test_predictions_stay_together_for_two_steps_of_adam(n):
     model, plain = pair(n)
     x, present, y = inputs(n, missing=True)
     before = model.eval().predict(x, present)
-    fused = torch.optim.Adam(model.parameters(), model.config.lr, (0.9, model.config.beta2), fused=True)
+    fused = torch.optim.Adam(
+        model.parameters(), model.config.training.lr, (0.9, model.config.training.beta2), fused=True
+    )
     for network, optimizer in ((model, fused), (plain, plain_optimizer(plain, model.config))):
         assert optimizer.defaults["foreach"] is not True and optimizer.defaults["fused"] is (network is model)
         network.train()
@@ -195,7 +197,7 @@ def test_dropout_and_the_first_forget_gates_are_those_of_symspectra():
         assert (network.fuse[-1].p, network.decoder.dropout.p, network.auxiliary.head[3].p) == (0.4, 0.2, 0.1)
     assert torch.equal(plain.decoder.cell.bias_ih, model.decoder.cell.steps.bias_ih_l0)
     assert torch.equal(plain.decoder.cell.bias_hh, model.decoder.cell.steps.bias_hh_l0)
-    fused, main = torch.rand(4, config.hidden), torch.zeros(4, 37)
+    fused, main = torch.rand(4, config.model.hidden), torch.zeros(4, 37)
     assert not torch.equal(plain.decoder(fused, main, main), plain.decoder(fused, main, main))
     plain.eval()
     assert torch.equal(plain.decoder(fused, main, main), plain.decoder(fused, main, main))

@@ -38,7 +38,7 @@ def test_each_seed_equals_its_single_run(name):
     alone = [train(own, data) for own in configs]
     for one, two in zip(alone, together, strict=True):
         # The 1D-CNN's biases before batch normalisation follow rounding errors (tests/test_distributed.py).
-        close(one, two, 0.03 if config.model == "jung_cnn" else ATOL)
+        close(one, two, 0.03 if config.model.name == "jung_cnn" else ATOL)
     assert not torch.equal(*(result.model.predict(*data.spectra(data.rows("test"))) for result in together[:2]))
 
 
@@ -50,7 +50,7 @@ def test_each_of_several_seeds_with_a_step_of_its_own_equals_its_single_run(name
     members = [member_of(StreamedTrainer, own, data, cpu) for own in configs]
     fit(StreamedTrainer(members), data, [None] * 2, 0.0, [None] * 2)
     for own, member in zip(configs, members, strict=True):
-        close(train(own, data), member.result(), 0.03 if config.model == "jung_cnn" else ATOL)
+        close(train(own, data), member.result(), 0.03 if config.model.name == "jung_cnn" else ATOL)
 
 
 def test_how_seeds_are_trained_at_once():

@@ -153,7 +153,7 @@ def _train(options: argparse.Namespace) -> None:
         torch.set_num_threads(options.threads)
     with processes.joined(options.device) as device:
         silent = processes.rank() > 0
-        with tqdm(total=config.epochs, unit="epoch", disable=silent) as bar:
+        with tqdm(total=config.training.epochs, unit="epoch", disable=silent) as bar:
 
             def report(epoch: dict[str, float]) -> None:
                 bar.update(epoch["epoch"] + 1 - bar.n)

@@ -32,7 +32,7 @@ def hours(runs: Sequence[Run]) -> Score:
 
 def memory_kind(run: Run) -> str:
     """Which memory `memory_gb` speaks of: that of the GPU, or of the process where the model is trained on a CPU."""
-    gpu = run.config.model != "xgboost" and run.metrics.get("peak_gpu_memory_mb") is not None
+    gpu = run.config.model.name != "xgboost" and run.metrics.get("peak_gpu_memory_mb") is not None
     return GPU if gpu else PROCESS
 
 

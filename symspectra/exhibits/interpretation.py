@@ -135,7 +135,9 @@ def _weights(runs: Sequence[Run]) -> list[tuple[dict[str, float], dict[str, floa
     found = [run.training_weights() for run in runs]
     for run, weights in zip(runs, found, strict=True):
         if weights is None:
-            raise ValueError(f"run {run.id} of model {run.config.model!r} has no weights; expected a SymSpectra run")
+            raise ValueError(
+                f"run {run.id} of model {run.config.model.name!r} has no weights; expected a SymSpectra run"
+            )
     return found
 
 

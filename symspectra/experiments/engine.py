@@ -170,5 +170,5 @@ def _train(settings: dict[str, Any], name: str, store: str, device: str, code: s
     if code_digest() != code:
         raise WorkerError(f"{who} has another version of symspectra than this command; its runs would be others")
     if _name(config) != name:
-        raise WorkerError(f"{who} has other data of the name {config.dataset!r} than this command")
+        raise WorkerError(f"{who} has other data of the name {config.data.dataset!r} than this command")
     run(config, store, device)

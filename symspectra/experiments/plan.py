@@ -79,7 +79,7 @@ def few_seeds(profile: Profile, model: str = "symspectra", **settings: Any) -> l
 
 
 def _few(configs: list[Config], profile: Profile) -> list[Config]:
-    return [config for config in configs if config.seed in profile.few_seeds]
+    return [config for config in configs if config.training.seed in profile.few_seeds]
 
 
 def table_1(profile: Profile, model: str, row: str = THREE_ROW) -> list[Config]:

@@ -31,9 +31,14 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs, {elapsed}{pos
 
 def describe(config: Config) -> str:
     """A run in one line: model, spectra, and what differs from that model's settings in no profile."""
-    parts = [config.model, "+".join(config.modalities), f"{config.epochs} epochs", f"seed {config.seed}"]
+    parts = [
+        config.model.name,
+        "+".join(config.data.modalities),
+        f"{config.training.epochs} epochs",
+        f"seed {config.training.seed}",
+    ]
     default = Config()
-    parts += [f"{name} {getattr(config, name)}" for name in OPTIONS if getattr(config, name) != getattr(default, name)]
+    parts += [f"{name} {config.get(name)}" for name in OPTIONS if config.get(name) not in (None, default.get(name))]
     return ", ".join(parts)
 
 
@@ -56,7 +61,7 @@ def plan(profile_name: str, store: Path, notebooks: list[str] | None = None) -> 
     profile = load_profile(profile_name)
     runs = {config: find_run(config, store) for config in planned_runs(profile, notebooks)}
     own = {config: run.metrics["seconds"] for config, run in runs.items() if run is not None}
-    alike = {(config.model, len(config.modalities)): seconds for config, seconds in own.items()}
+    alike = {(config.model.name, len(config.data.modalities)): seconds for config, seconds in own.items()}
     return [
         Entry(c, c in own, own.get(c) or alike.get((c.model, len(c.modalities))) or profile.seconds(c)) for c in runs
     ]
@@ -94,7 +99,7 @@ def train_missing(
 
     missing = [config for config in dict.fromkeys(configs) if find_run(config, store) is None]
     missing.sort(key=lambda c: (c.pretrain_epochs > 0, c.model != "xgboost", c.seed, -len(c.modalities) * c.epochs))
-    work = {config: usual(config) or config.epochs * len(config.modalities) for config in missing}
+    work = {config: usual(config) or config.training.epochs * len(config.data.modalities) for config in missing}
     failed, done, start = {}, 0.0, time.monotonic()
     every = 1 if sys.stderr.isatty() else 60  # the log of a batch system holds one line a minute
     with tqdm(total=len(missing), desc="training", bar_format=BAR, mininterval=every, disable=not missing) as bar:
@@ -121,7 +126,7 @@ def _train(
     from symspectra.training.runs import run
 
     workers = min(workers, len(configs))
-    own = any(own_model(config.model) for config in configs)  # other processes do not know it
+    own = any(own_model(config.model.name) for config in configs)  # other processes do not know it
     if own or (scheduler_file is None and workers <= 1):
         for config in configs:
             try:

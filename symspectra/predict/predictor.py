@@ -68,17 +68,17 @@ class Predictor:
         self.card = _read_card(folder / "predictor.json")
         self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
-        self.model: SymSpectra = quick(self._trained, config.modalities)
-        if list(config.modalities) != self.card["modalities"]:
+        self.model: SymSpectra = quick(self._trained, config.data.modalities)
+        if list(config.data.modalities) != self.card["modalities"]:
             raise DataError(f"{folder}: predictor.json is of another model than model.safetensors")
         measured = folder / "measured.json"  # of `symspectra.predict.evaluate`, where it was run
         self.measured: dict[str, dict[str, float]] = json.loads(measured.read_text()) if measured.exists() else {}
-        self.likeness = _read_likeness(folder / "likeness.safetensors", config.modalities)
+        self.likeness = _read_likeness(folder / "likeness.safetensors", config.data.modalities)
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """The spectra that the model can read."""
-        return self.config.modalities
+        return self.config.data.modalities
 
     def predict(self, sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Prediction:
         """Functional groups of a molecule from some of its spectra.

@@ -70,7 +70,7 @@ def train(
     """
     device = torch.device(device)
     dataset = _arranged(config, dataset, device)
-    if config.model == "xgboost":
+    if config.model.name == "xgboost":
         return _fit_trees(config, dataset, report)
     trainer = Trainer(config, dataset, device, start, capture)
     if checkpoint is not None and checkpoint.exists():
@@ -90,7 +90,7 @@ def fit(
     train_rows, validation_rows = dataset.rows("train"), dataset.rows("validation")
     groups = evaluated_groups(dataset).to(train_rows.device)
     y, seen, saved = dataset.y[validation_rows], dataset.spectra(validation_rows), time.monotonic()
-    state, epochs = trainer.state, trainer.config.epochs
+    state, epochs = trainer.state, trainer.config.training.epochs
     while state.epoch < epochs:
         start = time.monotonic()
         logs = trainer.train_epoch(train_rows)
@@ -111,8 +111,8 @@ def fit(
 
 def _arranged(config: Config, dataset: SpectraDataset, device: torch.device) -> SpectraDataset:
     """The data of a run on its device, if it can be trained on them."""
-    if tuple(dataset.modalities) != config.modalities:
-        raise DataError(f"the data have modalities {dataset.modalities}, the configuration {config.modalities}")
+    if tuple(dataset.modalities) != config.data.modalities:
+        raise DataError(f"the data have modalities {dataset.modalities}, the configuration {config.data.modalities}")
     dataset = arrange(config, dataset).to(device)
     for name, split in (("training", "train"), ("validation", "validation")):
         if len(dataset.rows(split)) == 0:
@@ -131,17 +131,17 @@ def arrange(config: Config, dataset: SpectraDataset) -> SpectraDataset:
     DataError : what was asked for cannot be done with these data; the message says what.
     """
     try:
-        if config.split == "scaffold":
+        if config.data.split == "scaffold":
             from symspectra.groups.scaffolds import Resplit, scaffold_split
 
             dataset = Resplit(dataset, scaffold_split(dataset.ids).split)
-        if config.scarce_groups:
-            dataset = Scarce(dataset, [number - 1 for number in config.scarce_groups], config.scarce_share)
-        if config.imbalance == "mlsmote":
-            dataset = Oversampled(dataset, seed=config.seed)
-        if config.augment != "none":
-            dataset = Augmented(dataset, config.augment)
-        return Withheld(dataset, config.withhold) if config.withhold else dataset
+        if config.data.scarce_groups:
+            dataset = Scarce(dataset, [number - 1 for number in config.data.scarce_groups], config.data.scarce_share)
+        if config.data.imbalance == "mlsmote":
+            dataset = Oversampled(dataset, seed=config.training.seed)
+        if config.data.augment != "none":
+            dataset = Augmented(dataset, config.data.augment)
+        return Withheld(dataset, config.data.withhold) if config.data.withhold else dataset
     except ValueError as error:
         raise DataError(str(error)) from error
 
@@ -150,7 +150,7 @@ def _fit_trees(config: Config, dataset: SpectraDataset, report: Report | None) -
     """Boosted trees are fitted in one go, to the spectra of the first draw of the noise."""
     model, state, start = build_model(config), TrainingState(epoch=1, best_epoch=0), time.monotonic()
     rows, validation = dataset.rows("train"), dataset.rows("validation")
-    model.fit(*dataset.spectra(rows, draw=1 + 100_003 * config.seed), dataset.y[rows])
+    model.fit(*dataset.spectra(rows, draw=1 + 100_003 * config.training.seed), dataset.y[rows])
     p = predict(model, dataset, validation)
     scores = multilabel_metrics(dataset.y[validation].cpu(), p, groups=evaluated_groups(dataset))
     names = ("micro_f1", "macro_f1", "exact_match")

@@ -124,10 +124,10 @@ class PlainSymSpectra(SpectrumClassifier):
         tokens = [encode(x[:, i : i + 1]).transpose(1, 2) for i, encode in enumerate(self.encoders)]
         logits, h = self.gate(tokens, present), torch.stack(tokens, dim=1)
         mean = h.detach().mean(dim=2)
-        std = h.detach().std(dim=2, unbiased=False).clamp_min(self.config.sigma_floor)
+        std = h.detach().std(dim=2, unbiased=False).clamp_min(self.config.model.sigma_floor)
         if self.training:
             u = torch.rand(logits.shape, device=x.device).clamp(1e-4, 1 - 1e-4)
-            gate = torch.sigmoid((logits + torch.log(u / (1 - u))) / self.config.temperature)  # Eq. 7
+            gate = torch.sigmoid((logits + torch.log(u / (1 - u))) / self.config.model.temperature)  # Eq. 7
             noise = torch.randn(h.shape, device=x.device)
         else:
             gate, noise = torch.sigmoid(logits), torch.zeros_like(h)
@@ -200,7 +200,7 @@ def plain_copy(model: SymSpectra) -> PlainSymSpectra:
     """The plain model with the options and weights of a SymSpectra, on its device and in its mode."""
     order = () if model.decoder is None else tuple(model.decoder.order.tolist())
     plain = PlainSymSpectra(model.config, order)
-    plain.load_state_dict(plain_names(model.state_dict(), len(model.config.modalities)))
+    plain.load_state_dict(plain_names(model.state_dict(), len(model.config.data.modalities)))
     return plain.to(model.main.weight.device).train(model.training)
 
 
@@ -227,12 +227,12 @@ def plain_loader(dataset: SpectraDataset, config: Config) -> DataLoader:
     rows = dataset.rows("train")
     x, present = dataset.spectra(rows, draw=1)
     data = TensorDataset(x.cpu(), present.cpu(), dataset.y[rows].float().cpu())
-    return DataLoader(data, batch_size=config.batch, shuffle=True)
+    return DataLoader(data, batch_size=config.training.batch, shuffle=True)
 
 
 def plain_optimizer(model: nn.Module, config: Config) -> Adam:
     """Adam, one weight after the other."""
-    return Adam(model.parameters(), config.lr, (0.9, config.beta2), foreach=False, fused=False)
+    return Adam(model.parameters(), config.training.lr, (0.9, config.training.beta2), foreach=False, fused=False)
 
 
 def train_epoch_plain(model: nn.Module, optimizer: Adam, loader: DataLoader, device: Device, epoch: int) -> float:

@@ -24,7 +24,7 @@ from symspectra.config import Config
 from symspectra.datasets.base import SpectraDataset, evaluated_groups, load_dataset
 from symspectra.errors import RunError
 from symspectra.groups.table8 import NAMES
-from symspectra.models.registry import model_source, save_model
+from symspectra.models.registry import own_source, save_model
 from symspectra.training.fit import Report, predict, train
 from symspectra.training.machine import choose_device, peak_memory_mb, reset_peak_memory, surroundings
 from symspectra.training.metrics import multilabel_metrics, tune_thresholds
@@ -39,7 +39,7 @@ CODE = ("groups", "spectra", "models", "datasets", "training")
 def code_digest() -> str:
     """Digest of the packages on which the numbers depend, and of the settings."""
     digest, package = hashlib.sha256(), Path(__file__).parent.parent
-    files = [package / "config.py", package / "modalities.py"]
+    files = [package / f"{name}.py" for name in ("config", "settings", "modalities")]
     for name in CODE:
         files += sorted((package / name).rglob("*.py"))
     for file in files:
@@ -49,7 +49,7 @@ def code_digest() -> str:
 
 def run_id(config: Config, data_digest: str) -> str:
     """Name of the run of a configuration on data with this digest, with this code."""
-    content = json.dumps([config.to_dict(), data_digest, code_digest(), model_source(config.model)], sort_keys=True)
+    content = json.dumps([config.to_dict(), data_digest, code_digest(), own_source(config)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -66,8 +66,8 @@ def _cached_dataset(config: Config) -> SpectraDataset:
 
 def _dataset(config: Config) -> SpectraDataset:
     """The data of a configuration; read once for all configurations that share them."""
-    keys = ("dataset", "molecules", "modalities", "resample", "nuisance", "test_tenths")
-    return _cached_dataset(Config(**{key: getattr(config, key) for key in keys}))
+    keys = {"dataset", "molecules", "modalities", "resample", "nuisance", "test_tenths"}
+    return _cached_dataset(Config(**config.data.model_dump(include=keys)))
 
 
 def _data_digest(config: Config, dataset: SpectraDataset | None) -> str:
@@ -93,7 +93,7 @@ def run(
     Parameters
     ----------
     store : folder of the runs
-    dataset : data of your own instead of ``config.dataset`` (`symspectra.datasets.base.ArrayDataset`)
+    dataset : data of your own instead of ``config.data.dataset`` (`symspectra.datasets.base.ArrayDataset`)
     report : called with the numbers of each epoch; they also go to ``progress.jsonl`` while the run lasts
 
     Raises

@@ -22,8 +22,8 @@ WARM_UP = 3  # steps before the capture, in which libraries choose their algorit
 def make_optimizer(config: Config, parameters: Sequence[nn.Parameter], device: torch.device) -> torch.optim.Adam:
     """Fused Adam; on a GPU its learning rate is a tensor, which a captured step reads at every replay."""
     gpu = device.type == "cuda"
-    rate = torch.tensor(config.lr, device=device) if gpu else config.lr
-    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, config.beta2), fused=True, capturable=gpu)
+    rate = torch.tensor(config.training.lr, device=device) if gpu else config.training.lr
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, config.training.beta2), fused=True, capturable=gpu)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -72,12 +72,12 @@ class Step:
         positions: Int[Tensor, " batch"],
     ) -> None:
         """Train on a batch; ``positions`` are those of its molecules among the training molecules."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.training.precision == "bf16"):
             losses = self.model.loss(x, present, y)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
-        if self.config.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        if self.config.training.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip)
         self.optimizer.step()
         if losses.element_weight is not None:
             self.weighted = True

@@ -76,13 +76,13 @@ class Trainer:
             self.model.load_state_dict(load_model(start, device)[0].state_dict())
         y_train = dataset.y[dataset.rows("train")]
         self.model.prepare(y_train)
-        if config.imbalance != "none":
-            self.model.criterion = criterion(config.imbalance, y_train)
+        if config.data.imbalance != "none":
+            self.model.criterion = criterion(config.data.imbalance, y_train)
         self.optimizer = make_optimizer(config, list(self.model.parameters()), device)
         self.step = Step(config, self.model, self.optimizer, len(y_train), dataset.y.shape[1], device)
         self.take: Callable[..., None] = self.step
         self.predict: Callable[..., Tensor] = self.model.predict
-        if (device.type == "cuda" and not own_model(config.model)) if capture is None else capture:
+        if (device.type == "cuda" and not own_model(config.model.name)) if capture is None else capture:
             self.take, self.predict = (Captured(f, lambda: CudaGraph(device)) for f in (self.step, self.model.predict))
         self.rate = 0.0  # learning rate of the last step
         self.state = TrainingState()
@@ -100,7 +100,7 @@ class Trainer:
         FloatingPointError : the loss is no longer finite.
         """
         self.model.train()
-        epoch, seen, per_epoch = self.state.epoch, 0, math.ceil(len(rows) / self.config.batch)
+        epoch, seen, per_epoch = self.state.epoch, 0, math.ceil(len(rows) / self.config.training.batch)
         self.step.begin(epoch)
         for number, batch in enumerate(self.batches(rows), epoch * per_epoch):
             self.rate = learning_rate(self.config, number, per_epoch)
@@ -117,15 +117,17 @@ class Trainer:
     def batches(self, rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
         """What `symspectra.training.steps.Step` takes, batch by batch."""
         for block in ahead(self.blocks(rows), self.device):
-            for batch in zip(*(tensor.split(self.config.batch) for tensor in block), strict=True):
-                if len(batch[0]) > 1 or len(rows) == 1 or self.config.batch == 1:
+            for batch in zip(*(tensor.split(self.config.training.batch) for tensor in block), strict=True):
+                if len(batch[0]) > 1 or len(rows) == 1 or self.config.training.batch == 1:
                     yield batch  # a single molecule that is left over has no batch statistics
 
     def blocks(self, rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
         """Several batches at a time: spectra, ``present``, groups, positions."""
         config, epoch = self.config, self.state.epoch
         order = epoch_order(config, epoch, len(rows)).to(rows.device)
-        for positions in order.split(config.batch * max(1, RENDERED[self.device.type] // config.batch)):
+        for positions in order.split(
+            config.training.batch * max(1, RENDERED[self.device.type] // config.training.batch)
+        ):
             x, present = self.dataset.spectra(rows[positions], draw=epoch_draw(config, epoch))
             yield x, present, self.dataset.y[rows[positions]].float(), positions
 
