@@ -165,11 +165,11 @@ class Predictor:
     ) -> Float[np.ndarray, "molecule 37"]:
         """What a model of the named spectra alone says of molecules that have no others."""
         from symspectra.models.restriction import quick
-        from symspectra.training.training import predict_spectra
 
         kept = [self.modalities.index(name) for name in names]
-        batch = BATCH // len(names)
-        return predict_spectra(quick(self._trained, names), x[:, kept], present[:, kept], batch).numpy()
+        model = quick(self._trained, names).eval()
+        chunks = zip(*(part[:, kept].split(BATCH // len(names)) for part in (x, present)), strict=True)
+        return torch.cat([model.predict(*chunk).float() for chunk in chunks]).numpy()
 
     def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
         """The gate p of every token of every spectrum of a prediction (`symspectra.models.symspectra.SymSpectra.gates`)."""
