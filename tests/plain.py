@@ -5,10 +5,11 @@ seed give the same loss.
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import re
 from collections import OrderedDict
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,12 +28,9 @@ Spectra, Present = Float[Tensor, "batch n 600"], Bool[Tensor, "batch n"]
 Tokens, Gates, Groups = Float[Tensor, "batch n L C"], Float[Tensor, "batch n L"], Float[Tensor, "batch group"]
 
 
-def flat(config: object) -> SimpleNamespace:
-    """All settings of a `symspectra.Config` under their own names, whatever blocks they stand in."""
-    values = dataclasses.asdict(config)
-    for block in [name for name, value in values.items() if isinstance(value, dict)]:
-        values |= values.pop(block)
-    return SimpleNamespace(**values)
+def flat(config: Any) -> SimpleNamespace:
+    """All settings of a `symspectra.Config` under their own names, whatever block they stand in."""
+    return SimpleNamespace(**{name: value for block in config.to_dict().values() for name, value in block.items()})
 
 
 def encoder(c: SimpleNamespace) -> nn.Sequential:
@@ -125,7 +123,7 @@ class PlainWeighting(nn.Module):
 class PlainSymSpectra(nn.Module):
     """The paper's model; a ValueError names an option that is not the default. ``order`` is the decoder's."""
 
-    def __init__(self, config: object, order: tuple[int, ...]):
+    def __init__(self, config: Any, order: tuple[int, ...]):
         super().__init__()
         self.settings = c = flat(config)
         for name, only in ONLY.items():
@@ -220,7 +218,7 @@ def divergence(h: Tensor, gate: Tensor, mean: Tensor, std: Tensor) -> Float[Tens
     return -torch.log(a) / 2 + a / (2 * n_tokens) + (b**2).mean(dim=1) / (2 * n_tokens) + constant
 
 
-def plain_copy(model: nn.Module, config: object, order: tuple[int, ...]) -> PlainSymSpectra:
+def plain_copy(model: nn.Module, config: Any, order: tuple[int, ...]) -> PlainSymSpectra:
     """The plain model with the weights of a `symspectra` one, in its mode."""
     plain = PlainSymSpectra(config, order)
     plain.load_state_dict(plain_names(model.state_dict(), len(plain.encoders)))
@@ -232,6 +230,7 @@ def plain_names(tensors: dict[str, Tensor], n: int) -> dict[str, Tensor]:
     plain = {}
     for name, tensor in tensors.items():
         if name.startswith("encoder."):
+            name = re.sub(r"block(\d)\.(conv|norm)", r"\2\1", name)
             for i, own in enumerate(tensor.chunk(n) if tensor.dim() else [tensor] * n):
                 plain[name.replace("encoder", f"encoders.{i}")] = own.squeeze(2) if own.dim() == 4 else own
         elif name.startswith("gate.key_value."):

@@ -13,20 +13,18 @@ from symspectra.spectra.conversion import prepare
 from symspectra.spectra.readers import read
 
 JCAMP = (".dx", ".jdx", ".jcm", ".jcamp")
-MASS = (".mgf", ".msp", ".mzml", ".mzxml")
+MASS = (".mgf", ".msp", ".mzml")
 
 
 def kind_of(path: Path) -> str | None:
     """Which format a path claims to be; None for what is none of them."""
     ending = path.suffix.lower()
     if path.is_dir():
-        return (
-            "Bruker folder" if (path / "acqus").exists() else "Varian folder" if (path / "procpar").exists() else None
-        )
+        return "Bruker folder" if (path / "acqus").exists() else None
     if ending in JCAMP:
         return "JCAMP-DX"
     if ending in MASS:
-        return {"mgf": "MGF", "msp": "MSP"}.get(ending[1:], "mzML, mzXML")
+        return {".mgf": "MGF", ".msp": "MSP", ".mzml": "mzML"}[ending]
     return {".jdf": "JEOL", ".zip": "Bruker or other .zip"}.get(ending)
 
 

@@ -18,7 +18,7 @@ from symspectra.datasets.augmentation import (
 )
 from symspectra.datasets.base import ArrayDataset, LineDataset
 from symspectra.spectra.rendering import Nuisance
-from symspectra.training.training import train
+from symspectra.training.fit import train
 
 ALONE = (horizontal_shift, vertical_noise, gaussian_smoothing)
 

@@ -14,7 +14,7 @@ from symspectra.training.runs import run
 from symspectra.training.stacked import StackedTrainer
 from symspectra.training.streams import StreamedTrainer
 from symspectra.training.trainer import RENDERED, Trainer
-from symspectra.training.training import fit, member_of, train
+from symspectra.training.fit import fit, member_of, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CUDA = torch.device("cuda")

@@ -32,8 +32,8 @@ def test_every_profile_can_be_planned(name):
     planned = planned_runs(profile)
     assert len(planned) == len(set(planned)) > 0
     assert planned == planned_runs(profile)  # stable order
-    assert {config.seed for config in planned} == set(profile.seeds)
-    assert {config.model for config in planned} == {*MODELS, "xgboost"}
+    assert {config.training.seed for config in planned} == set(profile.seeds)
+    assert {config.model.name for config in planned} == {*MODELS, "xgboost"}
     for notebook in NOTEBOOKS:
         assert set(planned_runs(profile, [notebook])) <= set(planned)
 
@@ -44,8 +44,10 @@ def test_cells_of_table_1():
         assert list(spectra) == sorted(spectra, key=MODALITIES.index), row
         for model in MODELS:
             cell = table_1(profile, model, row)
-            assert [config.seed for config in cell] == list(profile.seeds)
-            assert {config.modalities for config in cell} == {spectra} and {c.resample for c in cell} == {"blockmax"}
+            assert [config.training.seed for config in cell] == list(profile.seeds)
+            assert {config.data.modalities for config in cell} == {spectra} and {c.resample for c in cell} == {
+                "blockmax"
+            }
 
 
 def test_what_is_asked_twice_is_planned_once():

@@ -23,7 +23,7 @@ from symspectra.datasets.imbalance import (
 )
 from symspectra.groups.table8 import NAMES
 from symspectra.spectra.rendering import Nuisance
-from symspectra.training.training import train
+from symspectra.training.fit import train
 
 
 def labels(*positives, n):

@@ -99,7 +99,7 @@ def write_measured(folder, n=700, complete=400):
     x, present = data.spectra(torch.arange(n), draw=1)
     present[complete:] = torch.rand(n - complete, 3, generator=torch.Generator().manual_seed(1)) < 0.5
     present[:, 0] |= ~present.any(dim=1)
-    own = datasets.ArrayDataset(x, present, data.y, data.lines.inchikey, ["train"] * n, config.modalities)
+    own = datasets.ArrayDataset(x, present, data.y, data.lines.inchikey, ["train"] * n, config.data.modalities)
     return write_prepared(folder, own)
 
 
@@ -145,7 +145,7 @@ def test_reproduce_trains_what_is_planned_and_nothing_else(workplace, monkeypatc
     monkeypatch.setenv("SYMSPECTRA_DATA", str(workplace / "data"))
     finished = {path.parent.name for path in (workplace / "runs").glob("*/DONE")}
     assert len(finished) == len(planned_runs(load_profile("smoke")))
-    assert any(config.pretrain_epochs for config in planned_runs(load_profile("smoke")))
+    assert any(config.training.pretrain_epochs for config in planned_runs(load_profile("smoke")))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,7 @@ from plain import ONLY, PlainSymSpectra, flat, plain_copy, plain_loader, plain_n
 
 from symspectra.groups.orders import label_order
 from symspectra.modalities import MODALITIES
-from symspectra.models.symspectra import SymSpectra
+from symspectra.models.registry import build_model
 
 ORDER = label_order("iupac")
 OTHER_RATES = {  # than the defaults, so that none of them is forgotten
@@ -23,7 +23,7 @@ def settings(n):
 def build(n):
     """A model without dropout that was trained for some steps, save its gates: they would open or shut wholly."""
     torch.manual_seed(n)
-    model = without_dropout(SymSpectra(settings(n), ORDER))
+    model = without_dropout(build_model(settings(n)))
     with torch.no_grad():
         model.gate.position.normal_()
         model.gate.modality.normal_()
@@ -69,9 +69,19 @@ def inputs(n, batch=16, missing=False):
     return torch.where(present.unsqueeze(-1), data.x, 0.0), present, data.y.float()
 
 
+def terms_of(model, x, present, y):
+    """The loss and its terms in epoch 2."""
+    if isinstance(model, PlainSymSpectra):
+        total, terms = model.loss(x, present, y, 2)
+        return {"loss": total, **terms}
+    model.begin_epoch(2)
+    losses = model.loss(x, present, y)
+    return {"loss": losses.total, **losses.terms, "element_weight": losses.element_weight}
+
+
 def step(model, optimizer, x, present, y):
     optimizer.zero_grad()
-    model.loss(x, present, y, 2)[0].backward()
+    terms_of(model, x, present, y)["loss"].backward()
     optimizer.step()
 
 
@@ -90,9 +100,11 @@ def test_predictions_are_those_of_symspectra(n, missing):
 
 def terms_and_gradients(model, n, batch):
     torch.manual_seed(5)
-    loss, logs = model.loss(*inputs(n, batch, missing=True), 2)
-    loss.backward()
-    return {"loss": loss.detach(), **logs}, {name: p.grad for name, p in model.named_parameters()}
+    terms = terms_of(model, *inputs(n, batch, missing=True))
+    terms["loss"].backward()
+    return {name: value.detach() for name, value in terms.items()}, {
+        name: p.grad for name, p in model.named_parameters()
+    }
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
@@ -153,12 +165,12 @@ def test_what_is_written_down_is_the_default():
 
 def test_dropout_and_the_first_forget_gates_are_those_of_symspectra():
     config = tiny(dropout=0.4, decoder_dropout=0.2)
-    plain, model = (kind(config, ORDER) for kind in (PlainSymSpectra, SymSpectra))
+    plain, model = PlainSymSpectra(config, ORDER), build_model(config)
     for network in (plain, model):
         assert (network.fuse[-1].p, network.decoder.dropout.p, network.auxiliary.head[3].p) == (0.4, 0.2, 0.1)
     assert torch.equal(plain.decoder.cell.bias_ih, model.decoder.cell.steps.bias_ih_l0)
     assert torch.equal(plain.decoder.cell.bias_hh, model.decoder.cell.steps.bias_hh_l0)
-    fused, main = torch.rand(4, config.hidden), torch.zeros(4, 37)
+    fused, main = torch.rand(4, config.model.hidden), torch.zeros(4, 37)
     assert not torch.equal(plain.decoder(fused, main, main), plain.decoder(fused, main, main))
     plain.eval()
     assert torch.equal(plain.decoder(fused, main, main), plain.decoder(fused, main, main))

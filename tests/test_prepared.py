@@ -150,7 +150,7 @@ def test_where_folders_are_looked_for(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("SYMSPECTRA_DATA", str(folder.parent))
     assert find_folder("experimental") == folder and find_folder("sdbs") is None
     config = Config(dataset="experimental", modalities=("c13", "h1", "ms"), test_tenths=3)
-    assert load_dataset(config).digest == PreparedDataset(folder, config.modalities, test_tenths=3).digest
+    assert load_dataset(config).digest == PreparedDataset(folder, config.data.modalities, test_tenths=3).digest
     monkeypatch.delenv("SYMSPECTRA_DATA")
     write_prepared(tmp_path / "data" / "own", marker_dataset(12, ("c13",)))
     (tmp_path / "notebooks").mkdir()

@@ -19,7 +19,7 @@ def test_profiles_load_and_build(name):
     assert set(profile.settings) <= {"all", *CHOICES["model"]}
     for model in CHOICES["model"]:
         config = profile.config(model, modalities=("ir",), seed=1)
-        assert config.model == model and config.modalities == ("ir",) and config.seed == 1
+        assert config.model.name == model and config.data.modalities == ("ir",) and config.training.seed == 1
         with torch.device("meta"):
             n = sum(p.numel() for p in build_model(config).parameters())
             assert n == 0 if model == "xgboost" else n > 3000
@@ -81,6 +81,6 @@ def test_estimated_time_grows_with_spectra_and_epochs():
     one = profile.seconds(config)
     assert one > 0
     assert profile.seconds(config.replace(modalities=["ir"])) == pytest.approx(one / 3)
-    assert profile.seconds(config.replace(epochs=2 * config.epochs)) == pytest.approx(2 * one)
+    assert profile.seconds(config.replace(epochs=2 * config.training.epochs)) == pytest.approx(2 * one)
     assert set(profile.cost) == set(CHOICES["model"])
     assert load_profile("open").seconds(load_profile("open").config()) is None

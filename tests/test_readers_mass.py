@@ -10,7 +10,8 @@ from mutations import survives_damage
 from scipy.signal import find_peaks
 
 from symspectra.errors import ReadError
-from symspectra.spectra.readers.mass import read_mgf, read_msp, read_mzml
+from symspectra.spectra.readers.mass import read_mgf, read_msp
+from symspectra.spectra.readers.mzml import read_mzml
 
 MGF = b"""# a comment
 COM=two ions
@@ -96,20 +97,6 @@ def mzml(*scans, groups="", source="1000073"):
 
 PROFILE = ([100.0, 100.1, 100.2, 100.3, 100.4, 100.5, 100.6], [0, 5, 50, 50, 1, 0.1, 0.2])
 MZML = mzml(scan([50.0, 60.0], [1, 2], 1), scan([50.0, 60.5], [3, 4]), scan(*PROFILE, shape=1000128, polarity=1000129))
-
-
-def mzxml(compress=False):
-    raw = np.array([[84.5, 2000.0], [191.056, 90000.0]], ">f4").tobytes()
-    text = base64.b64encode(zlib.compress(raw) if compress else raw).decode()
-    packing = "zlib" if compress else "none"
-    return (
-        '<?xml version="1.0" encoding="ISO-8859-1"?><mzXML xmlns="http://sashimi.sourceforge.net/mzXML_2.0"><msRun>'
-        '<msInstrument><msIonisation category="msIonisation" value="ESI"/></msInstrument>'
-        '<dataProcessing centroided="1"/><scan num="7" msLevel="1" peaksCount="0" polarity="-">'
-        '<scan num="8" msLevel="2" peaksCount="2" polarity="-" collisionEnergy="20"><precursorMz>343.07</precursorMz>'
-        f'<peaks precision="32" byteOrder="network" pairOrder="m/z-int" compressionType="{packing}">{text}</peaks>'
-        "</scan></scan></msRun></mzXML>"
-    ).encode()
 
 
 def test_mgf_is_read_with_what_it_says():
@@ -276,15 +263,6 @@ def test_mzml_packed_by_gzip():
         read_mzml(gzip.compress(b" " * 12_000_000))
 
 
-@pytest.mark.parametrize("compress", [True, False])
-def test_mzxml(compress):
-    (spectrum,) = read_mzml(mzxml(compress))
-    assert spectrum.modality == "msms_neg" and spectrum.steps == ("1 MS1 scan left out",)
-    np.testing.assert_allclose(spectrum.x, [84.5, 191.056], rtol=1e-6)
-    assert spectrum.y.tolist() == [2000, 90000]
-    assert spectrum.meta | {"title": "scan 8", "block": 2, "precursor_mz": 343.07, "format": "mzXML"} == spectrum.meta
-
-
 def test_spectra_without_peaks_are_left_out_and_said():
     empty = b"BEGIN IONS\nTITLE=blank\nEND IONS\n"
     first, second = read_mgf(empty + MGF.replace(b"\nBEGIN IONS", b"\n" + empty + b"BEGIN IONS", 1) + empty)
@@ -333,6 +311,7 @@ def test_a_bad_peak_elsewhere_does_not_keep_a_block_from_being_read():
         (read_msp, b"Name: x\nNum Peaks: 1\n1 2 3\n", "line 3 reads '1 2 3'"),
         (read_msp, b"Name: x\nNum Peaks: 1\n1 -2\n", "peak 1 has intensity -2"),
         (read_mzml, b"", "not well-formed XML"),
+        (read_mzml, b"<mzXML></mzXML>", "is mzXML; convert it to mzML"),
         (read_mzml, b"<html></html>", r"XML file of another kind \(html\)"),
         (read_mzml, b"<mzML></mzML>", "holds no spectrum; expected mzML"),
         (read_mzml, MZML[:-30], "not well-formed XML"),
@@ -373,7 +352,7 @@ def test_text_encodings(encode):
 
 @pytest.mark.parametrize(
     "read, seeds",
-    [(read_mgf, [MGF]), (read_msp, [MSP]), (read_mzml, [MZML, mzxml(), mzxml(True), gzip.compress(MZML)])],
+    [(read_mgf, [MGF]), (read_msp, [MSP]), (read_mzml, [MZML, gzip.compress(MZML)])],
     ids=["mgf", "msp", "mzml"],
 )
 def test_damaged_files_are_read_or_refused(read, seeds):

@@ -8,8 +8,6 @@ from symspectra.spectra import rendering
 from symspectra.spectra.preprocessing import AXES, ir_vector
 from symspectra.spectra.rendering import (
     _STREAMS,
-    AXIS_POINTS,
-    AXIS_RANGE,
     CLEAN,
     Canvas,
     Nuisance,
@@ -28,11 +26,6 @@ def canvas_with(position, hwhm, window=40, points=400):
     n = len(position)
     canvas.add(torch.tensor(position), torch.ones(n), torch.full((n,), hwhm), torch.zeros(n, dtype=torch.long), window)
     return canvas.spectra[0]
-
-
-def test_axes_are_those_of_the_preprocessing():
-    for name, axis in AXES.items():
-        assert len(axis) == AXIS_POINTS[name] and (axis[0], axis[-1]) == AXIS_RANGE[name]
 
 
 @pytest.mark.parametrize("hwhm", [0.3, 1.0, 3.0])

@@ -64,7 +64,7 @@ def test_the_auxiliary_predictor_and_the_loss_are_restricted_too(model):
 def test_what_is_absent_costs_nothing_and_the_rest_is_shared():
     model = random_model()
     smaller = restricted(model, ("c13",))
-    assert smaller.config.modalities == ("c13",) and not smaller.training
+    assert smaller.config.data.modalities == ("c13",) and not smaller.training
     assert smaller.encoder.conv1.weight.shape[0] * 5 == model.encoder.conv1.weight.shape[0]
     assert smaller.fuse[1].in_features * 5 == model.fuse[1].in_features
     assert smaller.main.weight.data_ptr() == model.main.weight.data_ptr()

@@ -23,7 +23,7 @@ from symspectra.models.registry import build_model, load_model, register_model, 
 from symspectra.training import runs
 from symspectra.training.metrics import multilabel_metrics
 from symspectra.training.runs import find_run, run, run_id
-from symspectra.training.training import predict, train
+from symspectra.training.fit import predict, train
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +291,7 @@ def own_model(monkeypatch):
     """A registered model, forgotten after the test."""
     monkeypatch.setattr(models, "_BUILDERS", dict(models._BUILDERS))
     monkeypatch.setattr(config_module, "CHOICES", dict(config_module.CHOICES))
-    register_model("small_cnn", lambda config: JungCNN(len(config.modalities), dense=(16, 16, 16)))
+    register_model("small_cnn", lambda config: JungCNN(len(config.data.modalities), dense=(16, 16, 16)))
     return "small_cnn"
 
 
@@ -301,7 +301,7 @@ def test_a_model_of_ones_own(own_model, data, finished, tmp_path):
     assert done.id != finished.id and isinstance(done.load(), JungCNN)
     assert done.training_weights() is None and "bce" in done.history[0]
     assert find_run(config, tmp_path, data) == done
-    assert Config.for_model(own_model).model == own_model
+    assert Config(own_model).model == own_model
 
 
 def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ from symspectra.models.registry import build_model
 from symspectra.training.metrics import multilabel_metrics, validation_scores
 from symspectra.training.steps import WARM_UP, Captured, Step, make_optimizer
 from symspectra.training.trainer import Trainer, is_fast
-from symspectra.training.training import train
+from symspectra.training.fit import train
 
 ROOT = Path(__file__).parent.parent
 MODELS = {
@@ -188,7 +188,7 @@ def test_a_captured_step_trains_as_the_step_does(name, monkeypatch):
 
     config, data = MODELS[name].replace(epochs=4, batch=11), marker_dataset(n=120)
     plain = train(config, data)
-    monkeypatch.setattr("symspectra.training.training.Trainer", Fast)
+    monkeypatch.setattr("symspectra.training.fit.Trainer", Fast)
     fast = train(config, data)
     whole, left = divmod(len(data.rows("train")), 11)
     assert left > 1 and graphs[0].calls == {"warm up": WARM_UP, "capture": 1, "replay": 4 * whole - WARM_UP}

@@ -18,7 +18,7 @@ from symspectra.errors import DataError
 from symspectra.models.base import SpectrumClassifier
 from symspectra.spectra.rendering import Nuisance
 from symspectra.training.schedules import learning_rate
-from symspectra.training.training import predict, train
+from symspectra.training.fit import predict, train
 
 
 class Stopped(Exception):
@@ -76,7 +76,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(data, uninterrupted, tmp_path,
 
 def test_resumed_equals_uninterrupted_for_rendered_spectra_and_the_cnn(random_lines, tmp_path):
     data = LineDataset(random_lines, ("ir", "c13"), Nuisance())
-    config = Config.for_model("jung_cnn", modalities=("ir", "c13"), dense=(32, 16, 16), epochs=3, batch=16)
+    config = Config("jung_cnn", modalities=("ir", "c13"), dense=(32, 16, 16), epochs=3, batch=16)
     whole = train(config, data)
     assert whole.sample_weight is None and whole.group_weight is None
     with pytest.raises(Stopped):
@@ -162,7 +162,7 @@ def test_cosine_schedule():
 
 
 def test_step_schedule_of_the_cnn():
-    config = Config.for_model("jung_cnn")
+    config = Config("jung_cnn")
     rates = [learning_rate(config, 7 * epoch + 2, 7) for epoch in range(41)]
     assert rates[:31] == [2.5e-4] * 31
     assert rates[31:37] == pytest.approx([2.5e-5] * 6) and rates[37:] == pytest.approx([2.5e-6] * 4)
@@ -170,7 +170,7 @@ def test_step_schedule_of_the_cnn():
 
 def test_noam_schedule_peaks_after_the_warm_up():
     """With factor f and width d the original is f d^-1/2 min(n^-1/2, n w^-3/2) in step n (Vaswani et al. 2017)."""
-    config = Config.for_model("token_transformer")
+    config = Config("token_transformer")
     for step in (0, 10, 7999, 8000, 50_000):
         n = step + 1
         assert learning_rate(config, step, 100) == pytest.approx(2 * 512**-0.5 * min(n**-0.5, n * 8000**-1.5), rel=1e-3)
@@ -232,7 +232,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data, monkeypatch):
 
     monkeypatch.setattr(SpectrumClassifier, "loss", loss)
     with pytest.raises(FloatingPointError, match="in epoch 1"):
-        train(Config.for_model("jung_cnn", modalities=("ir", "c13"), dense=(8, 8, 8), epochs=3), data)
+        train(Config("jung_cnn", modalities=("ir", "c13"), dense=(8, 8, 8), epochs=3), data)
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ def test_a_checkpoint_of_another_run_is_refused(data, checkpoint):
 def test_training_does_not_import_what_it_does_not_need():
     heavy = ["rdkit", "pyarrow", "pandas", "matplotlib", "scipy", "sklearn", "tblite", "networkx", "seaborn", "tqdm"]
     # What torch and jaxtyping themselves take along is not ours.
-    code = "import json, sys, torch, jaxtyping; theirs = set(sys.modules); import symspectra.training.training, symspectra.training.runs; "
+    code = "import json, sys, torch, jaxtyping; theirs = set(sys.modules); import symspectra.training.fit, symspectra.training.runs; "
     code += "print(json.dumps(sorted(set(sys.modules) - theirs)))"
     environment = {**os.environ, "PYTHONPATH": str(Path(symspectra.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
@@ -306,7 +306,7 @@ def test_the_model_imports_nothing_of_the_training():
     for module in ("classifier", "bottleneck", "weighting", "decoder", "model", "baselines"):
         for name in imports(package / f"{module}.py"):
             assert not name.startswith(
-                ("symspectra.training.training", "symspectra.training.runs", "symspectra.datasets.base")
+                ("symspectra.training.fit", "symspectra.training.runs", "symspectra.datasets.base")
             ), module
 
 

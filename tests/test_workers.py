@@ -1,185 +1,135 @@
-"""Many runs: the queue, processes that die, GPUs in turn, the time that is left."""
+"""Many runs on processes of this machine: what is killed, what is refused, what is left behind."""
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
-import subprocess
-import sys
 import threading
-import time
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
-from conftest import tiny
+from conftest import marker_dataset, tiny, write_prepared
 
-from symspectra.config import Config
+from symspectra.config import CHOICES
 from symspectra.errors import WorkerError
+from symspectra.experiments import engine
 from symspectra.experiments.reproduce import FailedRuns, train_missing
-from symspectra.experiments.workers import LocalProcesses, Queue, Times
-from symspectra.training.runs import find_run
+from symspectra.models import registry
+from symspectra.training.runs import code_digest, find_run
 
-RUNS = [tiny(molecules=100, epochs=2, seed=seed) for seed in range(3)]
-
-
-class Prepared:
-    """A place that answers at once: with what is given for a run, one answer each time it is submitted."""
-
-    def __init__(self, size: int, **answers: list):
-        self.at_once, self.answers, self.submitted, self.jobs = size, answers, [], []
-
-    def size(self) -> int:
-        return self.at_once
-
-    def submit(self, configs: tuple[Config, ...]) -> Future[float]:
-        self.submitted += configs
-        self.jobs.append(len(configs))
-        future, answers = Future(), self.answers.get(f"seed{configs[0].seed}")
-        answer = answers.pop(0) if answers else 1.0
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
-        return future
+psutil = pytest.importorskip("psutil", reason="comes with Dask")
+pytest.importorskip("distributed")
 
 
-def outcomes(place: Prepared, configs: list[Config], together: int = 1) -> dict[Config, str | None]:
-    """Why each run failed, or None."""
-    queue, found = Queue(place, configs, together), {}
-    while queue:
-        queue.submit()
-        assert len(queue.running) <= place.at_once
-        found |= {outcome.config: outcome.error for outcome in queue.collect()}
-    return found
+def some(n: int) -> list:
+    return [tiny(molecules=100, epochs=30, seed=seed) for seed in range(n)]
 
 
-def test_a_run_whose_process_is_killed_is_tried_twice_more():
-    killed = BrokenProcessPool("killed")
-    place = Prepared(2, seed0=[killed, killed, 1.0], seed1=[killed] * 3)
-    found = outcomes(place, RUNS)
-    assert found[RUNS[0]] is None and found[RUNS[2]] is None
-    assert "killed 3 times" in found[RUNS[1]]
-    assert [place.submitted.count(config) for config in RUNS] == [3, 3, 1]
+@contextlib.contextmanager
+def watched(store: Path, kill):
+    """Call ``kill`` while a run is in training; yield the folders that each finished run has had."""
+    folders, over = {}, threading.Event()
+
+    def watch() -> None:
+        killed = False
+        while not over.wait(0.01):
+            for path in store.glob("*/DONE"):
+                with contextlib.suppress(FileNotFoundError):
+                    folders.setdefault(path.parent.name, set()).add(path.stat().st_ino)
+            if not killed and list(store.glob("*.partial/progress.jsonl")):
+                killed = True
+                kill()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    yield folders
+    over.set()
+    thread.join()
 
 
-def test_a_run_that_raises_is_not_tried_again_and_the_others_are_trained():
-    place = Prepared(1, seed0=[FloatingPointError("the loss is nan")])
-    assert outcomes(place, RUNS) == {RUNS[0]: "the loss is nan", RUNS[1]: None, RUNS[2]: None}
-    assert len(place.submitted) == 3
+def kill_a_worker() -> None:
+    """One of the processes that train, of those that this one has started."""
+    trains = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
+    trains[0].kill()
 
 
-def test_a_worker_that_cannot_be_used_stops_the_queue():
-    with pytest.raises(WorkerError, match="no store here"):
-        outcomes(Prepared(2, seed1=[WorkerError("no store here")]), RUNS)
-
-
-def test_a_run_waits_for_the_one_whose_weights_it_starts_from():
-    first = [config.replace(pretrain_epochs=1) for config in RUNS]
-    bases = [config.pretraining() for config in first]
-    place = Prepared(4)
-    outcomes(place, [*first, *bases])
-    assert place.submitted[:3] == bases and place.submitted[3:] == first
-
-
-def test_seeds_of_one_configuration_are_trained_together():
-    other = tiny(molecules=100, epochs=2, decoder="gru")
-    place = Prepared(2)
-    assert set(outcomes(place, [RUNS[0], other, *RUNS[1:]], together=8).values()) == {None}
-    assert sorted(place.jobs) == [1, 3] and sorted(map(hash, place.submitted)) == sorted(map(hash, [*RUNS, other]))
-    place = Prepared(1)
-    outcomes(place, RUNS, together=2)
-    assert place.jobs == [2, 1]
-
-
-def test_seeds_that_fail_together_are_tried_one_by_one():
-    """The first answer of seed 0 is that of all three: it is the first of them."""
-    bad = FloatingPointError("the loss is nan")
-    place = Prepared(1, seed0=[bad, 1.0], seed1=[bad])
-    assert outcomes(place, RUNS, together=3) == {RUNS[0]: None, RUNS[1]: "the loss is nan", RUNS[2]: None}
-    assert place.jobs == [3, 1, 1, 1]
-    place = Prepared(1, seed0=[BrokenProcessPool("killed")])
-    assert set(outcomes(place, RUNS, together=3).values()) == {None} and place.jobs == [3, 1, 1, 1]
-
-
-def test_runs_trained_together_are_those_trained_alone(tmp_path):
-    assert train_missing(RUNS, tmp_path / "together", 1, "cpu", together=3) == 3
-    for config in RUNS:
-        run = find_run(config, tmp_path / "together")
-        assert run.metrics["trained_together"] == 3 and run.config == config
-    assert train_missing(RUNS, tmp_path / "together", 1, "cpu") == 0
-
-
-def test_time_left_is_from_runs_of_that_kind_and_from_the_profile():
-    times = Times(lambda config: 3000.0 if config.model == "jung_cnn" else None)
-    queue = Queue(Prepared(2), RUNS)
-    assert times.left(queue) == "waiting for a worker"
-    queue.at_once = 2
-    assert times.left(queue) == ""
-    times.add(RUNS[0], 100.0)
-    assert times.left(queue) == "about 2 min left"  # three of 100 s, two at a time
-    running = RUNS[0].replace(seed=9)
-    queue.running[Future()] = (running,), time.monotonic() - 40
-    assert times.left(queue) == "about 3 min left"
-    queue.waiting = []
-    assert times.left(queue) == "about 60 s left"
-    queue.waiting = [tiny(model="jung_cnn", seed=seed) for seed in range(6)]
-    assert times.left(queue) == "about 3 h left"
-
-
-def test_processes_share_the_gpus_in_turn_and_the_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("symspectra.parallel.cores", lambda: 7)
-    place = LocalProcesses(3, tmp_path, "auto")
-    assert place.limits == [("0", 2), ("1", 2), ("0", 2)]
-    assert LocalProcesses(2, tmp_path, "cpu").limits == [(None, 3)] * 2
-    assert LocalProcesses(2, tmp_path, "cuda:1").limits == [(None, 3)] * 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
-    place = LocalProcesses(2, tmp_path, "auto")
-    assert place.limits == [("5", 3), ("3", 3)]
-    try:
-        assert place.pools[1].submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "3"
-    finally:
-        place.close()
-
-
-def test_a_killed_process_costs_only_its_run_and_no_number_changes(tmp_path, monkeypatch):
-    monkeypatch.setattr("symspectra.parallel.cores", lambda: 2)  # one thread each, as this process has
-    store, killed = tmp_path / "local", []
-
-    def kill_one() -> None:
-        while not list(store.glob("*.partial/lock")):
-            time.sleep(0.02)
-        killed.append(multiprocessing.active_children()[0])
-        killed[0].kill()
-
-    killer = threading.Thread(target=kill_one, daemon=True)
-    killer.start()
-    said: list[str] = []
-    bad = RUNS[0].replace(molecules=5)
-    words = "1 of 4 runs failed .symspectra, ir.c13, 2 epochs, seed 0, molecules 5: .* too few"
-    with pytest.raises(FailedRuns, match=words):
-        train_missing([*RUNS, bad], store, 2, "cpu", said.append)
-    killer.join()
-    assert killed and len(said) == 1 and not multiprocessing.active_children()
-    assert train_missing(RUNS, tmp_path / "here", 1, "cpu") == 3
-    for config in RUNS:
+@pytest.mark.parametrize("n", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_killed_process_costs_only_its_run_and_no_number_changes(tmp_path, monkeypatch, n):
+    monkeypatch.setattr(engine, "cores", lambda: 2)  # one thread each, as this process has
+    said, store = [], tmp_path / "local"
+    after = tiny(molecules=100, pretrain_epochs=3, pretrain_molecules=5)  # starts from the run that fails
+    configs = [after, after.pretraining(), *some(n)]
+    with watched(store, kill_a_worker) as folders, pytest.raises(FailedRuns, match=f"2 of {n + 2} .*molecules 5: "):
+        train_missing(configs, store, 2, "cpu", said.append)
+    assert len(said) == 2 and all("5 molecules are too few" in text for text in said)
+    assert len(list(store.glob("*/DONE"))) == n and all(len(own) == 1 for own in folders.values())
+    assert train_missing(some(n), store, 2, "cpu") == 0
+    assert train_missing(some(2), tmp_path / "here", 1, "cpu") == 2
+    for config in some(2):
         here, there = find_run(config, tmp_path / "here"), find_run(config, store)
         assert here.metrics["test"] == there.metrics["test"] and here.history == there.history
 
 
-def test_no_process_is_left_when_the_command_is_killed(tmp_path):
-    settings = [config.replace(epochs=100_000).to_dict() for config in RUNS]
-    script = (
-        "from pathlib import Path\nfrom symspectra.config import Config\n"
-        "from symspectra.experiments.reproduce import train_missing\n"
-        f"if __name__ == '__main__':\n    configs = [Config.from_dict(s) for s in {settings!r}]\n"
-        f"    train_missing(configs, Path({str(tmp_path / 'runs')!r}), 2, 'cpu')\n"
-    )
-    (tmp_path / "command.py").write_text(script)
-    command = subprocess.Popen([sys.executable, tmp_path / "command.py"], stdout=subprocess.PIPE)
-    while len(list(tmp_path.glob("runs/*.partial/lock"))) < 2:
-        assert command.poll() is None
-        time.sleep(0.1)
-    command.kill()
-    command.communicate(timeout=30)  # returns when no process holds the pipe any more
+@pytest.fixture(scope="module")
+def other_data(tmp_path_factory):
+    """Two workers whose prepared data are not those of this process, on a machine of two GPUs and 7 cores."""
+    folder = tmp_path_factory.mktemp("data")
+    write_prepared(folder / "own", marker_dataset(300, seed=1))
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SYMSPECTRA_DATA", str(folder))
+            patch.setattr(engine, "cores", lambda: 7)
+            patch.setattr(engine, "gpus", lambda device: ["5", "3"])
+            client = stack.enter_context(engine.local(2))
+        yield client
+
+
+def test_processes_share_the_gpus_in_turn_and_the_cores(other_data):
+    assert sorted(other_data.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == ["3", "5"]
+    assert set(other_data.run(os.getenv, "OMP_NUM_THREADS").values()) == {"3"}
+
+
+def test_gpus_are_those_that_are_visible(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert engine.gpus("auto") == ["0", "1"] and engine.gpus("cpu") == engine.gpus("cuda:1") == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
+    assert engine.gpus("cuda") == ["5", "3"]
+
+
+def test_a_worker_with_other_data_trains_nothing(other_data, tmp_path, monkeypatch):
+    write_prepared(tmp_path / "data" / "own", marker_dataset(300, seed=2))
+    monkeypatch.setenv("SYMSPECTRA_DATA", str(tmp_path / "data"))
+    with pytest.raises(WorkerError, match="worker at tcp.* has other data of the name 'own'"):
+        list(engine.train(other_data, [tiny(dataset="own")], tmp_path / "runs", "cpu"))
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_worker_that_cannot_be_used_trains_nothing(other_data, tmp_path):
+    from distributed import Client, LocalCluster
+
+    def refused(client, store, code):
+        arguments = (tiny().to_dict(), "name", str(store), "cpu", code, None)
+        error = client.submit(engine._train, *arguments).exception()
+        assert isinstance(error, WorkerError) and list(tmp_path.iterdir()) == []
+        return str(error)
+
+    assert "does not see" in refused(other_data, tmp_path / "nowhere", code_digest())
+    assert "another version" in refused(other_data, tmp_path, "other")
+    options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
+    with LocalCluster(**options) as cluster, Client(cluster, set_as_default=False) as threads:
+        assert "has 2 threads" in refused(threads, tmp_path, code_digest())
+
+
+def test_a_model_of_your_own_is_trained_in_this_process(tmp_path, monkeypatch):
+    built = []
+
+    def own(config):
+        built.append(os.getpid())
+        return registry.JungCNN(2, 37, (8, 8, 8), filters=(2, 2))
+
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    monkeypatch.setitem(CHOICES, "model", CHOICES["model"])
+    registry.register_model("own", own)
+    assert train_missing([tiny(model="own", molecules=100, seed=seed) for seed in (0, 1)], tmp_path, 2, "cpu") == 2
+    assert set(built) == {os.getpid()}

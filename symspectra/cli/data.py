@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from symspectra.config import CHOICES
+from symspectra.settings import Data, choices
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
     p = kinds.add_parser("alberts", help="simulated spectra of Alberts et al. (2024); can be interrupted and resumed")
     p.add_argument("--source", type=Path, required=True, metavar="FOLDER", help="folder of the parquet files")
-    p.add_argument("--resample", choices=CHOICES["resample"], default="blockmax", help="of the NMR axes (blockmax)")
+    p.add_argument(
+        "--resample", choices=choices(Data, "resample"), default="blockmax", help="of the NMR axes (blockmax)"
+    )
     _shared(p)
 
 

@@ -265,7 +265,7 @@ def load_dataset(config: Config) -> SpectraDataset:
     ------
     DataError : for an unknown name, a missing or damaged file, or more molecules than there are.
     """
-    names = config.dataset.split("+")
+    names = config.data.dataset.split("+")
     if len(names) == 1:
         return _load(names[0], config)
     return JoinedDataset([_load(name, config, partly=True) for name in names])
@@ -274,19 +274,19 @@ def load_dataset(config: Config) -> SpectraDataset:
 def _load(name: str, config: Config, partly: bool = False) -> SpectraDataset:
     """One data set; ``partly`` as in `symspectra.datasets.prepared.PreparedDataset`."""
     if name == "open":
-        nuisance = Nuisance() if config.nuisance else CLEAN
-        lines = read_lines(OPEN_DIRECTORY, config.molecules)
-        return LineDataset(lines, config.modalities, nuisance, config.resample, config.test_tenths)
-    folder = find_folder(f"{name}-{config.resample}") or find_folder(name)
+        nuisance = Nuisance() if config.data.nuisance else CLEAN
+        lines = read_lines(OPEN_DIRECTORY, config.data.molecules)
+        return LineDataset(lines, config.data.modalities, nuisance, config.data.resample, config.data.test_tenths)
+    folder = find_folder(f"{name}-{config.data.resample}") or find_folder(name)
     if folder is None:
         raise DataError(
             f"there is no data set {name!r}; expected 'open', or the name of a folder of `symspectra data prepare` "
             "in data/ (or in the folder that SYMSPECTRA_DATA names)"
         )
     source = read_folder(folder)
-    if source.resample != config.resample:
+    if source.resample != config.data.resample:
         raise DataError(
-            f"{folder}: was prepared with --resample {source.resample}; prepare it with --resample {config.resample}, "
-            f"as {folder.name}-{config.resample}"
+            f"{folder}: was prepared with --resample {source.resample}; prepare it with --resample {config.data.resample}, "
+            f"as {folder.name}-{config.data.resample}"
         )
-    return PreparedDataset(source, config.modalities, config.molecules, config.test_tenths, partly)
+    return PreparedDataset(source, config.data.modalities, config.data.molecules, config.data.test_tenths, partly)

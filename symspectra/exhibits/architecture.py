@@ -60,13 +60,13 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], dashe
 def architecture(model: SymSpectra) -> Figure:
     """Fig 2: spectra, encoders, gates, bottleneck, three predictors; what is only there in training is orange."""
     s = shapes(model)
-    order = {"iupac": "IUPAC"}.get(model.config.order, model.config.order)
+    order = {"iupac": "IUPAC"}.get(model.options.order, model.options.order)
     n, length, c, groups = s["modalities"], s["tokens"], s["channels"], s["groups"]
     figure = Figure(figsize=(PAGE * 1.1, 3.9))
     ax = figure.add_axes((0.005, 0.01, 0.99, 0.98))
     ax.set(xlim=(0, 128), ylim=(0, 68))
     ax.axis("off")
-    names = "\n".join(MODALITY_LABELS[m] for m in model.config.modalities)
+    names = "\n".join(MODALITY_LABELS[m] for m in model.modalities)
     pools = model.encoder.pools
     first, second = (f"Conv {s['kernel']}, {size}" for size in (f"1 to {s['stem']}", f"{s['stem']} to {c}"))
     kernels = f"{first}, pool {pools[0]}\n{second}, pool {pools[1]}"
@@ -104,7 +104,7 @@ def architecture(model: SymSpectra) -> Figure:
         (46, 3, 28, 12, "Compression bound", r"$\beta\,I(T^i; X^i | X^{\neg i})$ (Eqs. 17-19)", TRAINING),
     ):
         _box(ax, x, y, wide, high, title, body, colour)
-    if model.config.conditioning == "residual":
+    if model.options.conditioning == "residual":
         _arrow(ax, (114, 45), (114, 50))
     for start, end, dashed in ARROWS:
         _arrow(ax, start, end, dashed)

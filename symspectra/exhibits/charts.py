@@ -18,7 +18,7 @@ from symspectra.exhibits.lettering import wrapped, write_apart
 from symspectra.exhibits.style import COLUMN, MODEL_COLOURS, PAGE, TIER_COLOURS, TIER_LABELS, styled
 from symspectra.groups.table8 import NAMES
 from symspectra.training.metrics import Tier
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 MARKERS = "os^Dvp"
 Curve = Mapping[float, Score]

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from symspectra.exhibits.paper import PaperValue, paper_value
 from symspectra.groups.table8 import NAMES
 from symspectra.training.metrics import Tier, exact_match_by_group_count, holm
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 if TYPE_CHECKING:
     import pandas

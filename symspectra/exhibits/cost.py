@@ -11,7 +11,7 @@ from symspectra.exhibits.comparison import LEVEL, Score, summarise
 from symspectra.exhibits.paper import paper_table
 from symspectra.experiments.plan import MODELS, THREE
 from symspectra.modalities import MODALITIES
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 PAPER_MOLECULES = 635_200  # that the paper trains on: eight tenths of 794,000
 FASTER = 2.0  # times
@@ -32,7 +32,7 @@ def hours(runs: Sequence[Run]) -> Score:
 
 def memory_kind(run: Run) -> str:
     """Which memory `memory_gb` speaks of: that of the GPU, or of the process where the model is trained on a CPU."""
-    gpu = run.config.model != "xgboost" and run.metrics.get("peak_gpu_memory_mb") is not None
+    gpu = run.config.model.name != "xgboost" and run.metrics.get("peak_gpu_memory_mb") is not None
     return GPU if gpu else PROCESS
 
 

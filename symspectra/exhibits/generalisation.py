@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 
 class Drop(NamedTuple):

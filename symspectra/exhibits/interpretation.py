@@ -14,7 +14,7 @@ from symspectra.exhibits.claims import Claim, decided, rank_correlation, untesta
 from symspectra.exhibits.comparison import LEVEL, Score, summarise
 from symspectra.groups.table8 import NAMES
 from symspectra.training.machine import choose_device
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 CLEAR = 0.3  # Spearman's rank correlation from which an association is called clear
 FLAT = 0.01  # importances that differ by less look the same
@@ -135,7 +135,9 @@ def _weights(runs: Sequence[Run]) -> list[tuple[dict[str, float], dict[str, floa
     found = [run.training_weights() for run in runs]
     for run, weights in zip(runs, found, strict=True):
         if weights is None:
-            raise ValueError(f"run {run.id} of model {run.config.model!r} has no weights; expected a SymSpectra run")
+            raise ValueError(
+                f"run {run.id} of model {run.config.model.name!r} has no weights; expected a SymSpectra run"
+            )
     return found
 
 

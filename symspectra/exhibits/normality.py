@@ -51,8 +51,8 @@ def pooled_features(
     ------
     ValueError : the data have other modalities than the model.
     """
-    if dataset.modalities != model.config.modalities:
-        raise ValueError(f"the data have modalities {dataset.modalities}, the model {model.config.modalities}")
+    if dataset.modalities != model.modalities:
+        raise ValueError(f"the data have modalities {dataset.modalities}, the model {model.modalities}")
     model.eval()
     pooled, measured = [], []
     for rows in dataset.rows(split).split(batch):

@@ -20,7 +20,7 @@ from symspectra.exhibits.comparison import Score, summarise
 from symspectra.exhibits.lettering import wrapped
 from symspectra.exhibits.style import PAGE, styled
 from symspectra.groups.table8 import IMPLICATIONS, NAMES
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 THRESHOLD = 0.5
 

@@ -8,10 +8,10 @@ from symspectra.datasets.augmentation import Corrupted
 from symspectra.datasets.base import SpectraDataset, evaluated_groups
 from symspectra.exhibits.claims import Claim, decided, trend, untestable
 from symspectra.exhibits.comparison import Score, summarise
+from symspectra.training.fit import predict_spectra
 from symspectra.training.machine import choose_device
 from symspectra.training.metrics import multilabel_metrics
-from symspectra.training.runs import Run
-from symspectra.training.training import predict_spectra
+from symspectra.training.store import Run
 
 KEPT = 0.8  # of the micro-F1, with one spectrum withheld
 STEEP = 2.0  # a step this many times the average one is a sharp drop
@@ -43,8 +43,8 @@ def corrupted_score(
     Paper, Appendix J.
     """
     for run in runs:
-        if run.config.modalities != tuple(dataset.modalities):
-            raise ValueError(f"run {run.id} reads {run.config.modalities}, the data set has {dataset.modalities}")
+        if run.config.data.modalities != tuple(dataset.modalities):
+            raise ValueError(f"run {run.id} reads {run.config.data.modalities}, the data set has {dataset.modalities}")
     on = choose_device(device)
     view = Corrupted(dataset.to(on), noise, without)
     rows = view.rows("test")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from symspectra.exhibits.comparison import Score, summarise
 from symspectra.exhibits.style import COLUMN, MODEL_COLOURS, styled
-from symspectra.training.runs import Run
+from symspectra.training.store import Run
 
 
 class Compression(NamedTuple):
@@ -35,8 +35,8 @@ def compression_of(runs: Sequence[Run]) -> Compression:
     kept = [run.history[run.metrics["best_epoch"]] for run in runs]
     for run, epoch in zip(runs, kept, strict=True):
         if "bound" not in epoch:
-            raise ValueError(f"run {run.id} ({run.config.model}) has no bottleneck: its history holds no bound")
-    share = [run.config.beta * epoch["bound"] / epoch["loss"] for run, epoch in zip(runs, kept, strict=True)]
+            raise ValueError(f"run {run.id} ({run.config.model.name}) has no bottleneck: its history holds no bound")
+    share = [run.config.model.beta * epoch["bound"] / epoch["loss"] for run, epoch in zip(runs, kept, strict=True)]
     micro_f1 = summarise([run.metrics["test"]["micro_f1"] for run in runs])
     return Compression(micro_f1, summarise([epoch["gate"] for epoch in kept]), summarise(share))
 

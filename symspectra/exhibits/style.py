@@ -85,9 +85,9 @@ def save_figure(
     content = {
         "exhibit": exhibit,
         "profile": profile,
-        "dataset": runs[0].config.dataset if runs else dataset,
+        "dataset": runs[0].config.data.dataset if runs else dataset,
         "molecules": dict(molecules) if molecules else runs[0].metrics["molecules"] if runs else {},
-        "seeds": sorted({run.config.seed for run in runs}),
+        "seeds": sorted({run.config.training.seed for run in runs}),
         "runs": sorted({run.id for run in runs}),
         "device": sorted({run.environment["device"] for run in runs} | set(devices)),
         "git_commit": git_commit(),

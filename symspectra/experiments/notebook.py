@@ -1,14 +1,30 @@
-"""What every notebook does: say a sentence, and read or train the runs of an exhibit."""
+"""What every notebook does: say what it works with, read or train the runs of an exhibit, say a sentence."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from IPython.display import Markdown, display
 
 from symspectra.config import Config
+from symspectra.experiments.plan import project
+from symspectra.experiments.profiles import Profile, load_profile
 from symspectra.training.runs import Run, run
+
+
+def begin(profile: str, store: str | Path, figures: str | Path) -> Profile:
+    """Go to the project's folder, where relative paths begin from here on, and say what the notebook works with.
+
+    Raises
+    ------
+    ConfigError : there is no such profile.
+    """
+    settings = load_profile(profile)
+    os.chdir(project())
+    say(f"Profile **{profile}**, runs in `{Path(store).resolve()}`, figures in `{Path(figures).resolve()}`.")
+    return settings
 
 
 def say(text: str) -> None:
@@ -17,7 +33,7 @@ def say(text: str) -> None:
 
 
 def runs_of(cells: Mapping[str, list[Config]], store: str | Path) -> dict[str, list[Run]]:
-    """The runs of each named cell of an exhibit, one a seed; what is not in the store yet is trained now."""
+    """The runs of each named cell of an exhibit, one per seed; what is not in the store yet is trained now."""
     return {name: [run(config, store) for config in configs] for name, configs in cells.items()}
 
 

@@ -55,15 +55,21 @@ class Profile:
 
     def seconds(self, config: Config) -> float | None:
         """Estimated seconds of a run on one core, from what its model took on three spectra; None where unknown."""
-        if config.model not in self.cost:
+        if config.model.name not in self.cost:
             return None
-        usual = self.config(config.model)
-        return self.cost[config.model] * len(config.modalities) / 3 * config.epochs / usual.epochs
+        usual = self.config(config.model.name)
+        return (
+            self.cost[config.model.name]
+            * len(config.data.modalities)
+            / 3
+            * config.training.epochs
+            / usual.training.epochs
+        )
 
     def config(self, model: str = "symspectra", **settings: Any) -> Config:
         """Configuration of a model in this profile; ``settings`` override it."""
         common, own = self.settings.get("all", {}), self.settings.get(model, {})
-        return Config.for_model(model, **{**common, **own, **settings})
+        return Config(model, **{**common, **own, **settings})
 
     def measured_config(self, model: str = "symspectra", pretrained: bool = False, **settings: Any) -> Config:
         """A model on measured spectra; pretrained on simulated ones for half as many epochs, or not."""
@@ -72,7 +78,7 @@ class Profile:
         config = self.config(model, dataset="experimental", **{**own, **settings})
         if not pretrained:
             return config
-        return config.replace(pretrain_epochs=(config.epochs + 1) // 2, pretrain_molecules=on_open)
+        return config.replace(pretrain_epochs=(config.training.epochs + 1) // 2, pretrain_molecules=on_open)
 
 
 def load_profile(name: str) -> Profile:
@@ -80,7 +86,7 @@ def load_profile(name: str) -> Profile:
 
     Raises
     ------
-    ConfigError : for an unknown name, with the nearest right one.
+    ConfigError : for an unknown name, with the nearest right one; or its seeds contradict each other.
     """
     if name not in PROFILES:
         raise ConfigError(f"there is no profile {name!r}; {suggest(name, PROFILES)}")
@@ -89,5 +95,7 @@ def load_profile(name: str) -> Profile:
         raw = {**tomllib.loads((FOLDER / f"{raw.pop('like')}.toml").read_text()), **raw}
     grids = Grids(**{key: tuple(values) for key, values in raw.pop("grids").items()})
     seeds, few_seeds = tuple(raw.pop("seeds")), tuple(raw.pop("few_seeds"))
+    if not set(few_seeds) <= set(seeds):
+        raise ConfigError(f"profile {name}: few_seeds are {few_seeds}; expected some of its seeds, {seeds}")
     description, cost, measured = raw.pop("description"), raw.pop("seconds", {}), raw.pop("measured")
     return Profile(name, description, seeds, few_seeds, grids, raw, cost, measured)

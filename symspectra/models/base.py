@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+
+@dataclass
+class Losses:
+    """What is minimised, its named terms for the log (detached), and the weight of each element where there is one."""
+
+    total: Float[Tensor, ""]
+    terms: dict[str, Float[Tensor, ""]]
+    element_weight: Float[Tensor, "batch group"] | None = None
 
 
 class SpectrumClassifier(nn.Module):
@@ -23,6 +32,13 @@ class SpectrumClassifier(nn.Module):
     def prepare(self, y_train: Bool[Tensor, "molecule group"]) -> None:
         """Called once before training with the labels of the training split: for what is read from them alone."""
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before every epoch, which counts from 0: for schedules inside the model.
+
+        What changes must be a buffer that is filled: a step that is captured on a GPU reads it again, and sees no
+        other change.
+        """
+
     def forward(
         self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
     ) -> Float[Tensor, "batch group"]:
@@ -34,37 +50,20 @@ class SpectrumClassifier(nn.Module):
         x: Float[Tensor, "batch modality 600"],
         present: Bool[Tensor, "batch modality"],
         y: Float[Tensor, "batch group"],
-        epoch: int | Int[Tensor, ""],
-    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """The training objective and the named terms to log (detached scalars).
-
-        A term named ``element_weight``, of shape (batch, group), is kept as the weights of molecules and groups.
+    ) -> Losses:
+        """The training objective of a batch.
 
         Parameters
         ----------
         x : spectra, zeros where a modality was not measured
         present : which modalities were measured
-        y : functional groups, 0 or 1
-        epoch : counts from 0; for schedules inside the model. On a GPU, or compiled, it is a tensor of no dimensions:
-            compute with it and do not branch on it
+        y : groups, 0 or 1
         """
-        loss = self.criterion(self(x, present).float(), y)
-        return loss, {"bce": loss.detach()}
+        total = self.criterion(self(x, present).float(), y)
+        return Losses(total, {"bce": total.detach()})
 
     def predict(
         self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
     ) -> Float[Tensor, "batch group"]:
         """Probabilities of the functional groups, in the order of Table 8."""
         return self(x, present).float().sigmoid()
-
-
-class Call(nn.Module):
-    """A model whose ``forward`` calls one of its methods: for what knows no other method than ``forward``."""
-
-    def __init__(self, model: SpectrumClassifier):
-        super().__init__()
-        self.model = model
-
-    def forward(self, method: str, *arguments: Tensor) -> Any:
-        """``model.method(*arguments)``."""
-        return getattr(self.model, method)(*arguments)

@@ -6,20 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from symspectra.models.base import SpectrumClassifier
-from symspectra.models.products import SpectrumConv, SpectrumNorm
-from symspectra.models.randomness import Dropout
+from symspectra.models.layers import ConvBlock
 
 
 class JungCNN(SpectrumClassifier):
     """1D-CNN of Jung, Jung and Cole (Chem. Sci. 2023, 14, 3600; 10.1039/D2SC05892H).
 
     Two blocks Conv1d (kernel 11) -> BatchNorm -> ReLU -> MaxPool, three dense layers with dropout, one
-    output a group. Their network reads one infrared spectrum; here the modalities are its input channels.
+    output per group. Their network reads one infrared spectrum; here the modalities are its input channels.
 
     Parameters
     ----------
@@ -37,28 +35,23 @@ class JungCNN(SpectrumClassifier):
         filters: tuple[int, int] = (31, 62),
     ):
         super().__init__()
-        first, second = filters  # ReLU after the pooling: as in `symspectra.models.symspectra.SpectralEncoder`
-        self.conv1, self.norm1 = SpectrumConv(n_modalities, first, 11), SpectrumNorm(first)
-        self.conv2, self.norm2 = SpectrumConv(first, second, 11), SpectrumNorm(second)
+        first, second = filters
+        self.blocks = nn.Sequential(ConvBlock(n_modalities, first, 11, 2), ConvBlock(first, second, 11, 2))
         widths = (second * 150, *dense)
         layers: list[nn.Module] = [nn.Flatten()]
         for before, after in zip(widths[:-1], widths[1:], strict=True):
-            layers += [nn.Linear(before, after), nn.ReLU(), Dropout(dropout)]
+            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], n_groups))
-        self.to(memory_format=torch.channels_last)
 
     def forward(
         self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
     ) -> Float[Tensor, "batch group"]:
         """Logits of the functional groups; a modality that was not measured is a channel of zeros."""
-        x = (x * present.unsqueeze(-1)).unsqueeze(2)
-        x = F.relu(F.max_pool2d(self.norm1(self.conv1(x)), (1, 2)))
-        x = F.relu(F.max_pool2d(self.norm2(self.conv2(x)), (1, 2)))
-        return self.head(x)
+        return self.head(self.blocks(x * present.unsqueeze(-1)))
 
 
 class BoostedTrees(SpectrumClassifier):
-    """Gradient-boosted trees on the flattened spectra, one ensemble a group: ``XGBClassifier`` with its defaults.
+    """Gradient-boosted trees on the flattened spectra, one ensemble per group: ``XGBClassifier`` with its defaults.
 
     As the public benchmark script of Alberts et al. (2024) uses it. It is fitted once, by `fit`, and not by gradient
     descent. Needs ``symspectra[trees]``. Fewer ``bins`` than the default make it faster in proportion.

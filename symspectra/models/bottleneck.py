@@ -6,22 +6,80 @@ Shapes: ``n`` modalities of ``L`` tokens with ``C`` channels. Equation numbers a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from symspectra.models.randomness import exponential, normal, uniform
-
 CROSS_TERMS = ("printed", "negated", "none")
-# Mean and standard deviation of the noise of Eq. 6, by prior (Table 6). None: those of the spectrum's own tokens.
-PRIORS: dict[str, tuple[float, float] | None] = {
-    "data": None,
-    "gaussian": (0.0, 1.0),
-    "laplace": (0.0, math.sqrt(2.0)),  # Laplace(0, 1)
-    "gamma": (1.0, 1.0),  # Gamma(k = 1, theta = 1), the exponential distribution
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The noise of Eq. 6 and the reference of the bound, q(T^i) (App. G, Table 6): one object, so that they agree.
+
+    Parameters
+    ----------
+    noise : draws noise of mean 0 and deviation 1 in the shape of a tensor, in float32
+    moments : mean and deviation that the noise is given; None for those of the spectrum's own tokens (App. E)
+    divergence : Kullback-Leibler divergence of a normal distribution of some mean and variance, in units of the noise,
+        from the prior; None for a normal prior, whose divergence is Eq. 18
+    """
+
+    noise: Callable[[Float[Tensor, "*shape"]], Float[Tensor, "*shape"]]
+    moments: tuple[float, float] | None = None
+    divergence: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
+def _normal(like: Tensor) -> Tensor:
+    # Drawn contiguously: several times as fast as in the layout of the tokens.
+    return torch.randn(like.shape, device=like.device)
+
+
+def _exponential(like: Tensor) -> Tensor:
+    return torch.empty(like.shape, device=like.device).exponential_()
+
+
+def _laplace(like: Tensor) -> Tensor:
+    return (_exponential(like) - _exponential(like)) / math.sqrt(2)
+
+
+def _from_laplace(mean: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """From Laplace(0, 1), exact."""
+    std = variance.sqrt()
+    absolute = std * math.sqrt(2 / math.pi) * torch.exp(-(mean**2) / (2 * variance))
+    absolute = absolute + mean * torch.erf(mean / (std * math.sqrt(2)))  # E|s|
+    return absolute + math.log(2) - 0.5 * torch.log(2 * math.pi * math.e * variance)
+
+
+def _from_gamma(mean: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """From Gamma(1, 1) of softplus(s), which is positive, by one sample of s; the derivative of softplus is sigmoid."""
+    s = mean + variance.sqrt() * _normal(mean)
+    return F.softplus(s) + F.softplus(-s) - 0.5 * torch.log(2 * math.pi * math.e * variance)
+
+
+#: The priors of Table 6; one of your own goes in here, under its name, before a `symspectra.config.Config` names it.
+PRIORS: dict[str, Prior] = {
+    "data": Prior(_normal),
+    "gaussian": Prior(_normal, (0.0, 1.0)),
+    "laplace": Prior(_laplace, (0.0, math.sqrt(2.0)), _from_laplace),
+    "gamma": Prior(lambda like: _exponential(like) - 1, (1.0, 1.0), _from_gamma),  # Gamma(k = 1, theta = 1)
 }
+
+
+def prior_of(name: str) -> Prior:
+    """A prior by its name.
+
+    Raises
+    ------
+    ValueError : there is none of this name.
+    """
+    if name not in PRIORS:
+        raise ValueError(f"prior is {name!r}; expected one of {', '.join(PRIORS)}")
+    return PRIORS[name]
 
 
 def concrete_gate(logit: Float[Tensor, "batch n L"], temperature: float = 1.0) -> Float[Tensor, "batch n L"]:
@@ -30,7 +88,7 @@ def concrete_gate(logit: Float[Tensor, "batch n L"], temperature: float = 1.0) -
     The paper prints ``1/t`` over the logit alone; here, as in the concrete distribution, it divides the sum.
     The two are the same at the paper's t = 1.
     """
-    u = uniform(logit.shape, logit.device).clamp(1e-4, 1 - 1e-4)
+    u = torch.rand(logit.shape, device=logit.device).clamp(1e-4, 1 - 1e-4)
     return torch.sigmoid((logit.float() + torch.log(u) - torch.log1p(-u)) / temperature)  # Eq. 7
 
 
@@ -42,8 +100,8 @@ def token_statistics(
     Those of the tokens are detached: the noise follows the representation and does not train it. An empty spectrum has
     constant channels; ``floor`` keeps its standard deviation away from zero.
     """
-    if PRIORS[prior] is not None:
-        mean, std = (torch.full_like(tokens[:, :, 0], value, dtype=torch.float32) for value in PRIORS[prior])
+    if (moments := prior_of(prior).moments) is not None:
+        mean, std = (torch.full_like(tokens[:, :, 0], value, dtype=torch.float32) for value in moments)
         return mean, std
     tokens = tokens.detach().float()
     return tokens.mean(dim=2), tokens.std(dim=2, unbiased=False).clamp_min(floor)
@@ -57,19 +115,9 @@ def inject_noise(
     prior: str = "data",
 ) -> Float[Tensor, "batch n L C"]:
     """Replace what the gates close by noise of the given mean and spread, and the shape of the prior (Eq. 6)."""
-    noise = mean.unsqueeze(2) + std.unsqueeze(2) * _standard_noise(tokens, prior)
+    noise = mean.unsqueeze(2) + std.unsqueeze(2) * prior_of(prior).noise(tokens)
     gate = gate.unsqueeze(-1).to(tokens.dtype)
     return gate * tokens + (1 - gate) * noise.to(tokens.dtype)  # Eq. 6
-
-
-def _standard_noise(like: Tensor, prior: str) -> Tensor:
-    """Noise of mean 0 and deviation 1. Drawn contiguously: several times as fast as in the layout of the tokens."""
-    if prior in ("data", "gaussian"):
-        return normal(like.shape, like.device)
-    first = exponential(like.shape, like.device)
-    if prior == "gamma":
-        return first - 1
-    return (first - exponential(like.shape, like.device)) / math.sqrt(2)  # Laplace
 
 
 def expected_representation(
@@ -112,9 +160,9 @@ def compression_bound(
     ------
     ValueError : for an unknown ``cross_term`` or ``prior``.
     """
-    for name, value, known in (("cross_term", cross_term, CROSS_TERMS), ("prior", prior, PRIORS)):
-        if value not in known:
-            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+    if cross_term not in CROSS_TERMS:
+        raise ValueError(f"cross_term is {cross_term!r}; expected one of {', '.join(CROSS_TERMS)}")
+    divergence = prior_of(prior).divergence
     with torch.autocast(tokens.device.type, enabled=False):
         tokens, gate = tokens.float(), gate.float()
         n_tokens = tokens.shape[2]
@@ -126,11 +174,11 @@ def compression_bound(
 
         # [b, i, m, c]: B of Eq. 18 where m = i, B' of Eq. 31 where m is another modality.
         b = (s1.unsqueeze(1) - s0[:, None, :, None] * mean.unsqueeze(2)) / std.unsqueeze(2)
-        if prior in ("data", "gaussian"):
+        if divergence is None:
             kl = variance_term.unsqueeze(1) + (b**2).mean(dim=-1) / (2 * n_tokens)  # (batch, i, m)
         else:
             variance = ratio[:, None, :, None].expand_as(b)
-            kl = _divergence(b / n_tokens**0.5, variance, prior).mean(dim=-1)
+            kl = divergence(b / n_tokens**0.5, variance).mean(dim=-1)
 
         weight = present.float()
         own = (kl.diagonal(dim1=1, dim2=2) * weight).sum(dim=1)  # Eq. 18
@@ -140,17 +188,3 @@ def compression_bound(
         cross = (kl * other).sum(dim=2) / other.sum(dim=2).clamp_min(1)  # Eq. 19
         cross = (cross * weight).sum(dim=1)
         return (own + cross if cross_term == "printed" else own - cross).mean()
-
-
-def _divergence(
-    mean: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"], prior: str
-) -> Float[Tensor, "*shape"]:
-    """KL divergence of a normal distribution from Laplace(0, 1), exact, or from Gamma(1, 1), by one sample of it."""
-    std = variance.sqrt()
-    entropy = 0.5 * torch.log(2 * math.pi * math.e * variance)
-    if prior == "laplace":
-        absolute = std * math.sqrt(2 / math.pi) * torch.exp(-(mean**2) / (2 * variance))
-        absolute = absolute + mean * torch.erf(mean / (std * math.sqrt(2)))  # E|s|
-        return absolute + math.log(2) - entropy
-    s = mean + std * normal(mean.shape, mean.device)
-    return F.softplus(s) + F.softplus(-s) - entropy  # -log q of softplus(s), whose derivative is sigmoid(s)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-
-from symspectra.models.products import attention, gru, lstm
-from symspectra.models.randomness import Dropout, uniform
 
 CONDITIONINGS = ("residual", "input", "h0")
 KINDS = ("lstm", "gru", "transformer")
@@ -21,7 +19,6 @@ class Recurrent(nn.Module):
 
     def __init__(self, kind: str, fused: int, embedding: int, hidden: int):
         super().__init__()
-        self.as_products = False
         self.initial = nn.Linear(fused, hidden)
         self.steps = (nn.LSTM if kind == "lstm" else nn.GRU)(embedding, hidden, batch_first=True)
         if kind == "lstm":
@@ -37,8 +34,6 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch step embedding"], state: Any) -> tuple[Tensor, Any]:
         """Hidden states (batch, step, hidden) of some steps, and the state after them."""
-        if self.as_products:
-            return (lstm if isinstance(self.steps, nn.LSTM) else gru)(x, state, self.steps)
         if x.is_cuda:
             return self.steps(x, state)
         with torch.autocast(x.device.type, enabled=False):  # not every processor has a bf16 LSTM
@@ -83,7 +78,7 @@ class CausalAttention(nn.Module):
             seen.append(kv)  # (2, batch, heads, steps so far, d)
             n, total = x.shape[1], kv.shape[3]
             mask = torch.ones(n, total, dtype=torch.bool, device=x.device).tril(total - n)
-            attended = attention(q, kv[0], kv[1], mask)
+            attended = F.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=mask)
             x = x + after(attended.transpose(1, 2).flatten(2))
             x = x + mlp(x)
         return self.last(x), seen
@@ -134,8 +129,8 @@ class LabelDecoder(nn.Module):
             self.cell = CausalAttention(fused, embedding, hidden)
         else:
             self.cell = Recurrent(kind, fused, embedding, hidden)
-        self.dropout = Dropout(dropout)
-        self.output = nn.Parameter(torch.randn(n_groups, hidden) / hidden**0.5)  # one row a position
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Parameter(torch.randn(n_groups, hidden) / hidden**0.5)  # one row per position
         self.bias = nn.Parameter(torch.zeros(n_groups))
 
     def forward(
@@ -185,16 +180,11 @@ class LabelDecoder(nn.Module):
 
 
 def scheduled_prefix(
-    y: Float[Tensor, "batch group"],
-    main_logits: Float[Tensor, "batch group"],
-    epoch: int | Int[Tensor, ""],
-    start: float,
-    decay: float,
+    y: Float[Tensor, "batch group"], main_logits: Float[Tensor, "batch group"], truth: float | Float[Tensor, ""]
 ) -> Float[Tensor, "batch group"]:
-    """Labels that the decoder is fed in training: the truth with probability ``start * decay**epoch``, drawn for
-    every step and sample, else the model's own prediction (Mihaylova & Martins 2019).
+    """Labels that the decoder is fed in training: the truth with probability ``truth``, drawn for every step and
+    sample, else the model's own prediction (Mihaylova & Martins 2019).
 
     The prediction is the main predictor's, so that all steps go through the decoder in one call.
     """
-    truth = uniform(y.shape, y.device) < start * decay**epoch
-    return torch.where(truth, y, (main_logits.detach() > 0).to(y.dtype))
+    return torch.where(torch.rand(y.shape, device=y.device) < truth, y, (main_logits.detach() > 0).to(y.dtype))

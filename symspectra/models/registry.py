@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Callable
@@ -9,45 +10,59 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import create_model
 
-from symspectra import config as _config
+from symspectra import settings as _settings
 from symspectra.config import Config
 from symspectra.errors import DataError
 from symspectra.groups.orders import FIXED, label_order
 from symspectra.groups.table8 import NAMES
 from symspectra.models.base import SpectrumClassifier
 from symspectra.models.baselines import BoostedTrees, JungCNN
+from symspectra.models.bottleneck import PRIORS, Prior
 from symspectra.models.symspectra import SymSpectra
 from symspectra.models.transformers import PatchEmbeddingTransformer, PatchTransformer, TokenTransformer
 
 
 def _symspectra(config: Config) -> SymSpectra:
-    # A learned order is not known yet: `SymSpectra.prepare` sets it, or the weights bring it.
-    return SymSpectra(config, label_order(config.order if config.order in FIXED else "alphabetical"), len(NAMES))
+    order = FIXED.get(config.model.order) or functools.partial(label_order, config.model.order)
+    return SymSpectra(config.model, config.data.modalities, order, len(NAMES))
 
 
-def _sizes(config: Config, *names: str) -> dict[str, Any]:
-    sizes = {name: getattr(config, name) for name in ("width", "layers", "feedforward", "dropout", *names)}
-    return {"n_modalities": len(config.modalities), "n_groups": len(NAMES), "heads": config.attention_heads, **sizes}
+def _jung_cnn(config: Config) -> JungCNN:
+    return JungCNN(len(config.data.modalities), len(NAMES), config.model.dense, filters=config.model.filters)
+
+
+def _transformer(kind: type[SpectrumClassifier], config: Config) -> SpectrumClassifier:
+    sizes = config.model.model_dump(exclude={"name"})
+    return kind(len(config.data.modalities), len(NAMES), heads=sizes.pop("attention_heads"), **sizes)
+
+
+def _trees(config: Config) -> BoostedTrees:
+    return BoostedTrees(config.model.trees, config.training.seed, config.model.bins)
 
 
 _BUILDERS: dict[str, Callable[[Config], SpectrumClassifier]] = {
     "symspectra": _symspectra,
-    "jung_cnn": lambda config: JungCNN(len(config.modalities), len(NAMES), config.dense, filters=config.filters),
-    "token_transformer": lambda config: TokenTransformer(**_sizes(config, "points")),
-    "patch_transformer": lambda config: PatchTransformer(**_sizes(config, "patch", "inner")),
-    "patch_embedding": lambda config: PatchEmbeddingTransformer(**_sizes(config, "patch")),
-    "xgboost": lambda config: BoostedTrees(config.trees, config.seed, config.bins),
+    "jung_cnn": _jung_cnn,
+    "token_transformer": functools.partial(_transformer, TokenTransformer),
+    "patch_transformer": functools.partial(_transformer, PatchTransformer),
+    "patch_embedding": functools.partial(_transformer, PatchEmbeddingTransformer),
+    "xgboost": _trees,
 }
+_OWN: dict[str, str] = {}  # source of what was registered from outside the package, by name
 
 
-def register_model(name: str, build: Callable[[Config], SpectrumClassifier]) -> None:
-    """Make a model of your own available as ``Config(model=name)``.
+def register_model(
+    name: str, build: Callable[[Config], SpectrumClassifier], settings: type[_settings.Model] | None = None
+) -> None:
+    """Make a model of your own available as ``Config(name)``.
 
     Parameters
     ----------
-    build : a function from a configuration to a `symspectra.models.base.SpectrumClassifier`; its source file, or its own
-        source in a notebook, becomes part of a run's id
+    build : a function from a configuration to a `symspectra.models.base.SpectrumClassifier`; its source file, or its
+        own source in a notebook, becomes part of a run's id
+    settings : what can be set of it, a subclass of `symspectra.config.Model`; nothing by default
 
     Raises
     ------
@@ -55,28 +70,37 @@ def register_model(name: str, build: Callable[[Config], SpectrumClassifier]) -> 
     """
     if not (inspect.isfunction(build) or inspect.isclass(build)):
         raise TypeError(f"{name}: expected a function or class that builds the model, got {build!r}")
-    _BUILDERS[name] = build
-    _config.CHOICES["model"] = tuple(_BUILDERS)
+    _BUILDERS[name], _OWN[name] = build, _source(build)
+    _settings.MODELS[name] = settings or create_model(name, __base__=_settings.Model, name=(str, name))
 
 
-def model_source(name: str) -> str:
-    """Source of a model that was registered from outside the package, so that a change of it makes new runs."""
-    build = _BUILDERS[name]
-    if build.__module__ == __name__:
-        return ""
-    path = Path(inspect.getsourcefile(build) or "")
-    return path.read_text() if path.is_file() else inspect.getsource(build)
+def register_prior(name: str, prior: Prior) -> None:
+    """Make a prior of your own available as ``Config(prior=name)``; its source becomes part of a run's id."""
+    PRIORS[name] = prior
+    _OWN[f"prior {name}"] = _source(prior.noise) + (_source(prior.divergence) if prior.divergence else "")
+    if name not in _settings.PRIORS:
+        _settings.PRIORS.append(name)
+
+
+def _source(thing: Callable[..., Any]) -> str:
+    path = Path(inspect.getsourcefile(thing) or "")
+    return path.read_text() if path.is_file() else inspect.getsource(thing)
+
+
+def own_source(config: Config) -> str:
+    """Source of the model and prior of a run that were registered from outside the package; a change makes new runs."""
+    return _OWN.get(config.model.name, "") + _OWN.get(f"prior {config.get('prior')}", "")
 
 
 def own_model(name: str) -> bool:
     """Whether a model was registered from outside the package: other processes do not know it."""
-    return _BUILDERS[name].__module__ != __name__
+    return name in _OWN
 
 
 def build_model(config: Config) -> SpectrumClassifier:
     """A model with fresh weights, drawn from the configuration's seed."""
-    torch.manual_seed(config.seed)
-    return _BUILDERS[config.model](config)
+    torch.manual_seed(config.training.seed)
+    return _BUILDERS[config.model.name](config)
 
 
 def save_model(path: str | Path, model: SpectrumClassifier, config: Config) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from symspectra.models.symspectra import SymSpectra
 
 KEPT = 8  # models of `quick`
-GROUPED = ("encoder.conv1", "encoder.norm1", "encoder.conv2", "encoder.norm2", "auxiliary.conv")
+GROUPED = ("encoder.block", "auxiliary.conv")
 
 
 def restricted(model: SymSpectra, modalities: Sequence[str]) -> SymSpectra:
@@ -23,19 +23,18 @@ def restricted(model: SymSpectra, modalities: Sequence[str]) -> SymSpectra:
     Parameters
     ----------
     model : as it was trained or read; not yet `fused`
-    modalities : some of ``model.config.modalities``, in that order
+    modalities : some of ``model.modalities``, in that order
 
     Raises
     ------
     ValueError : modalities that the model does not have, in another order, or none.
     """
-    own = model.config.modalities
+    own = model.modalities
     if other := [name for name in modalities if name not in own]:
         raise ValueError(f"the model does not read {', '.join(other)}; expected some of {', '.join(own)}")
-    config = model.config.replace(modalities=tuple(modalities))
     kept = torch.tensor([own.index(name) for name in modalities])
     with torch.random.fork_rng():  # as when a model is read
-        smaller = SymSpectra(config, tuple(range(model.main.out_features)), model.main.out_features)
+        smaller = SymSpectra(model.options, modalities, range(model.main.out_features), model.main.out_features)
     weights = {name: _kept(name, tensor, kept, len(own)) for name, tensor in model.state_dict().items()}
     smaller.load_state_dict(weights, assign=True)
     return smaller.train(model.training)
@@ -54,11 +53,8 @@ def _kept(name: str, tensor: Tensor, kept: Tensor, n: int) -> Tensor:
 
 def fused(model: SymSpectra) -> SymSpectra:
     """Fold the batch normalisation of a model into its convolutions: the same function in use, a quarter faster."""
-    encoder = model.encoder
-    for i in (1, 2):
-        convolution, norm = getattr(encoder, f"conv{i}"), getattr(encoder, f"norm{i}")
-        setattr(encoder, f"conv{i}", torch.nn.utils.fusion.fuse_conv_bn_eval(convolution, norm))
-        setattr(encoder, f"norm{i}", torch.nn.Identity())
+    for block in (model.encoder.block1, model.encoder.block2):
+        block.conv, block.norm = torch.nn.utils.fusion.fuse_conv_bn_eval(block.conv, block.norm), torch.nn.Identity()
     return model
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from symspectra.groups.orders import label_order
-from symspectra.models.base import SpectrumClassifier
+from symspectra.models.base import Losses, SpectrumClassifier
 from symspectra.models.bottleneck import (
     compression_bound,
     concrete_gate,
@@ -19,35 +20,29 @@ from symspectra.models.bottleneck import (
     token_statistics,
 )
 from symspectra.models.decoder import LabelDecoder, scheduled_prefix
-from symspectra.models.processes import across
-from symspectra.models.products import SpectrumConv, SpectrumNorm, attention, convolve
-from symspectra.models.randomness import Dropout
+from symspectra.models.layers import ConvBlock
 from symspectra.models.weighting import CMIWeighting, pointwise_cmi
+
+Order = Sequence[int] | Callable[[Tensor], Sequence[int]]
 
 
 class SpectralEncoder(nn.Module):
-    """Two blocks Conv1d -> BatchNorm -> ReLU -> MaxPool, each modality with its own weights (Eq. 2).
+    """Two convolution blocks, each modality with its own weights (Eq. 2).
 
-    Grouped convolutions hold the modalities' stems side by side, so that one call encodes all of them. ReLU stands
-    after the pooling: the same function on a fraction of the points.
+    Grouped convolutions hold the modalities' weights side by side, so that one call encodes all of them.
 
     ``(batch, n, 600) -> (batch, n, L, C)`` with ``L = 600 // pools[0] // pools[1]``.
     """
 
     def __init__(self, n: int, stem: int, channels: int, kernel: int, pools: tuple[int, int]):
         super().__init__()
-        self.n, self.pools, self.tokens = n, pools, 600 // pools[0] // pools[1]
-        self.conv1 = SpectrumConv(n, n * stem, kernel, groups=n, bias=False)
-        self.norm1 = SpectrumNorm(n * stem)
-        self.conv2 = SpectrumConv(n * stem, n * channels, kernel, groups=n, bias=False)
-        self.norm2 = SpectrumNorm(n * channels)
-        self.to(memory_format=torch.channels_last)
+        self.n, self.tokens = n, 600 // pools[0] // pools[1]
+        self.block1 = ConvBlock(n, n * stem, kernel, pools[0], groups=n, bias=False)
+        self.block2 = ConvBlock(n * stem, n * channels, kernel, pools[1], groups=n, bias=False)
 
     def forward(self, x: Float[Tensor, "batch n 600"]) -> Float[Tensor, "batch n L C"]:
         """Token maps O^i of all modalities."""
-        x = F.relu(F.max_pool2d(self.norm1(self.conv1(x.unsqueeze(2))), (1, self.pools[0])))  # Eq. 2
-        x = F.relu(F.max_pool2d(self.norm2(self.conv2(x)), (1, self.pools[1])))
-        return x.squeeze(2).unflatten(1, (self.n, -1)).transpose(2, 3)
+        return self.block2(self.block1(x)).unflatten(1, (self.n, -1)).transpose(2, 3)  # Eq. 2
 
 
 class CrossModalGate(nn.Module):
@@ -80,7 +75,7 @@ class CrossModalGate(nn.Module):
         mask = None
         if n > 1:
             mask = (present | ~present.any(dim=1, keepdim=True)).repeat_interleave(length, dim=1)[:, None, None, :]
-        o_attn = attention(q, kv[0], kv[1], mask)  # Eq. 4: (batch, heads, n L, d)
+        o_attn = F.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=mask)  # Eq. 4: (batch, heads, n L, d)
         o_attn = self.attended(o_attn.transpose(1, 2).flatten(2))
         return self.mlp(o_attn).view(batch, n, length)  # Eq. 5, before the sigmoid
 
@@ -94,22 +89,20 @@ class AuxiliaryPredictor(nn.Module):
 
     def __init__(self, n: int, tokens: int, channels: int, n_groups: int, width: int = 16, hidden: int = 64):
         super().__init__()
-        self.n, self.as_products = n, False
+        self.n = n
         self.conv = nn.Conv1d(n * channels, n * width, 3, padding="same", groups=n, bias=False)
         self.bias = nn.Parameter(torch.zeros(width, 1))
         self.head = nn.Sequential(
             nn.Flatten(),
             nn.Linear(width * (tokens // 2), hidden),
             nn.ReLU(),
-            Dropout(0.1),
+            nn.Dropout(0.1),
             nn.Linear(hidden, n_groups),
         )
 
     def forward(self, representation: Float[Tensor, "batch n L C"]) -> Float[Tensor, "batch n group"]:
         """Logits without modality i, for i = 1..n. Absent modalities must be zero."""
-        channels = representation.transpose(2, 3).flatten(1, 2)
-        own = convolve(channels, self.conv.weight, self.n) if self.as_products else self.conv(channels)
-        own = own.unflatten(1, (self.n, -1))
+        own = self.conv(representation.transpose(2, 3).flatten(1, 2)).unflatten(1, (self.n, -1))
         without = own.sum(dim=1, keepdim=True) - own + self.bias  # (batch, n, width, L)
         z = F.max_pool1d(F.relu(without).flatten(0, 1), 2)
         return self.head(z).unflatten(0, (-1, self.n))
@@ -127,53 +120,62 @@ class Representation:
 
 
 class SymSpectra(SpectrumClassifier):
-    """The paper's model. Options are described in `symspectra.config.Config`, whose fields it takes.
+    """The paper's model.
 
     Parameters
     ----------
-    config : sizes and options; ``config.modalities`` says how many spectra a molecule has
-    order : permutation of the groups for the decoder (`symspectra.groups.orders`)
+    options : the sizes and options that `symspectra.config.Config` describes, as attributes
+    modalities : names of the spectra, in the order of the axis ``n``
+    order : permutation of the groups for the decoder, or a function that learns one from the labels (App. L)
     n_groups : number of functional groups
     """
 
-    def __init__(self, config, order: tuple[int, ...], n_groups: int = 37):
+    def __init__(self, options: Any, modalities: Sequence[str], order: Order, n_groups: int = 37):
         super().__init__()
-        self.config, c = config, config
-        n = len(c.modalities)
-        self.encoder = SpectralEncoder(n, c.stem, c.channels, c.kernel, c.pools)
+        self.options, self.modalities, self.learn_order = options, tuple(modalities), None
+        if callable(order):
+            self.learn_order, order = order, range(n_groups)
+        o, n = options, len(self.modalities)
+        self.encoder = SpectralEncoder(n, o.stem, o.channels, o.kernel, o.pools)
         length = self.encoder.tokens
-        self.gate = CrossModalGate(n, length, c.channels, c.heads)
+        self.gate = CrossModalGate(n, length, o.channels, o.heads)
         self.fuse = nn.Sequential(
-            nn.Flatten(), nn.Linear(n * length * c.channels, c.hidden), nn.ReLU(), Dropout(c.dropout)
+            nn.Flatten(), nn.Linear(n * length * o.channels, o.hidden), nn.ReLU(), nn.Dropout(o.dropout)
         )
-        self.main = nn.Linear(c.hidden, n_groups)
-        self.auxiliary = AuxiliaryPredictor(n, length, c.channels, n_groups)
+        self.main = nn.Linear(o.hidden, n_groups)
+        self.auxiliary = AuxiliaryPredictor(n, length, o.channels, n_groups)
         self.decoder = None
-        if c.decoder != "none":
+        if o.decoder != "none":
             self.decoder = LabelDecoder(
-                c.hidden, order, c.decoder_hidden, 32, c.decoder_dropout, c.conditioning, c.decoder
+                o.hidden, tuple(order), o.decoder_hidden, 32, o.decoder_dropout, o.conditioning, o.decoder
             )
-        self.weighting = CMIWeighting(n_groups, c.weighting, c.s1, c.s2, c.weight_ramp)
+        self.weighting = CMIWeighting(n_groups, o.weighting, o.s1, o.s2, o.weight_ramp)
+        self.register_buffer("truth", torch.tensor(o.teacher_forcing), persistent=False)
 
     def prepare(self, y_train: Bool[Tensor, "molecule group"]) -> None:
-        """Let the decoder follow the order of the configuration, which may be learned from these labels (App. L)."""
-        if self.decoder is not None:
-            self.decoder.order.copy_(torch.tensor(label_order(self.config.order, y_train)))
+        """Learn the order of the decoder from these labels, where it is a learned one (App. L)."""
+        if self.decoder is not None and self.learn_order is not None:
+            self.decoder.order.copy_(torch.tensor(self.learn_order(y_train)))
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set teacher forcing and the growth of the weights for an epoch, which counts from 0."""
+        self.truth.fill_(self.options.teacher_forcing * self.options.teacher_forcing_decay**epoch)
+        self.weighting.begin_epoch(epoch)
 
     def represent(self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]) -> Representation:
         """Encode the spectra and pass them through the bottleneck; sampled in training, expected in evaluation."""
         tokens = self.encoder(x)
-        mean, std = token_statistics(tokens, self.config.sigma_floor, self.config.prior)
-        if not self.config.bottleneck:
+        mean, std = token_statistics(tokens, self.options.sigma_floor, self.options.prior)
+        if not self.options.bottleneck:
             gate, t = torch.ones_like(tokens[..., 0]), tokens
             return Representation(tokens, gate, mean, std, t * present[:, :, None, None])
         logit = self.gate(tokens, present)
         if self.training:
-            gate = concrete_gate(logit, self.config.temperature)
-            t = inject_noise(tokens, gate, mean, std, self.config.prior)
+            gate = concrete_gate(logit, self.options.temperature)
+            t = inject_noise(tokens, gate, mean, std, self.options.prior)
         else:
             gate = torch.sigmoid(logit.float())
-            t = tokens if self.config.eval_gate == "clean" else expected_representation(tokens, gate, mean)
+            t = tokens if self.options.eval_gate == "clean" else expected_representation(tokens, gate, mean)
         return Representation(tokens, gate, mean, std, t * present[:, :, None, None])
 
     def forward(
@@ -182,46 +184,41 @@ class SymSpectra(SpectrumClassifier):
         """Logits of the main predictor, p(Y | T^i, T^not i)."""
         return self.main(self.fuse(self.represent(x, present).t))
 
+    # objective = main + decoder + auxiliary cross-entropy (Eq. 10) + beta * bound (Eqs. 18, 19) [+ penalty * I(Y; T^not i)]
     def loss(
-        self,
-        x: Float[Tensor, "batch n 600"],
-        present: Bool[Tensor, "batch n"],
-        y: Float[Tensor, "batch group"],
-        epoch: int | Int[Tensor, ""],
-    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Eq. 10 for main predictor and decoder, the auxiliary's cross-entropy, and beta times the bound."""
-        c, r = self.config, self.represent(x, present)
+        self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"], y: Float[Tensor, "batch group"]
+    ) -> Losses:
+        """The objective; the auxiliary predictor is an estimator, which does not train the encoder."""
+        o, r, bce = self.options, self.represent(x, present), F.binary_cross_entropy_with_logits
         fused = self.fuse(r.t)
         main = self.main(fused).float()
-        auxiliary = self.auxiliary(r.t.detach()).float()  # an estimator: it does not train the encoder
+        auxiliary = self.auxiliary(r.t.detach()).float()
 
-        bce = F.binary_cross_entropy_with_logits
         bce_main = bce(main, y, reduction="none")
         bce_aux = bce(auxiliary, y.unsqueeze(1).expand_as(auxiliary), reduction="none")
-        cmi = pointwise_cmi(bce_aux.detach(), bce_main.detach(), present, c.cmi_reduce)
-        weight = self.weighting(cmi, epoch)
+        cmi = pointwise_cmi(bce_aux.detach(), bce_main.detach(), present, o.cmi_reduce)  # Eq. 9
+        weight = self.weighting(cmi)  # Eqs. 11, 12
 
-        loss_main = (weight * bce_main).mean()  # Eq. 10
-        loss_aux = _over_present(bce_aux, present)
-        logs = {"main": loss_main, "auxiliary": loss_aux, "gate": r.gate.mean()}
-        total = loss_main + loss_aux
+        terms = {"main": (weight * bce_main).mean()}  # Eq. 10
+        terms["auxiliary"] = _over_present(bce_aux, present)
+        total = terms["main"] + terms["auxiliary"]
         if self.decoder is not None:
-            prefix = scheduled_prefix(y, main, epoch, c.teacher_forcing, c.teacher_forcing_decay)
-            decoder = self.decoder(fused, main, prefix).float()
-            logs["decoder"] = (weight * bce(decoder, y, reduction="none")).mean()  # Eq. 10
-            total = total + logs["decoder"]
-        if c.bottleneck:
-            logs["bound"] = compression_bound(r.tokens, r.gate, r.mean, r.std, present, c.cross_term, c.prior)
-            total = total + c.beta * logs["bound"]  # Eqs. 18, 19
-        if c.penalty:
-            logs["context_information"] = self.context_information(r.t, present, y)
-            total = total + c.penalty * logs["context_information"]
-        return total, {name: value.detach() for name, value in logs.items()} | {"element_weight": weight}
+            decoder = self.decoder(fused, main, scheduled_prefix(y, main, self.truth)).float()
+            terms["decoder"] = (weight * bce(decoder, y, reduction="none")).mean()  # Eq. 10
+            total = total + terms["decoder"]
+        if o.bottleneck:
+            terms["bound"] = compression_bound(r.tokens, r.gate, r.mean, r.std, present, o.cross_term, o.prior)
+            total = total + o.beta * terms["bound"]  # Eqs. 18, 19
+        if o.penalty:
+            terms["context_information"] = self.context_information(r.t, present, y)
+            total = total + o.penalty * terms["context_information"]
+        terms["gate"] = r.gate.mean()
+        return Losses(total, {name: value.detach() for name, value in terms.items()}, weight)
 
     def context_information(
         self, t: Float[Tensor, "batch n L C"], present: Bool[Tensor, "batch n"], y: Float[Tensor, "batch group"]
     ) -> Float[Tensor, ""]:
-        """Estimate of I(Y; T^not i), in nats a group: the term that Eq. 15 leaves out (Table 5, Observation 11).
+        """Estimate of I(Y; T^not i), in nats per group: the term that Eq. 15 leaves out (Table 5, Observation 11).
 
         It is H(Y) - H(Y | T^not i), with the entropy of the batch's labels and the cross-entropy of the auxiliary
         predictor, whose own weights it does not train. Information is not negative: where the auxiliary predictor
@@ -229,10 +226,10 @@ class SymSpectra(SpectrumClassifier):
         """
         frozen = {name: parameter.detach() for name, parameter in self.auxiliary.named_parameters()}
         logits = torch.func.functional_call(self.auxiliary, frozen, (t,)).float()
-        frequency = across(y.mean(dim=0))
+        frequency = y.mean(dim=0)
         entropy = F.binary_cross_entropy(frequency, frequency, reduction="none").mean()
         targets = y.unsqueeze(1).expand_as(logits)
-        unknown = across(F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(0, 2)))
+        unknown = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(0, 2))
         known = entropy - unknown
         return (known.clamp_min(0) * present.any(dim=0)).mean()
 
@@ -243,10 +240,10 @@ class SymSpectra(SpectrumClassifier):
         """Probabilities from the free-running decoder, the main predictor, or their mean (``prediction``)."""
         fused = self.fuse(self.represent(x, present).t)
         main = self.main(fused).float()
-        if self.decoder is None or self.config.prediction == "main":
+        if self.decoder is None or self.options.prediction == "main":
             return main.sigmoid()
         decoder = self.decoder.decode(fused, main).float().sigmoid()
-        return decoder if self.config.prediction == "decoder" else (decoder + main.sigmoid()) / 2
+        return decoder if self.options.prediction == "decoder" else (decoder + main.sigmoid()) / 2
 
     @torch.no_grad()
     def gates(self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]) -> Float[Tensor, "batch n L"]:
@@ -258,4 +255,4 @@ class SymSpectra(SpectrumClassifier):
 def _over_present(loss: Float[Tensor, "batch n group"], present: Bool[Tensor, "batch n"]) -> Float[Tensor, ""]:
     """Mean of a loss over the modalities that were measured."""
     measured = present.unsqueeze(-1).float()
-    return (loss * measured).sum() / (across(measured.sum()) * loss.shape[2]).clamp_min(1)
+    return (loss * measured).sum() / (measured.sum() * loss.shape[2]).clamp_min(1)

@@ -15,9 +15,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from symspectra.models.base import SpectrumClassifier
-from symspectra.models.processes import total
-from symspectra.models.products import attention
-from symspectra.models.randomness import Dropout
 
 POINTS = 600
 
@@ -40,7 +37,7 @@ def attend(
 ) -> Float[Tensor, "batch token width"]:
     """Multi-head attention of tokens to each other; ``qkv`` holds queries, keys and values side by side."""
     q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)  # (batch, heads, token, width / heads)
-    return attention(q, k, v, mask).transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
 def check_divides(name: str, value: int, whole_name: str, whole: int) -> None:
@@ -68,7 +65,7 @@ class EncoderLayer(nn.Module):
         self.qkv, self.attended = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.expand, self.contract = nn.Linear(width, feedforward), nn.Linear(feedforward, width)
         self.gate = nn.Linear(width, feedforward) if gated else None
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(
         self, x: Float[Tensor, "batch token width"], mask: Bool[Tensor, "batch 1 1 token"]
@@ -97,7 +94,7 @@ class TransformerClassifier(SpectrumClassifier):
         self.layers = nn.ModuleList(EncoderLayer(width, heads, feedforward, dropout, gated) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_groups)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -131,7 +128,7 @@ class TokenTransformer(TransformerClassifier):
     """Transformer of OpenNMT (Klein et al., arXiv:1805.11462) as Alberts et al. use it on spectra (arXiv:2407.17492).
 
     An encoder adaptation: the public code generates SMILES text and has no head for functional groups. A spectrum
-    becomes a word of integers 0 to 100 (its own maximum is 100), one token a point, after a token that names the
+    becomes a word of integers 0 to 100 (its own maximum is 100), one token per point, after a token that names the
     modality; tokens are embedded, scaled by sqrt(width), and get sinusoidal positions over the whole sequence. The
     encoder has the published sizes by default.
 
@@ -142,7 +139,7 @@ class TokenTransformer(TransformerClassifier):
 
     Parameters
     ----------
-    points : tokens a spectrum, 1 to 600
+    points : tokens per spectrum, 1 to 600
     width, heads, feedforward : of the encoder layers; ``heads`` divides ``width``
 
     Raises
@@ -188,23 +185,21 @@ class TokenTransformer(TransformerClassifier):
 class PatchAttention(nn.Module):
     """Self-attention among the points of a patch; the points side by side through a linear layer make a token.
 
-    A point is known by its integer alone, so query, key and value are computed once an integer and looked up. All
+    A point is known by its integer alone, so query, key and value are computed once per integer and looked up. All
     patches of zeros, most of the patches of line spectra, have one token, computed once.
     """
 
-    varying = True  # how many patches are computed depends on the data
-
     def __init__(self, levels: int, patch: int, inner: int, heads: int, width: int):
         super().__init__()
-        self.heads, self.as_products = heads, False
+        self.heads = heads
         self.values = nn.Embedding(levels, inner)
         self.qkv, self.attended = nn.Linear(inner, 3 * inner), nn.Linear(inner, inner)
         self.join = nn.Linear(patch * inner, width)
 
     def forward(self, levels: Int[Tensor, "*shape patch"]) -> Float[Tensor, "*shape width"]:
-        """One token a patch."""
+        """One token per patch."""
         table = self.qkv(self.values.weight * math.sqrt(self.values.embedding_dim))
-        if self.as_products:  # all patches: which are filled is not known beforehand
+        if levels.is_cuda:  # all patches: a captured step has fixed shapes
             points = self.attended(attend(F.embedding(levels.flatten(0, -2), table), self.heads))
             return self.join(points.flatten(1)).unflatten(0, levels.shape[:-1])
         filled = levels.any(dim=-1)
@@ -322,7 +317,7 @@ class PatchEmbeddingTransformer(TransformerClassifier):
     @torch.no_grad()
     def collect(self, x: Float[Tensor, "batch modality 600"]) -> None:
         """Bring mean and mean square of the non-zero values up to date."""
-        count, x_sum, square_sum = (total(values.sum(dim=(0, 2))).unsqueeze(-1) for values in (x != 0, x, x.square()))
+        count, x_sum, square_sum = (values.sum(dim=(0, 2)).unsqueeze(-1) for values in (x != 0, x, x.square()))
         self.seen += count
         share, count = count / self.seen.clamp_min(1), count.clamp_min(1)
         self.mean += share * (x_sum / count - self.mean)
@@ -333,7 +328,7 @@ class PatchEmbeddingTransformer(TransformerClassifier):
         return (x - self.mean) / (self.mean_square - self.mean.square()).clamp_min(1e-8).sqrt()
 
     def embed(self, x: Float[Tensor, "batch modality 600"]) -> Float[Tensor, "batch modality token width"]:
-        """One token a patch, with its position."""
+        """One token per patch, with its position."""
         if self.training:
             self.collect(x)
         patches = self.standardise(x).unflatten(-1, (-1, self.patch))

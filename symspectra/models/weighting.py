@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-
-from symspectra.models.processes import across, mean_and_std, shares
 
 WEIGHTINGS = ("paper", "sample", "label_ema", "none")
 REDUCTIONS = ("max", "mean", "sum")
@@ -50,7 +48,7 @@ class CMIWeighting(nn.Module):
     Parameters
     ----------
     weighting : ``"paper"``: sample weights (Eq. 11) times element weights (Eq. 12); ``"sample"``: Eq. 11 alone;
-        ``"label_ema"``: Eq. 11 times one slowly moving weight a group; ``"none"``: all ones.
+        ``"label_ema"``: Eq. 11 times one slowly moving weight per group; ``"none"``: all ones.
     s1, s2 : emphasis on samples and on groups
     ramp : epochs over which the weights grow from 1 to their full size (not in the paper); early estimates are
         mostly noise
@@ -78,9 +76,14 @@ class CMIWeighting(nn.Module):
         self.weighting, self.s1, self.s2, self.ramp, self.momentum = weighting, s1, s2, ramp, momentum
         self.register_buffer("running", torch.tensor([0.0, 1.0, 0.0, 1.0]))  # mu_s, sigma_s, mu_f, sigma_f
         self.register_buffer("group_cmi", torch.zeros(n_groups))
+        self.register_buffer("share", torch.ones(()), persistent=False)  # how far the weights have grown
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the weights grow with the epochs, which count from 0."""
+        self.share.fill_(min(1.0, epoch / self.ramp) if self.ramp else 1.0)
 
     @torch.no_grad()
-    def forward(self, cmi: Float[Tensor, "batch group"], epoch: int | Int[Tensor, ""]) -> Float[Tensor, "batch group"]:
+    def forward(self, cmi: Float[Tensor, "batch group"]) -> Float[Tensor, "batch group"]:
         """Weight of every element of the loss: ``W_i^samp * W_ij^feat`` of Eq. 10. Updates the statistics."""
         if self.weighting == "none":
             return torch.ones_like(cmi)
@@ -92,13 +95,11 @@ class CMIWeighting(nn.Module):
         elif self.weighting == "label_ema":
             group = self.group_cmi
             weight = weight * standardised_weight(group, group.mean(), group.std(unbiased=False), self.s2)
-        share = 1.0 if self.ramp == 0 else epoch / self.ramp
-        share = share.clamp_max(1.0) if isinstance(share, Tensor) else min(1.0, share)
-        return (1 + share * (weight - 1)).expand_as(cmi)
+        return (1 + self.share * (weight - 1)).expand_as(cmi)
 
     def _statistics(self, cmi: Tensor, cmi_sample: Tensor) -> Tensor:
         """mu_s, sigma_s, mu_f, sigma_f of this batch, or the running ones when the batch is small."""
-        batch = torch.stack([*mean_and_std(cmi_sample), *mean_and_std(cmi)])
+        batch = torch.stack([cmi_sample.mean(), cmi_sample.std(unbiased=False), cmi.mean(), cmi.std(unbiased=False)])
         self.running.copy_(torch.lerp(self.running, batch, self.momentum))
-        self.group_cmi.copy_(torch.lerp(self.group_cmi, across(cmi.mean(dim=0)), self.momentum))
-        return self.running if len(cmi) * shares() < self.small_batch else batch
+        self.group_cmi.copy_(torch.lerp(self.group_cmi, cmi.mean(dim=0), self.momentum))
+        return self.running if len(cmi) < self.small_batch else batch

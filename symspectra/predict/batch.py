@@ -13,7 +13,7 @@ import pandas as pd
 
 from symspectra.errors import ReadError, suggest
 from symspectra.groups.table8 import NAMES
-from symspectra.modalities import MODALITIES
+from symspectra.modalities import KINDS, MODALITIES
 from symspectra.predict.predictor import Predictor, spectrum_of
 from symspectra.spectra.conversion import Prepared, prepare_all
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
@@ -46,6 +46,8 @@ def predict_table(predictor: Predictor, path: str | Path, progress: bool = False
     from tqdm import tqdm
 
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ReadError(f"{path}: not a file; expected a CSV or parquet table")
     rejects: list[dict[str, str]] = []
     tables: list[pd.DataFrame] = []
     molecules = list(_long(path) if path.suffix == ".parquet" else _wide(path))
@@ -149,10 +151,8 @@ def _long(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _row(row: Mapping[str, Any]) -> Spectrum:
-    from symspectra.spectra.conversion import NATURAL_UNIT
-
     modality = row["modality"]
-    x_text, y_text = row.get("x_unit") or NATURAL_UNIT[modality], row.get("y_unit")
+    x_text, y_text = row.get("x_unit") or KINDS[modality].unit, row.get("y_unit")
     if y_text is None:
         if modality == "ir":
             raise ReadError("no y_unit is given for an infrared spectrum; expected absorbance or transmittance")

@@ -23,9 +23,9 @@ from symspectra.models.registry import save_model
 from symspectra.predict.calibration import calibration_error, fit_scaling
 from symspectra.predict.likeness import Likeness
 from symspectra.predict.predictor import subset_key
+from symspectra.training.fit import predict_spectra
 from symspectra.training.metrics import multilabel_metrics, tune_thresholds
-from symspectra.training.runs import Run
-from symspectra.training.training import predict_spectra
+from symspectra.training.store import Run
 
 HARD = 0.05  # pairs of at least this probability
 
@@ -58,14 +58,17 @@ def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
     seen = {name: _complete(dataset, name) for name in ("validation", "test")}
     y = {"train": dataset.y[dataset.rows("train")].numpy()} | {name: labels for name, (*_, labels) in seen.items()}
     card = {
-        "modalities": list(run.config.modalities),
+        "modalities": list(run.config.data.modalities),
         "run": run.id,
         "molecules": {name: len(labels) for name, labels in y.items()},
         "positives": {name: y[name].sum(axis=0).tolist() for name in ("train", "validation")},
         "subsets": {},
     }
-    for subset in subsets(run.config.modalities):
-        p = {name: _with_only(model, run.config.modalities, subset, x, there) for name, (x, there, _) in seen.items()}
+    for subset in subsets(run.config.data.modalities):
+        p = {
+            name: _with_only(model, run.config.data.modalities, subset, x, there)
+            for name, (x, there, _) in seen.items()
+        }
         card["subsets"][subset_key(subset)] = describe_subset(y["validation"], p["validation"], y["test"], p["test"])
     arrays = _likeness(dataset)
     work = folder.with_name(folder.name + ".tmp")

@@ -15,9 +15,10 @@ from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import ReadError
 from symspectra.exhibits.drawing import MODALITY_COLOURS, model_axis
 from symspectra.groups.table8 import NAMES, label
+from symspectra.modalities import KINDS
 from symspectra.predict.predictor import GroupPrediction, Prediction, Predictor, Source, shipped
 from symspectra.predict.samples import samples
-from symspectra.spectra.conversion import NATURAL_UNIT, Prepared
+from symspectra.spectra.conversion import Prepared
 from symspectra.spectra.spectrum import Spectrum
 
 TOP = 12  # groups shown
@@ -121,7 +122,7 @@ def molecules_of(dataset: SpectraDataset, rows: Sequence[int]) -> dict[str, dict
 
 def _prepared(modality: str, vector: Float[np.ndarray, " 600"]) -> Prepared:
     axis, y_unit = model_axis(modality), "absorbance" if modality == "ir" else "intensity"
-    return Prepared(modality, vector, Spectrum(axis, vector, NATURAL_UNIT[modality], y_unit, modality))
+    return Prepared(modality, vector, Spectrum(axis, vector, KINDS[modality].unit, y_unit, modality))
 
 
 def answer_html(prediction: Prediction, smiles: str | None = None) -> str:

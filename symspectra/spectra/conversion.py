@@ -22,7 +22,6 @@ PEAKS = 50  # a mass spectrum in training has at most so many,
 LEAST_PERCENT = 1.0  # none below this share of the base peak
 NOISE = 4.0  # standard deviations; NMR points below are baseline
 LEAST_COVERED = 0.25  # of the axis; with less, a spectrum says nothing of most groups
-NATURAL_UNIT = {"ir": "1/cm", "c13": "ppm", "h1": "ppm", "msms_pos": "m/z", "msms_neg": "m/z"}
 
 # Residual solvent, water and 13C, ppm: Fulmer et al., Organometallics 29 (2010) 2176, Tables 1 and 2. Names as files
 # write them, without blanks, hyphens and brackets.

@@ -16,16 +16,16 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from symspectra.modalities import KINDS
+
 POINTS = 600
 
 #: Standard axis of each continuous spectrum (those of the Alberts data set): ppm, ppm and cm-1.
 AXES: dict[str, Float[np.ndarray, " points"]] = {
-    "h1": np.linspace(10.0, -2.0, 10_000),
-    "c13": np.linspace(230.0, -20.0, 10_000),
-    "ir": np.linspace(400.0, 4000.0, 1800),
+    name: np.linspace(*KINDS[name].axis, points) for name, points in (("h1", 10_000), ("c13", 10_000), ("ir", 1800))
 }
 
-MZ_MAX = 600.0  # m/z; MS/MS covers [0, 600)
+MZ_MAX = KINDS["msms_pos"].axis[1]  # m/z; MS/MS covers [0, 600)
 BINS_PER_MZ = 10
 MSMS_BINS = 6000
 MSMS_SIGMA = 2.0  # bins; the paper gives no value

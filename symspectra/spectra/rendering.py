@@ -15,11 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from symspectra.modalities import KINDS
 from symspectra.spectra.lines import LineTable
-from symspectra.spectra.preprocessing import POINTS, msms_vector, nmr_vector
+from symspectra.spectra.preprocessing import AXES, POINTS, msms_vector, nmr_vector
 
-AXIS_POINTS = {"ir": 1800, "c13": 10_000, "h1": 10_000}
-AXIS_RANGE = {"ir": (400.0, 4000.0), "c13": (230.0, -20.0), "h1": (10.0, -2.0)}
 C13_HWHM = 0.0125  # ppm
 H1_HWHM = 0.00125  # ppm: 0.5 Hz at 400 MHz
 H1_MHZ = 400.0
@@ -157,8 +156,8 @@ def render_axis(
     """
     columns, row, number = lines.spectra[modality].select(rows)
     seed = draw_seed(lines.seed[rows], draw)
-    canvas = Canvas(len(seed), points or AXIS_POINTS[modality], max(WINDOW[modality]), seed.device)
-    start, stop = AXIS_RANGE[modality]
+    canvas = Canvas(len(seed), points or len(AXES[modality]), max(WINDOW[modality]), seed.device)
+    start, stop = KINDS[modality].axis
     return _DRAW[modality](canvas, columns, row, number, seed, nuisance, start, (canvas.points - 1) / (stop - start))
 
 
@@ -179,7 +178,7 @@ def _draw_ir(
         hwhm, area = hwhm + 100 * bond, area * (1 + 2 * bond)
     # Windows are in points of the 1800-point axis, and shrink with the axis.
     for chosen, window in zip((~polar, polar), WINDOW["ir"], strict=True):
-        width = -(-window * canvas.points // AXIS_POINTS["ir"])
+        width = -(-window * canvas.points // len(AXES["ir"]))
         canvas.add(((cm1 - start) * scale)[chosen], area[chosen], (hwhm * scale)[chosen], row[chosen], width)
     top = canvas.spectra.amax(dim=1, keepdim=True)
     return canvas.spectra / torch.where(top > 0, top, 1.0)
@@ -233,7 +232,7 @@ def _msms(lines: LineTable, rows: Tensor, modality: str, n: Nuisance, seed: Tens
 
 def _baseline(y: Tensor, seed: Tensor, n: Nuisance, modality: str) -> Tensor:
     """Noise on the points, triangular on (-1, 1), from the two halves of one hash."""
-    number = torch.arange(POINTS, device=y.device, dtype=torch.int32) + POINTS * list(AXIS_POINTS).index(modality)
+    number = torch.arange(POINTS, device=y.device, dtype=torch.int32) + POINTS * ("ir", "c13", "h1").index(modality)
     h = _hash(seed.unsqueeze(1), number, "baseline")
     return y + (n.baseline / 32768) * ((h & 0x7FFF) - ((h >> 16) & 0x7FFF)).float()
 

@@ -16,15 +16,14 @@ from torch import Tensor, nn
 from symspectra.config import Config
 from symspectra.models.base import SpectrumClassifier
 
-Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 WARM_UP = 3  # steps before the capture, in which libraries choose their algorithms and the optimiser its memory
 
 
 def make_optimizer(config: Config, parameters: Sequence[nn.Parameter], device: torch.device) -> torch.optim.Adam:
     """Fused Adam; on a GPU its learning rate is a tensor, which a captured step reads at every replay."""
     gpu = device.type == "cuda"
-    rate = torch.tensor(config.lr, device=device) if gpu else config.lr
-    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, config.beta2), fused=True, capturable=gpu)
+    rate = torch.tensor(config.training.lr, device=device) if gpu else config.training.lr
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, config.training.beta2), fused=True, capturable=gpu)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -36,24 +35,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def compiled(loss: Loss) -> Loss:
-    """The loss as one compiled function, for batches of one size."""
-    torch._dynamo.config.allow_rnn = True  # the weights of a recurrent layer, which is computed as products
-    return torch.compile(loss, dynamic=False)
-
-
-def compiled_for(batch: int, loss: Loss) -> Loss:
-    """The loss, compiled for whole batches; the last of an epoch would have it compiled once more."""
-    whole = compiled(loss)
-    return lambda x, *rest: (whole if len(x) == batch else loss)(x, *rest)
-
-
 class Step:
     """A training step, and what it adds up: the logged terms, and the weights of groups and molecules.
 
     Parameters
     ----------
-    loss : `SpectrumClassifier.loss`, or its compiled form
     n_train : training molecules
     """
 
@@ -62,25 +48,19 @@ class Step:
         config: Config,
         model: SpectrumClassifier,
         optimizer: torch.optim.Optimizer,
-        loss: Loss,
         n_train: int,
         n_groups: int,
         device: torch.device,
     ):
-        self.config, self.model, self.optimizer, self.loss, self.device = config, model, optimizer, loss, device
-        self.epoch: int | Tensor = 0
+        self.config, self.model, self.optimizer, self.device = config, model, optimizer, device
         self.totals: dict[str, Tensor] = {}
         self.group_weight = torch.zeros(n_groups, device=device)
         self.sample_weight = torch.zeros(n_train, device=device)
         self.weighted = False
-        self.factor = 1  # of what is added up, where the batch is a part of one
 
     def begin(self, epoch: int) -> None:
         """Begin an epoch."""
-        if isinstance(self.epoch, Tensor):
-            self.epoch.fill_(epoch)
-        else:
-            self.epoch = epoch
+        self.model.begin_epoch(epoch)
         for total in self.totals.values():
             total.zero_()
 
@@ -92,42 +72,28 @@ class Step:
         positions: Int[Tensor, " batch"],
     ) -> None:
         """Train on a batch; ``positions`` are those of its molecules among the training molecules."""
-        loss, logs = self._forward(x, present, y)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.training.precision == "bf16"):
+            losses = self.model.loss(x, present, y)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.config.clip:
-            self._clip()
+        losses.total.backward()
+        if self.config.training.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip)
         self.optimizer.step()
-        weight = logs.pop("element_weight", None)
-        if weight is not None:
+        if losses.element_weight is not None:
             self.weighted = True
-            self._count(weight, positions)
-        for name, value in logs.items():
+            self.group_weight += losses.element_weight.sum(dim=0)
+            self.sample_weight[positions] += losses.element_weight.mean(dim=1)
+        for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
             if name not in self.totals:
                 self.totals[name] = torch.zeros_like(value)
-            self.totals[name] += value * (self.factor * positions.shape[-1])
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16")
-
-    def _forward(self, x: Tensor, present: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        with self._autocast():
-            loss, logs = self.loss(x, present, y, self.epoch)
-        return loss, {"loss": loss.detach(), **logs}
-
-    def _clip(self) -> None:
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-
-    def _count(self, weight: Float[Tensor, "batch group"], positions: Int[Tensor, " batch"]) -> None:
-        self.group_weight += self.factor * weight.sum(dim=0)
-        self.sample_weight[positions] += self.factor * weight.mean(dim=1)
+            self.totals[name] += value * len(positions)
 
 
 class CudaGraph:
-    """Records a function as a CUDA graph; random numbers may come from the default generator and ``generators``."""
+    """Records a function as a CUDA graph."""
 
-    def __init__(self, device: torch.device, generators: Sequence[torch.Generator] = ()):
-        self.stream, self.generators = torch.cuda.Stream(device), generators
+    def __init__(self, device: torch.device):
+        self.stream = torch.cuda.Stream(device)
 
     def warm_up(self, function: Callable[[], None]) -> None:
         """Call it on the stream of the capture."""
@@ -139,8 +105,6 @@ class CudaGraph:
     def capture(self, function: Callable[[], None]) -> Callable[[], None]:
         """Record it without computing anything; what is returned computes it."""
         graph = torch.cuda.CUDAGraph()
-        for generator in self.generators:
-            graph.register_generator_state(generator)
         gc.collect()
         gc.disable()  # a graph that is not needed any more, of another run, must not be freed during the capture
         try:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from symspectra.config import CHOICES
 from symspectra.datasets.alberts.assemble import assemble
 from symspectra.datasets.alberts.columns import SourceFile, source_files
 from symspectra.datasets.alberts.parts import SHAPE, Part, finished, make, settings
@@ -24,6 +23,7 @@ from symspectra.datasets.prepared import LEAST_TESTED, LEAST_TRAINED
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES
 from symspectra.parallel import Workers
+from symspectra.settings import Data, choices
 
 
 def prepare(
@@ -57,8 +57,8 @@ def prepare(
     source, out = Path(source), Path(out)
     if out.exists():
         raise DataError(f"{out}: exists; name a new folder, or remove this one")
-    if how not in CHOICES["resample"]:
-        raise DataError(f"unknown resampling {how!r}; expected one of {', '.join(CHOICES['resample'])}")
+    if how not in choices(Data, "resample"):
+        raise DataError(f"unknown resampling {how!r}; expected one of {', '.join(choices(Data, 'resample'))}")
     files = source_files(source)
     unfinished = out.with_name(out.name + ".unfinished")
     with _written(unfinished):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from symspectra.errors import ReadError
-from symspectra.modalities import MODALITIES
+from symspectra.modalities import KINDS, MODALITIES
 from symspectra.spectra.readers import signatures
 from symspectra.spectra.spectrum import Y_UNITS, Spectrum, unit
 
@@ -22,20 +22,12 @@ LIMIT_BYTES = 200_000_000
 FORMATS: tuple[tuple[str, str, str], ...] = (
     ("JCAMP-DX", ".jdx .dx .jcamp .jcm", "IR, 1H and 13C NMR, mass spectra; one or several blocks"),
     ("Columns of text", ".csv .tsv .txt .dpt .xy", "a position and a value a line; units from the header or given"),
-    ("Bruker", "folder or .zip", "1H and 13C NMR: 1r, or the decay (fid)"),
-    ("Varian, Agilent", "folder or .zip", "1H and 13C NMR: the decay (fid)"),
-    ("JEOL Delta", ".jdf", "1H and 13C NMR"),
+    ("Bruker", "folder or .zip", "1H and 13C NMR: processed spectra (1r)"),
+    ("JEOL Delta", ".jdf", "1H and 13C NMR: processed spectra"),
     ("MGF", ".mgf", "MS/MS peak lists"),
     ("MSP", ".msp", "libraries of peak lists (NIST, MoNA, MassBank, RIKEN, Golm)"),
-    ("mzML, mzXML", ".mzml .mzML.gz .mzxml", "MS/MS scans, as peaks or as profiles"),
+    ("mzML", ".mzml .mzML.gz", "MS/MS scans, as peaks or as profiles"),
 )
-
-_KINDS = {"ir": "IR", "c13": "13C NMR", "h1": "1H NMR", "msms_pos": "positive MS/MS", "msms_neg": "negative MS/MS"}
-_UNITS = {
-    "ir": ("1/cm", "um", "nm"),
-    **dict.fromkeys(("c13", "h1"), ("ppm",)),
-    **dict.fromkeys(("msms_pos", "msms_neg"), ("m/z",)),
-}
 
 
 def read(
@@ -48,13 +40,12 @@ def read(
 ) -> list[Spectrum]:
     """All spectra of a file or folder, or the one at ``block``.
 
-    Reads JCAMP-DX; columns of text; Bruker and Varian / Agilent folders, also zipped; JEOL .jdf; MGF, MSP, mzML and
-    mzXML (`FORMATS`). The content decides, then the extension.
+    Reads what `FORMATS` names. The content decides, then the extension.
 
     Parameters
     ----------
     path : of the file or folder
-    modality : what the spectra are, one of `symspectra.modalities.MODALITIES`: for files that do not say; others must agree
+    modality : what the spectra are, of `symspectra.modalities.MODALITIES`: for files that do not say; others must agree
     block : the one to read where a file has several, from 1
     x_unit, y_unit : for columns of text without units, keys of `symspectra.spectra.spectrum.X_UNITS` and ``Y_UNITS``;
         ``y_unit`` also corrects a JCAMP-DX file that gives percent as transmittance
@@ -102,7 +93,7 @@ def read_one(
 
 def _described(spectrum: Spectrum, place: int) -> str:
     title = " ".join(str(spectrum.meta.get("title", "")).split())[:60] or "no title"
-    kind = _KINDS[spectrum.modality] if spectrum.modality else "kind not stated"
+    kind = KINDS[spectrum.modality].said if spectrum.modality else "kind not stated"
     return f"{spectrum.meta.get('block', place)}: {title}, {kind}"
 
 
@@ -163,22 +154,25 @@ def _corrected(spectrum: Spectrum, y_unit: str) -> Spectrum:
 
 
 def _vendor(path: Path) -> str | None:
-    from symspectra.spectra.readers.vendor import vendor_of
+    from symspectra.spectra.readers.bruker import vendor_of
 
-    return {"bruker": "Bruker", "jeol": "JEOL", "varian": "Varian", None: None}[vendor_of(path)]
+    vendor = vendor_of(path)
+    if vendor == "varian":
+        raise ReadError("is of Varian or Agilent, a free induction decay; export the processed spectrum as JCAMP-DX")
+    return {"bruker": "Bruker", "jeol": "JEOL", None: None}[vendor]
 
 
 def _format(data: bytes, suffix: str) -> tuple[str, bytes]:
     """The name of the format, and the content, unpacked."""
     if data[:2] == b"\x1f\x8b":
-        from symspectra.spectra.readers.xml_data import unpacked
+        from symspectra.spectra.readers.mzml import unpacked
 
         data, suffix = unpacked(data), ""
         if signatures.format_of(data[: signatures.HEAD_BYTES], suffix) != "mzML":
             raise ReadError("is packed with gzip, which is read for mzML only; unpack it and give what is inside")
         return "mzML", data
     head = data[: signatures.HEAD_BYTES]
-    sentence = signatures.refusal(head, suffix, len(data))
+    sentence = signatures.refusal(head, suffix)
     if sentence:
         raise ReadError(sentence)
     name = signatures.format_of(head, suffix)
@@ -210,21 +204,18 @@ def _spectra_of(
 
                 return read_jcamp(source, block)
             case "Bruker":
-                from symspectra.spectra.readers.vendor import read_bruker
+                from symspectra.spectra.readers.bruker import read_bruker
 
                 return read_bruker(source, block)
             case "MGF" | "MSP" | "mzML":
-                from symspectra.spectra.readers import mass
+                from symspectra.spectra.readers.mass import read_mgf, read_msp
+                from symspectra.spectra.readers.mzml import read_mzml
 
-                return {"MGF": mass.read_mgf, "MSP": mass.read_msp, "mzML": mass.read_mzml}[name](source, block)
+                return {"MGF": read_mgf, "MSP": read_msp, "mzML": read_mzml}[name](source, block)
             case "JEOL":
-                from symspectra.spectra.readers.vendor import read_jeol
+                from symspectra.spectra.readers.jeol import read_jeol
 
                 spectra = read_jeol(source)
-            case "Varian":
-                from symspectra.spectra.readers.vendor import read_varian
-
-                spectra = read_varian(source)
             case _:
                 from symspectra.spectra.readers.text import read_table
 
@@ -244,12 +235,12 @@ def _as_asked(spectrum: Spectrum, modality: str, alone: bool) -> Spectrum:
     """The spectrum with the modality that was asked for, if it does not say otherwise."""
     if spectrum.modality == modality:
         return spectrum
+    kind = KINDS[modality]
     if spectrum.modality is not None:
         which = "" if alone else f" (spectrum {spectrum.meta.get('block', '?')})"
         article = "an" if spectrum.modality == "ir" else "a"
-        raise ReadError(f"is {article} {_KINDS[spectrum.modality]} spectrum{which}; {_KINDS[modality]} was asked for")
-    if spectrum.x_unit not in _UNITS[modality]:
-        raise ReadError(
-            f"has an axis in {spectrum.x_unit}; expected {' or '.join(_UNITS[modality])} for {_KINDS[modality]}"
-        )
-    return spectrum.then(f"taken as {_KINDS[modality]}, as asked", modality=modality)
+        raise ReadError(f"is {article} {KINDS[spectrum.modality].said} spectrum{which}; {kind.said} was asked for")
+    units = (kind.unit, *kind.other_units)
+    if spectrum.x_unit not in units:
+        raise ReadError(f"has an axis in {spectrum.x_unit}; expected {' or '.join(units)} for {kind.said}")
+    return spectrum.then(f"taken as {kind.said}, as asked", modality=modality)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from symspectra.errors import ReadError
-from symspectra.spectra.readers.jcamp_blocks import Block, Table, blocks, finite, tables, values
+from symspectra.modalities import OF_NUCLEUS
+from symspectra.spectra.readers.jcamp_data import Table, count_of, factor_of, finite, values
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
 _POINTS = 2**22  # of all tables of a file together; more only where they are hardly compressed
-_TABLES = 2000
+_MOST_TABLES = 2000
 _REFUSED = {
     "RAMAN": "a Raman spectrum; the model knows infrared spectra only",
     "FID": "a free induction decay; export the processed spectrum",
@@ -61,9 +64,9 @@ def read_jcamp(data: bytes, block: int | None = None) -> list[Spectrum]:
         raise ReadError(f"there is no block {block}; expected 1 to {len(found)}, the blocks that hold data")
     wanted = range(1, len(found) + 1) if block is None else [block]
     count = sum(found[number - 1].tables for number in wanted)
-    if count > _TABLES:
+    if count > _MOST_TABLES:
         _modality(found[wanted[0] - 1])  # a spectrum of two dimensions is refused as such
-        raise ReadError(f"the file holds {count} data tables; expected at most {_TABLES}, or the number of one block")
+        raise ReadError(f"the file holds {count} data tables; expected at most {_MOST_TABLES}, or a block")
     most = _POINTS // count
     spectra: list[Spectrum] = []
     refused: dict[str, list[int]] = {}
@@ -79,7 +82,7 @@ def read_jcamp(data: bytes, block: int | None = None) -> list[Spectrum]:
     bare = sum(not other.tables and other["DATATYPE"].upper() != "LINK" for other in everything)
     if bare and block is None:
         steps.append(f"left out {bare} block{'s' * (bare > 1)} without a data table")
-    return [_then(spectrum, steps) for spectrum in spectra]
+    return [replace(spectrum, steps=(*spectrum.steps, *steps)) for spectrum in spectra]
 
 
 def _text(data: bytes) -> str:
@@ -87,12 +90,6 @@ def _text(data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("latin-1")
-
-
-def _then(spectrum: Spectrum, steps: list[str]) -> Spectrum:
-    for step in steps:
-        spectrum = spectrum.then(step)
-    return spectrum
 
 
 def _spectra(block: Block, number: int, most: int) -> list[Spectrum]:
@@ -119,12 +116,12 @@ def _modality(block: Block) -> tuple[str | None, dict[str, Any]]:
     if kind not in _NMR:
         raise ReadError(f"##DATA TYPE= is {kind[:60]!r}; expected an infrared, NMR or mass spectrum")
     nucleus = block[".OBSERVENUCLEUS"].strip("^<> ").upper()
-    if nucleus not in ("1H", "13C"):
+    if nucleus not in OF_NUCLEUS:
         raise ReadError(f"##.OBSERVE NUCLEUS= is {nucleus[:20]!r}; expected ^1H or ^13C")
     meta["nucleus"] = nucleus
     if (frequency := block.number(".OBSERVEFREQUENCY")) is not None:
         meta["frequency_mhz"] = frequency
-    return {"1H": "h1", "13C": "c13"}[nucleus], meta
+    return OF_NUCLEUS[nucleus], meta
 
 
 def _spectrum(
@@ -186,3 +183,144 @@ def _ppm(x: Float[np.ndarray, " point"], block: Block, peaks: bool) -> tuple[Flo
             "say where 0 ppm is; expected one of these, or a ppm axis"
         )
     return x / frequency, f"{converted}, 0 Hz taken as 0 ppm"
+
+
+# ---- blocks, labelled records and data tables, as text
+
+_TABLES = {
+    "XYDATA": "further XYDATA table",
+    "XYPOINTS": "XYPOINTS table",
+    "PEAKTABLE": "peak table",
+    "PEAKASSIGNMENTS": "table of assigned peaks",
+}
+_COLUMNS = ("SYMBOL", "VARNAME", "VARDIM", "UNITS", "FACTOR", "FIRST", "LAST", "MIN", "MAX")
+
+
+@dataclass
+class Block:
+    """The labelled records of one block, in order; labels are upper case without spaces, ``-``, ``/`` and ``_``."""
+
+    records: list[tuple[str, str]] = field(default_factory=list)
+    first: dict[str, str] = field(default_factory=dict)  #: of each label
+    ended: bool = False  #: by ##END= or the next ##TITLE=
+
+    def add(self, label: str, value: str) -> None:
+        """Append a record."""
+        self.records.append((label, value))
+        self.first.setdefault(label, value.strip())
+
+    def __getitem__(self, label: str) -> str:
+        """The value of the first record of that label, empty where there is none."""
+        return self.first.get(label, "")
+
+    def number(self, label: str) -> float | None:
+        """A finite number, None where the label is missing or says something else."""
+        return finite(self[label].partition("\n")[0])
+
+    @property
+    def tables(self) -> int:
+        """How many data tables it holds."""
+        return sum(label in _TABLES or label == "DATATABLE" for label, _ in self.records)
+
+
+def blocks(text: str) -> list[Block]:
+    """The blocks of a file, those inside a LINK block like any other, without comments."""
+    text = re.sub(r"\$\$[^\n]*", "", re.sub(r"\r\n?", "\n", text))
+    labels = list(re.finditer(r"^[^\S\n]*##([^=\n]*)=", text, re.MULTILINE))
+    ends = [*(label.start() for label in labels[1:]), len(text)] if labels else []
+    found: list[Block] = []
+    for label, end in zip(labels, ends, strict=True):
+        name = re.sub(r"[\s/_-]", "", label[1]).upper()
+        if name in ("TITLE", "END") and found:
+            found[-1].ended = True
+        if name == "TITLE":
+            found.append(Block())
+        if found and not found[-1].ended:
+            found[-1].add(name, text[label.end() : end])
+    return found
+
+
+def tables(block: Block, real_only: bool) -> tuple[list[Table], tuple[str, ...]]:
+    """The data tables of a block that are read, and what is said of the others.
+
+    Parameters
+    ----------
+    real_only : whether to leave out imaginary parts
+
+    Raises
+    ------
+    ReadError : a table is empty or of an unknown form.
+    """
+    if any(label == "DATATABLE" for label, _ in block.records):
+        return _pages(block, real_only)
+    present = [(label, value) for name in _TABLES for label, value in block.records if label == name and value.strip()]
+    if not present:
+        raise ReadError("the data table is empty")
+    (label, value), *others = present
+    head, _, text = value.partition("\n")
+    table = Table(
+        text,
+        _form(head),
+        label.startswith("PEAK"),
+        (block["XUNITS"], block["YUNITS"]),
+        (factor_of(block["XFACTOR"]), factor_of(block["YFACTOR"])),
+        block.number("FIRSTX"),
+        block.number("LASTX"),
+        count_of(block["NPOINTS"]),
+        block.ended,
+        block.number("FIRSTY"),
+        (block.number("MINY"), block.number("MAXY")),
+    )
+    if table.last is None and None not in (table.first, table.points, block.number("DELTAX")):
+        table = table._replace(last=table.first + (table.points - 1) * block.number("DELTAX"))
+    return [table], tuple(f"left out the {_TABLES[label]} of the same block" for label, _ in others)
+
+
+def _pages(block: Block, real_only: bool) -> tuple[list[Table], tuple[str, ...]]:
+    """The pages of an NTUPLES block."""
+    columns = {name: [cell.strip() for cell in block[name].split(",")] for name in _COLUMNS}
+
+    def cell(name: str, index: int) -> str:
+        return columns[name][index] if index < len(columns[name]) else ""
+
+    found, left_out = [], 0
+    page, points = "", block["NPOINTS"]
+    for label, value in block.records:
+        if label == "PAGE":
+            page = " ".join(value.split())
+        elif label == "NPOINTS":
+            points = value
+        elif label == "DATATABLE":
+            head, _, text = value.partition("\n")
+            symbols = re.match(r"\s*\(\s*(\w)\s*(?:\+\+\s*\(\s*)?(\w)\s*\.\.", head)
+            if not symbols or not set(symbols.groups()) <= set(columns["SYMBOL"]):
+                raise ReadError(f"the form {head.strip()[:40]!r} of the data table does not match ##SYMBOL=")
+            x, y = (columns["SYMBOL"].index(symbol) for symbol in symbols.groups())
+            if real_only and ("IMAG" in cell("VARNAME", y).upper() or symbols[2] == "I"):
+                left_out += 1
+                continue
+            table = Table(
+                text,
+                _form(head.replace(symbols[2], "Y").replace(symbols[1], "X")),
+                "PEAK" in head.upper(),
+                (cell("UNITS", x), cell("UNITS", y)),
+                (factor_of(cell("FACTOR", x)), factor_of(cell("FACTOR", y))),
+                finite(cell("FIRST", x)),
+                finite(cell("LAST", x)),
+                count_of(cell("VARDIM", y)) or count_of(points),
+                block.ended,
+                finite(cell("FIRST", y)),
+                (finite(cell("MIN", y)), finite(cell("MAX", y))),
+                page,
+            )
+            found.append(table)
+    if not found:
+        raise ReadError("the NTUPLES block holds only imaginary parts; expected the real part of the spectrum")
+    return found, ("left out the imaginary part",) * bool(left_out)
+
+
+def _form(head: str) -> str:
+    match = re.match(r"\((?:(X)\+\+\(Y\.\.Y\)?\)?|(X\w*)\.\.X\w*\)|(X\w*A)\))", re.sub(r"\s", "", head).upper())
+    if not match:
+        raise ReadError(f"the data table has the form {head.strip()[:40]!r}; expected (X++(Y..Y)), (XY..XY) or (XYMA)")
+    return "X++YY" if match[1] else match[2] or match[3]

@@ -7,6 +7,7 @@ A. N. Davies and P. Lampen, Appl. Spectrosc. 1993, 47, 1093-1099 (NMR); P. Lampe
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NamedTuple
 
@@ -189,3 +190,127 @@ def _numbers(values: list[str]) -> Float[np.ndarray, " value"]:
         if not re.fullmatch(rf"{_NUMBER}|[+-]?\d+(?:\.\d*)?[eE]\d+", value, re.ASCII):
             raise ReadError(f"the data table holds {value[:40]!r}; expected a number")
     return np.array([float(value) for value in values])
+
+
+class Table(NamedTuple):
+    """A data table with what is needed to read it."""
+
+    text: str
+    form: str  #: ``X++YY``, or the variables of a group: ``XY``, ``XYW``, ``XYMA``
+    peaks: bool
+    units: tuple[str, str]
+    factors: tuple[float, float]
+    first: float | None
+    last: float | None
+    points: int | None
+    ended: bool
+    first_y: float | None
+    range_y: tuple[float | None, float | None]
+    page: str = ""
+
+
+def finite(text: str) -> float | None:
+    """The number that a text says, None where it is none or not finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def factor_of(text: str) -> float:
+    """A factor, 1 where it is not given."""
+    if not text.strip():
+        return 1.0
+    factor = finite(text.partition("\n")[0])
+    if not factor:
+        raise ReadError(f"a factor of the data table is {text[:40]!r}; expected a number other than 0")
+    return factor
+
+
+def count_of(text: str) -> int | None:
+    """A number of points, None where the text is none."""
+    number = finite(text.strip().partition("\n")[0])
+    return int(number) if number is not None and number >= 0 and number.is_integer() else None
+
+
+def values(table: Table, most: int) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"], tuple[str, ...]]:
+    """Positions and values of a table with its factors applied, and the steps to tell.
+
+    Parameters
+    ----------
+    table : as `tables` finds it
+    most : number of points beyond which a compressed table is refused
+
+    Raises
+    ------
+    ReadError : the numbers cannot be decoded, or contradict what the head of the table says of them.
+    """
+    steps: list[str] = []
+    if table.form == "X++YY":
+        if table.points is None or table.first is None or table.last is None:
+            raise ReadError("a table (X++(Y..Y)) needs ##FIRSTX=, ##LASTX= and ##NPOINTS=; expected all three")
+        raw = ordinates(table.text, max(most, 4 * len(table.text)))
+        _check_count(len(raw.y), table.points)
+        x, y = np.linspace(table.first, table.last, len(raw.y)), raw.y * table.factors[1]
+        _check_lines(raw, x, table.factors[0])
+        if raw.closing is not None:
+            steps.append(f"ignored the closing check value {raw.closing:g}, which is not the last value")
+    else:
+        if table.form.endswith("A"):
+            x, y = assignments(table.text, "Y" in table.form)
+        else:
+            x, y = groups(table.text, len(table.form))
+        x, y = x * table.factors[0], y * table.factors[1]
+        if table.points is not None:
+            _check_count(len(x), table.points)
+        else:
+            _check_count(len(x), len(x))
+            steps.append(f"##NPOINTS= is missing; took all {len(x)} points")
+    if not table.ended:
+        raise ReadError("##END= is missing, so the last number may be cut off; expected the whole file")
+    return x, y, (*steps, *_check_values(y, table))
+
+
+def _check_count(found: int, expected: int) -> None:
+    if found < expected:
+        raise ReadError(f"the data table ends after {found} of {expected} points")
+    if found > expected:
+        raise ReadError(f"the data table has {found} points where ##NPOINTS= says {expected}")
+    if found == 0:
+        raise ReadError("the data table is empty")
+
+
+def _check_lines(raw: Ordinates, x: Float[np.ndarray, " point"], factor: float) -> None:
+    """Refuse a table whose lines begin elsewhere than its head says, by more than rounding."""
+    expected = x[np.minimum(raw.line_index, len(x) - 1)]
+    span = abs(x[-1] - x[0])
+    slack = 2 * span / max(len(x) - 1, 1) + 1e-3 * span + raw.line_unit * abs(factor)
+    wrong = np.flatnonzero(~(np.abs(raw.line_x * factor - expected) <= slack))
+    if len(wrong):
+        k = wrong[0]
+        raise ReadError(
+            f"line {k + 1} of the data table begins at {raw.line_x[k] * factor:.8g} where ##FIRSTX=, ##LASTX= and "
+            f"##NPOINTS= lead to {expected[k]:.8g}"
+        )
+
+
+def _check_values(y: Float[np.ndarray, " point"], table: Table) -> list[str]:
+    """Refuse values that contradict ##MINY= and ##MAXY=, or ##FIRSTY= where these are missing."""
+    scale = np.abs(y).max()
+    low, high = table.range_y
+    first = table.first_y is not None and abs(y[0] - table.first_y) > 0.1 * scale
+    if low is None or high is None or low == high:
+        if first:
+            raise ReadError(f"the first value is {y[0]:.6g} where ##FIRSTY= says {table.first_y:.6g}")
+        return []
+    low, high = min(low, high), max(low, high)  # some programs exchange them
+    found = np.array([y.min(), y.max()])
+    steps = [f"the first value is {y[0]:.6g} where ##FIRSTY= says {table.first_y:.6g}"] if first else []
+    if np.all(np.abs(found - (low, high)) <= 0.1 * scale):
+        return steps
+    if np.all(np.abs(100 * found - (low, high)) <= 10 * scale) and not first:  # PerkinElmer files of Lancashire's set
+        return ["##MINY= and ##MAXY= are in percent, the values are not"]
+    raise ReadError(
+        f"the values reach from {found[0]:.6g} to {found[1]:.6g} where the file says {low:.6g} to {high:.6g}"
+    )

@@ -1,7 +1,7 @@
-"""Mass spectra from MGF, MSP and mzML files (mzXML too), a `Spectrum` each.
+"""Mass spectra from MGF and MSP files, a `Spectrum` each.
 
 MGF and MSP are read here line by line: pyteomics passes over MGF entries without a title or an end and over peak lines
-that it does not understand, has no MSP, and reads mzML only with psims, which fetches its vocabulary from the network.
+that it does not understand, and has no MSP.
 """
 
 from __future__ import annotations
@@ -11,11 +11,8 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, MutableMapping
 
 from symspectra.errors import ReadError
-from symspectra.spectra.readers.mzml import read_mzml
 from symspectra.spectra.readers.scan import Peaks, Scan, key, spectra
 from symspectra.spectra.spectrum import Spectrum
-
-__all__ = ["read_mgf", "read_msp", "read_mzml"]
 
 Lines = list[tuple[int, str]]  # with their numbers
 

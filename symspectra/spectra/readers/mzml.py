@@ -1,8 +1,18 @@
-"""Scans of an mzML or mzXML file, by the standard library's XML parser and the terms of the PSI-MS vocabulary."""
+"""Scans of an mzML file, by the standard library's XML parser and the terms of the PSI-MS vocabulary.
+
+Read within limits: entities are not expanded, and nothing that is packed may outgrow its file.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import gzip
+import io
+import re
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,11 +20,16 @@ from jaxtyping import Float
 
 from symspectra.errors import ReadError
 from symspectra.spectra.readers.scan import Peaks, Scan, spectra
-from symspectra.spectra.readers.xml_data import Event, Room, decoded, parsed, tag_of, unpacked
 from symspectra.spectra.spectrum import Spectrum
 
 GROUP_TERMS = 100  # of a referenceableParamGroup
 
+LIMIT_BYTES = 200_000_000  # of a file once unpacked
+EXPANSION = 30  # times the packed size, of a file or of all its arrays
+SMALL_BYTES = 10_000_000  # may always be unpacked
+ELEMENT_BYTES = 40  # an element of a real file takes twice as many
+
+Event = tuple[str, ElementTree.Element]  # "start" or "end"
 Terms = dict[str, ElementTree.Element]  # by accession
 
 _NUMBER_TYPES = {"MS:1000521": "<f4", "MS:1000523": "<f8", "MS:1000519": "<i4", "MS:1000522": "<i8"}
@@ -33,7 +48,7 @@ _VALUES = {
 
 
 def read_mzml(data: bytes, block: int | None = None) -> list[Spectrum]:
-    """The spectra of an mzML or mzXML file, also packed with gzip; ``block`` picks one scan, from 1.
+    """The spectra of an mzML file, also packed with gzip; ``block`` picks one scan, from 1.
 
     MS1 scans are left out where there are MS/MS scans. Profiles become peaks (`symspectra.spectra.readers.scan`).
 
@@ -44,20 +59,21 @@ def read_mzml(data: bytes, block: int | None = None) -> list[Spectrum]:
     room = Room.of(data)
     if data[:2] == b"\x1f\x8b":
         data = unpacked(data)
-    events = parsed(data)
-    name = tag_of(next(events)[1])
-    if name not in ("mzML", "indexedmzML", "mzXML"):
+    events = _parsed(data)
+    name = _tag_of(next(events)[1])
+    if name == "mzXML":
+        raise ReadError("is mzXML; convert it to mzML, for example with msconvert of ProteoWizard")
+    if name not in ("mzML", "indexedmzML"):
         raise ReadError(f"is an XML file of another kind ({name[:40]}); expected mzML")
-    scans = list((_mzxml_scans if name == "mzXML" else _mzml_scans)(events, room))
-    return spectra(scans, "mzXML" if name == "mzXML" else "mzML", len(data), block, skip_ms1=True)
+    return spectra(list(_scans(events, room)), "mzML", len(data), block, skip_ms1=True)
 
 
-def _mzml_scans(events: Iterator[Event], room: Room) -> Iterator[Scan]:
+def _scans(events: Iterator[Event], room: Room) -> Iterator[Scan]:
     groups: dict[str, Terms] = {}
     sources: set[str] = set()
     number = 0
     for event, element in events:
-        tag = tag_of(element)
+        tag = _tag_of(element)
         if event == "start":
             continue
         if tag == "referenceableParamGroup":
@@ -68,7 +84,7 @@ def _mzml_scans(events: Iterator[Event], room: Room) -> Iterator[Scan]:
             sources |= {_SOURCES[term] for term in _terms(element, groups) if term in _SOURCES}
         elif tag == "spectrum":
             number += 1
-            yield _mzml_scan(number, element, groups, sources, room)
+            yield _scan(number, element, groups, sources, room)
             element.clear()
 
 
@@ -86,9 +102,7 @@ def _terms(element: ElementTree.Element, groups: dict[str, Terms]) -> Terms:
     return terms
 
 
-def _mzml_scan(
-    number: int, element: ElementTree.Element, groups: dict[str, Terms], sources: set[str], room: Room
-) -> Scan:
+def _scan(number: int, element: ElementTree.Element, groups: dict[str, Terms], sources: set[str], room: Room) -> Scan:
     terms = _terms(element, groups)
     fields = {name: terms[term].get("value", "") for term, name in _VALUES.items() if term in terms}
     fields.setdefault("title", element.get("id", ""))
@@ -104,18 +118,18 @@ def _mzml_scan(
                 length = array.get("arrayLength") or element.get("defaultArrayLength", "")
                 arrays[what] = (array.findtext("{*}binary", ""), of_array, length)
     shapes = [profile for term, profile in _SHAPES.items() if term in terms]
-    scan = Scan(number, fields, lambda: _mzml_peaks(scan, arrays, room), shapes[0] if len(shapes) == 1 else None)
+    scan = Scan(number, fields, lambda: _peaks(scan, arrays, room), shapes[0] if len(shapes) == 1 else None)
     return scan
 
 
-def _mzml_peaks(scan: Scan, arrays: dict[str, tuple[str, Terms, str]], room: Room) -> Peaks:
+def _peaks(scan: Scan, arrays: dict[str, tuple[str, Terms, str]], room: Room) -> Peaks:
     if len(arrays) < 2:  # no peaks, or a spectrum of another kind, such as UV
         return np.zeros(0), np.zeros(0)
-    mz, intensity = (_mzml_array(f"{what} array of {scan.name}", *arrays[what], room) for what in ("m/z", "intensity"))
+    mz, intensity = (_array(f"{what} array of {scan.name}", *arrays[what], room) for what in ("m/z", "intensity"))
     return mz, intensity
 
 
-def _mzml_array(where: str, text: str, terms: Terms, length: str, room: Room) -> Float[np.ndarray, " peak"]:
+def _array(where: str, text: str, terms: Terms, length: str, room: Room) -> Float[np.ndarray, " peak"]:
     for term, element in terms.items():
         name = element.get("name", "")
         if "compression" in name.lower() and term not in (_UNPACKED, _ZLIB):
@@ -123,60 +137,97 @@ def _mzml_array(where: str, text: str, terms: Terms, length: str, room: Room) ->
     types = [code for term, code in _NUMBER_TYPES.items() if term in terms]
     if len(types) != 1:
         raise ReadError(f"{where} states {len(types)} number types; expected one")
-    values = decoded(text, types[0], _ZLIB in terms, where, room)
+    values = _decoded(text, types[0], _ZLIB in terms, where, room)
     if length and str(len(values)) != length:
         raise ReadError(f"{where} has {len(values)} values; expected {length[:20]!r} as the file states")
     return values
 
 
-def _mzxml_scans(events: Iterator[Event], room: Room) -> list[Scan]:
-    """In the order of their beginnings: scans may lie inside the scan that they are fragments of."""
-    order: dict[ElementTree.Element, int] = {}
-    scans: list[Scan] = []
-    source, centroided = "", None
-    for event, element in events:
-        tag = tag_of(element)
-        if event == "start" and tag == "scan":
-            order[element] = len(order) + 1
-        elif event == "end" and tag == "msIonisation":
-            source = element.get("value", "")
-        elif event == "end" and tag == "dataProcessing":
-            centroided = element.get("centroided", centroided)
-        elif event == "end" and tag == "scan":
-            scans.append(_mzxml_scan(order[element], element, source, centroided, room))
-            element.clear()
-    return sorted(scans, key=lambda scan: scan.number)
+def unpacked(data: bytes) -> bytes:
+    """What a gzip file holds.
+
+    Raises
+    ------
+    ReadError : damaged, or larger than `LIMIT_BYTES` or `EXPANSION` times itself.
+    """
+    most = min(LIMIT_BYTES, Room.of(data).left)
+    try:
+        content = gzip.GzipFile(fileobj=io.BytesIO(data)).read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ReadError(f"is a damaged gzip file ({error})") from error
+    if len(content) > most:
+        raise ReadError(f"unpacks to more than {most / 1e6:.1f} MB; expected less")
+    return content
 
 
-def _mzxml_scan(number: int, element: ElementTree.Element, source: str, centroided: str | None, room: Room) -> Scan:
-    fields = {
-        "title": f"scan {element.get('num', number)}",
-        "mslevel": element.get("msLevel", ""),
-        "polarity": element.get("polarity", ""),
-        "collisionenergy": element.get("collisionEnergy", ""),
-        "ionization": source,
-    }
-    precursor = element.find("{*}precursorMz")
-    if precursor is not None:
-        fields |= {"precursormz": precursor.text or "", "charge": precursor.get("precursorCharge", "")}
-    peaks = element.find("{*}peaks")
-    text, how = ("", {}) if peaks is None else (peaks.text or "", dict(peaks.attrib))
-    count = element.get("peaksCount", "")
-    profile = {"0": True, "1": False}.get(element.get("centroided", centroided))
-    scan = Scan(number, fields, lambda: _mzxml_peaks(scan, text, how, count, room), profile)
-    return scan
+@dataclass
+class Room:
+    """The bytes that the arrays of a file may still take once unpacked."""
+
+    left: int
+
+    @classmethod
+    def of(cls, data: bytes) -> Room:
+        """For a file as it is stored."""
+        return cls(SMALL_BYTES + EXPANSION * len(data))
 
 
-def _mzxml_peaks(scan: Scan, text: str, how: dict[str, str], count: str, room: Room) -> Peaks:
-    where = f"peak list of {scan.name}"
-    packing = how.get("compressionType", "none")
-    content = how.get("contentType", how.get("pairOrder", "m/z-int"))
-    if packing not in ("none", "zlib") or content != "m/z-int":
-        raise ReadError(f"{where} is {content[:20]!r} packed by {packing[:20]!r}; convert the file to mzML")
-    dtype = {"32": ">f4", "64": ">f8"}.get(how.get("precision", "32"))
-    if dtype is None:
-        raise ReadError(f"{where} has numbers of {how['precision'][:20]!r} bits; expected 32 or 64")
-    values = decoded(text, dtype, packing == "zlib", where, room)
-    if count and count != "0" and str(len(values) // 2) != count:
-        raise ReadError(f"{where} has {len(values) // 2} peaks; expected {count[:20]!r} as the file states")
-    return values[::2], values[1::2]
+def _parsed(data: bytes) -> Iterator[Event]:
+    """The beginnings and ends of the elements of an XML document.
+
+    Raises
+    ------
+    ReadError : not well-formed, declares entities, or has more elements than its size allows.
+    """
+    data = _without_declarations(data)
+    most, count = 1000 + len(data) // ELEMENT_BYTES, 0
+    try:
+        for event, element in ElementTree.iterparse(io.BytesIO(data), events=("start", "end")):
+            count += event == "start"
+            if count > most:
+                raise ReadError(f"has more than {most} XML elements, too many for its size; expected mzML")
+            yield event, element
+    except ElementTree.ParseError as error:
+        raise ReadError(f"is not well-formed XML ({error})") from error
+
+
+def _tag_of(element: ElementTree.Element) -> str:
+    """Its name without the namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def _without_declarations(data: bytes) -> bytes:
+    """The document in UTF-8 without its XML declaration; entities are refused, so that nothing can be expanded."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    if re.search(r"<!(doctype|entity)", text, re.I):
+        raise ReadError("declares a DOCTYPE or an ENTITY, which no mzML file needs; it is not read")
+    declaration = re.match(r"\s*<\?xml.*?\?>", text, re.S)
+    return text[declaration.end() if declaration else 0 :].encode("utf-8")
+
+
+def _decoded(text: str, dtype: str, packed: bool, where: str, room: Room) -> Float[np.ndarray, " value"]:
+    """The numbers of base64 text, with ``packed`` behind zlib.
+
+    Raises
+    ------
+    ReadError : damaged, or larger than there is room for; the message begins with ``where``.
+    """
+    try:
+        raw = base64.b64decode("".join(text.split()), validate=True)
+        if packed and raw:
+            packing = zlib.decompressobj()
+            raw = packing.decompress(raw, room.left + 1)
+            if len(raw) > room.left:
+                raise ReadError(f"{where} unpacks to more than the file's size allows")
+            room.left -= len(raw)
+            if not packing.eof:
+                raise ReadError(f"{where} is cut off")
+        with np.errstate(all="ignore"):  # NaN is refused later, with its place
+            return np.frombuffer(raw, dtype).astype(np.float64)
+    except (binascii.Error, zlib.error, UnicodeEncodeError, ValueError) as error:
+        if isinstance(error, ReadError):
+            raise
+        raise ReadError(f"{where} is damaged ({error})") from error

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from symspectra.errors import ReadError
+from symspectra.modalities import KINDS
 from symspectra.spectra.readers.multiplicity import Signal, carbon, proton
 from symspectra.spectra.spectrum import Spectrum
 
@@ -17,10 +18,7 @@ _PAIR = re.compile(r"(\d+(?:\.\d+)?)(?:\s*[:,]\s*|\s+)(\d+(?:\.\d+)?)\s*%?")
 _HEAD = re.compile(r"\s*(?:(1|13)\s*\{?\s*([HC])\b[^()\d]{0,12})?.{0,20}?\bNMR\b\s*", re.IGNORECASE)
 _DELTA = re.compile(r"[\s:,=.]*(?:(?:δ|delta|d)\s*_?[HC]?\s*)?(?:\(?\s*(?:in\s+)?ppm\s*\)?)?[\s:=,]*", re.IGNORECASE)
 _MASS_HEAD = re.compile(r".{0,60}?\bm/z\b\s*(?:\([^()\d]*\))?[\s:=,]*", re.IGNORECASE | re.DOTALL)
-_LIMITS = {"h1": (-5.0, 20.0), "c13": (-50.0, 300.0)}  # ppm
-_MZ_MAX = 10_000.0
 _MAX_CHARACTERS = 50_000
-_NUCLEUS = {"h1": ("1", "H"), "c13": ("13", "C")}
 _PLAIN = str.maketrans("‐‑‒–—−\N{NO-BREAK SPACE}×[]⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉", "------ x()01234567890123456789")
 
 
@@ -39,19 +37,20 @@ def parse_peaks(text: str, modality: str) -> Spectrum:
     Returns
     -------
     Positions in ppm or m/z; values are numbers of hydrogen or carbon atoms, or intensities. ``meta`` of 1H has
-    ``hydrogens``, ``couplings`` (`symspectra.spectra.lines.multiplet`) and ``broad``, that of 13C ``attached`` (hydrogen
-    atoms on each carbon, or None), one entry a peak; both have ``solvent`` and ``frequency_mhz`` where given.
+    ``hydrogens``, ``couplings`` (`symspectra.spectra.lines.multiplet`) and ``broad``, that of 13C ``attached``
+    (hydrogen atoms on each carbon, or None), one entry per peak; both have ``solvent`` and
+    ``frequency_mhz`` where given.
 
     Raises
     ------
     ReadError : a piece of the text cannot be read, or a position is outside the range of its spectrum.
     """
-    if modality not in (*_LIMITS, "msms_pos", "msms_neg"):
+    if modality == "ir" or modality not in KINDS:
         raise ReadError(f"typed peaks of {modality!r} are not read; expected h1, c13, msms_pos or msms_neg")
     if len(text) > _MAX_CHARACTERS:
         raise ReadError(f"the text has {len(text):,} characters; expected at most {_MAX_CHARACTERS:,}")
     plain = text.translate(_PLAIN)
-    return _shifts(plain, modality) if modality in _LIMITS else _masses(plain, modality)
+    return _shifts(plain, modality) if KINDS[modality].nucleus else _masses(plain, modality)
 
 
 def looks_like_peaks(text: str) -> bool:
@@ -75,7 +74,7 @@ def _shifts(text: str, modality: str) -> Spectrum:
         raise ReadError(
             f"commas stand between digits in {text[:40]!r}; expected points as decimal marks and a blank after a comma"
         )
-    low, high = _LIMITS[modality]
+    low, high = KINDS[modality].limits
     signals, steps = [], []
     for first, last, remark in _items(text):
         position = float(first) if last is None else round((float(first) + float(last)) / 2, 6)
@@ -109,9 +108,9 @@ def _heading(text: str, modality: str) -> tuple[str, dict[str, Any]]:
     meta: dict[str, Any] = {"format": "typed peak list"}
     match = _HEAD.match(text[:100])
     if match:
-        isotope, element = _NUCLEUS[modality]
-        if match[2] and match[2].upper() != element:
-            raise ReadError(f"the text says {match[0].strip()!r}; expected {isotope}{element} NMR")
+        nucleus = KINDS[modality].nucleus
+        if match[2] and match[2].upper() != nucleus[-1]:
+            raise ReadError(f"the text says {match[0].strip()!r}; expected {nucleus} NMR")
         text = text[match.end() :]
     conditions = ""
     if text.startswith("(") and (match or "MHz" in text[:60]):
@@ -160,9 +159,10 @@ def _masses(text: str, modality: str) -> Spectrum:
         pairs, remarks = _plain_masses(text), []
     if not pairs:
         raise ReadError(f"no peak is in {text[:40]!r}; expected m/z and intensity, such as 43.0:100 58.1:35")
+    _, most = KINDS[modality].limits
     for mz, _ in pairs:
-        if not 0 < float(mz) <= _MZ_MAX:
-            raise ReadError(f"the peak at m/z {mz[:40]} is outside 0 to {_MZ_MAX:g}")
+        if not 0 < float(mz) <= most:
+            raise ReadError(f"the peak at m/z {mz[:40]} is outside 0 to {most:g}")
     steps = (f"list of peaks read ({len(pairs)})",)
     if remarks:
         steps += (f"remarks not used: {', '.join(remarks[:8])}",)

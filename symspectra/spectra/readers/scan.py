@@ -1,6 +1,6 @@
 """One scan of a mass spectrometry file, and the `Spectrum` it makes: level and polarity give the modality.
 
-The file formats (`symspectra.spectra.readers.mass`, `symspectra.spectra.readers.mzml`) only collect; every decision is here.
+The formats (`mass` and `mzml` beside this module) only collect; every decision is here.
 """
 
 from __future__ import annotations

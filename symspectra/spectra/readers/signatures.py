@@ -7,89 +7,52 @@ import re
 HEAD_BYTES = 65_536  # enough to tell
 
 _TEXT = "export the spectrum as JCAMP-DX or as two columns of text"
-_TABLE = "save the sheet as CSV"
+_PICTURE = f"is a picture; a picture holds no values: {_TEXT}"
 _MASS = "convert it to mzML, for example with msconvert of ProteoWizard"
-_PICTURE = f"is a picture ({{}}); a picture holds no values: {_TEXT}"
+_SHEET = "is an Excel or Word document; save the sheet as CSV"
 
-#: First bytes of files that are not read, and what is said of them.
+#: First bytes of what is often given and not read, and what is said of it.
 _REFUSED: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG", _PICTURE.format("PNG")),
-    (b"\xff\xd8\xff", _PICTURE.format("JPEG")),
-    (b"GIF8", _PICTURE.format("GIF")),
-    (b"II*\0", _PICTURE.format("TIFF")),
-    (b"MM\0*", _PICTURE.format("TIFF")),
+    (b"\x89PNG", _PICTURE),
+    (b"\xff\xd8\xff", _PICTURE),
+    (b"GIF8", _PICTURE),
     (b"%PDF", f"is a PDF; {_TEXT}"),
-    (b"{\\rtf", f"is a rich text document; {_TEXT}"),
-    (b"\x89HDF\r\n\x1a\n", f"is an HDF5 file; {_TEXT}, or {_MASS}"),
-    (b"CDF\x01", f"is a netCDF file (ANDI); {_TEXT}, or {_MASS}"),
-    (b"CDF\x02", f"is a netCDF file (ANDI); {_TEXT}, or {_MASS}"),
-    (b"\x01\xa1F\0i\0n\0n\0i\0g\0a\0n\0", f"is a Thermo .raw file; {_MASS}"),
-    (b"SQLite format 3\0", f"is an SQLite database, as Bruker .tdf files are; {_MASS}"),
-    (b"Spectral Data File", f"is a Thermo OMNIC file; {_TEXT}"),
-    (b"Spectral Exte File", f"is a Thermo OMNIC file; {_TEXT}"),
+    (b"Spectral ", f"is a Thermo OMNIC .spa file; {_TEXT}"),
     (b"\x0a\x0a\xfe\xfe", f"is a Bruker OPUS file; {_TEXT}"),
-    (b"PEPE", f"is a PerkinElmer .sp file; {_TEXT}"),
-    (b"7z\xbc\xaf\x27\x1c", "is a 7z archive; unpack it and give what is inside"),
-    (b"Rar!", "is a RAR archive; unpack it and give what is inside"),
-    (b"BZh", "is packed with bzip2; unpack it and give what is inside"),
-    (b"\xfd7zXZ", "is packed with xz; unpack it and give what is inside"),
+    (b"\xd0\xcf\x11\xe0", _SHEET),
+    (b"PK\x03\x04", "is a zip archive without a Bruker experiment; unpack it and give the file inside"),
 )
 
-#: Extensions of binary formats whose first bytes tell less.
-_REFUSED_NAMES: dict[str, str] = {
-    ".wiff": f"is a SCIEX .wiff file; {_MASS}",
-    ".jws": f"is a JASCO .jws file; {_TEXT}",
+#: Extensions of binary files whose first bytes tell less.
+_REFUSED_NAMES = {
     ".spc": f"is a GRAMS .spc file; {_TEXT}",
-    ".spa": f"is a Thermo OMNIC .spa file; {_TEXT}",
-    ".mnova": f"is a MestReNova document; {_TEXT}",
-    ".raw": f"is a .raw file of a mass spectrometer; {_MASS}",
+    ".raw": f"is the .raw file or folder of a mass spectrometer; {_MASS}",
     ".d": f"is the .d folder of a mass spectrometer; {_MASS}",
 }
 
 _EXTENSIONS = {
     **dict.fromkeys((".jdx", ".dx", ".jcamp", ".jcm"), "JCAMP-DX"),
-    **dict.fromkeys((".mzml", ".mzxml"), "mzML"),
+    ".mzml": "mzML",
     ".mgf": "MGF",
     ".msp": "MSP",
 }
 
 
-def refusal(head: bytes, suffix: str, size: int) -> str | None:
-    """Why a file with these first bytes is not read, or None.
-
-    Parameters
-    ----------
-    head : its first `HEAD_BYTES`
-    suffix : its extension, lower case, with the dot
-    size : of the whole file, bytes
-    """
-    for start, sentence in _REFUSED:
-        if head.startswith(start):
-            return sentence
-    if head[:2] == b"BM" and head[2:6] == size.to_bytes(8, "little")[:4]:
-        return _PICTURE.format("BMP")
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return _PICTURE.format("WebP")
-    if head[:4] == b"PK\x03\x04":
-        if b"[Content_Types].xml" in head or b"mimetypeapplication/vnd.oasis" in head:
-            return f"is an Excel, Word or OpenDocument file; {_TABLE}"
-        return "is a zip archive without a Bruker or Varian experiment; unpack it and give the file inside"
-    if _is_binary(head) and suffix in _REFUSED_NAMES:
-        return _REFUSED_NAMES[suffix]
-    if head.startswith(b"\xd0\xcf\x11\xe0"):
-        return f"is an old Excel or Word document or another OLE file; {_TABLE}"
-    return None
+def refusal(head: bytes, suffix: str) -> str | None:
+    """Why a file with the first bytes ``head`` and the extension ``suffix`` (lower case, with the dot) is not read."""
+    if head.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in head:
+        return _SHEET
+    named = _REFUSED_NAMES.get(suffix) if _is_binary(head) else None
+    return named or next((sentence for start, sentence in _REFUSED if head.startswith(start)), None)
 
 
 def folder_refusal(suffix: str) -> str:
     """Why a folder that is no NMR experiment is not read."""
-    if suffix in (".raw", ".d"):
-        return f"is the {suffix} folder of a mass spectrometer; {_MASS}"
-    return "is a folder, but not a Bruker or Varian experiment; expected one with acqus or procpar, or a file"
+    return _REFUSED_NAMES.get(suffix, "is a folder, but not a Bruker experiment; expected one with acqus, or a file")
 
 
 def format_of(head: bytes, suffix: str) -> str | None:
-    """``"JCAMP-DX"``, ``"mzML"`` (also mzXML), ``"MGF"``, ``"MSP"`` or ``"text"``; None for binary files.
+    """``"JCAMP-DX"``, ``"mzML"`` (or mzXML), ``"MGF"``, ``"MSP"`` or ``"text"``; None for binary files.
 
     What the text begins with decides, then the extension; any other text is a table.
     """
@@ -116,7 +79,7 @@ def text_refusal(head: bytes) -> str | None:
     if start.startswith(("<!doctype html", "<html")):
         return "is a web page; save the spectrum file itself, not the page that shows it"
     if start.startswith("<"):
-        return "is an XML file of a kind that is not read; expected mzML or mzXML"
+        return "is an XML file of a kind that is not read; expected mzML"
     return None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from symspectra.errors import ReadError
-from symspectra.spectra.readers.column_names import pairs_of, x_unit_of, y_unit_of
+from symspectra.modalities import KINDS
 from symspectra.spectra.readers.peak_lists import looks_like_peaks, parse_peaks
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
@@ -17,7 +17,6 @@ __all__ = ["looks_like_peaks", "parse_peaks", "read_table"]
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*|,\d+)?|[.,]\d+)(?:[eEdD][+-]?\d+)?")
 _COMMENT = ("#", "//", ";", "%", "!", "$$")
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
-_ONE_UNIT = {"h1": "ppm", "c13": "ppm", "msms_pos": "m/z", "msms_neg": "m/z"}
 _CURVE_POINTS = 16  # fewer rows than this are no curve
 _MAX_COLUMNS = 100
 _HEADER_LINES = 100  # before the numbers, searched for units
@@ -55,8 +54,8 @@ def read_table(
     x_unit = _agreed("x_unit", header_x, x_unit, X_UNITS)
     y_unit = _agreed("y_unit", header_y, y_unit, Y_UNITS)
     steps = [f"table read, rows: {len(table.rows):,}, separated by {_SEPARATORS[table.separator]}"]
-    if x_unit is None and modality in _ONE_UNIT:
-        x_unit = _ONE_UNIT[modality]
+    if x_unit is None and modality not in (None, "ir"):
+        x_unit = KINDS[modality].unit
         steps.append(f"axis taken as {x_unit}, as the header names no unit")
     if y_unit is None and x_unit in ("ppm", "m/z"):
         y_unit = "intensity"
@@ -189,17 +188,17 @@ def _names(table: _Table) -> list[str]:
 def _columns(table: _Table, names: list[str]) -> tuple[tuple[int, int], str | None, str | None]:
     """Which columns are read, and the units that the header names."""
     if len(names) == 2:
-        pairs = [pair for line in table.header[: -_HEADER_LINES - 1 : -1] for pair in pairs_of(line)]
-        units = [(x_unit_of(left), y_unit_of(right)) for left, right in pairs]
+        pairs = [pair for line in table.header[: -_HEADER_LINES - 1 : -1] for pair in _pairs_of(line)]
+        units = [(_x_unit_of(left), _y_unit_of(right)) for left, right in pairs]
         return (0, 1), *max(units, key=lambda pair: 2 - pair.count(None), default=(None, None))
-    x = [i for i, name in enumerate(names) if x_unit_of(name)]
-    y = [i for i, name in enumerate(names) if y_unit_of(name) and i not in x]
+    x = [i for i, name in enumerate(names) if _x_unit_of(name)]
+    y = [i for i, name in enumerate(names) if _y_unit_of(name) and i not in x]
     if len(x) != 1 or len(y) != 1:
         listed = ", ".join(repr(name[:_SHOWN]) for name in names[:12])
         raise ReadError(
             f"there are {len(names)} columns ({listed}); expected two, or a header naming one position and one value"
         )
-    return (x[0], y[0]), x_unit_of(names[x[0]]), y_unit_of(names[y[0]])
+    return (x[0], y[0]), _x_unit_of(names[x[0]]), _y_unit_of(names[y[0]])
 
 
 def _agreed(name: str, header: str | None, given: str | None, units: dict[str, tuple[str, ...]]) -> str | None:
@@ -226,3 +225,49 @@ def _ask(x_unit: str | None, y_unit: str | None, names: list[str]) -> str:
         f"the {what} cannot be told from the header ({said}); give for example {arguments} "
         f"(on the command line {options})"
     )
+
+
+def _plain(name: str) -> str:
+    for old, new in (("⁻¹", "-1"), ("[", "("), ("]", ")"), ("{", "("), ("}", ")"), ("_", " "), ('"', ""), ("'", "")):
+        name = name.replace(old, new)
+    return " ".join(name.split()).lower()
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """What a column is called and what stands in brackets, after a slash or as the last word."""
+    match = re.fullmatch(r"([^()]*)\(([^()]*)\)", name) or re.fullmatch(r"([^/]+)/ ?(.+)", name)
+    match = match or re.fullmatch(r"(.+) (\S+)", name)
+    return (match[1].strip(), match[2].strip()) if match else (name, "")
+
+
+def _x_unit_of(name: str) -> str | None:
+    """The key of `X_UNITS` that the name of a column stands for, such as ``Wavenumber [cm-1]``; None if none."""
+    name = _plain(name)
+    label, inside = _parts(name)
+    found = unit(name, X_UNITS) or unit(inside, X_UNITS)
+    if found is None and (not inside or inside in ("da", "th", "amu", "u")):
+        found = unit(label, X_UNITS)
+    return found
+
+
+def _y_unit_of(name: str) -> str | None:
+    """The key of `Y_UNITS` that the name of a column stands for, such as ``Transmittance (%)``; None if none."""
+    name = _plain(name)
+    label, inside = _parts(name)
+    label = "" if len(label) == 1 and inside not in ("", "%") else label  # T (K) is no transmittance
+    found = unit(name, Y_UNITS) or unit(label, Y_UNITS) or unit(inside, Y_UNITS)
+    if "%" in name or "percent" in name:
+        return {"transmittance": "percent transmittance", "absorbance": None}.get(found, found)
+    return found
+
+
+def _pairs_of(line: str) -> list[tuple[str, str]]:
+    """A line of the header as two names, in every way that its separators allow."""
+    line = line.strip().lstrip("#/%!;").strip()[:400]
+    pairs = []
+    for separator in "\t;,":
+        parts = [part.strip(" \"'") for part in line.rstrip(separator).split(separator)]
+        if len(parts) == 2:
+            pairs.append((parts[0], parts[1]))
+    words = line.split()
+    return pairs + [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, min(len(words), 8))]
