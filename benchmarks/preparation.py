@@ -1,4 +1,4 @@
-"""Preparation of the set of Alberts et al., beside a plain loop with pandas (`tests/alberts_plain.py`)."""
+"""Preparation of the set of Alberts et al., beside a plain loop with pandas (`tests/plain_alberts.py`)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from alberts_plain import plain
 from common import median_seconds, options, report
+from plain_alberts import plain
 
 from symspectra.datasets.alberts.columns import CURVES, ENERGIES, POLARITIES
 from symspectra.datasets.alberts.prepare import prepare

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from alberts_plain import plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_alberts import plain
 from rdkit import Chem
 from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
 
