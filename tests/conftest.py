@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 # training: beartype cannot check a value against the protocol SpectraDataset.
 CHECKED = (
     "models.bottleneck models.weighting models.decoder models.base models.symspectra models.baselines "
-    "models.transformers models.products models.randomness spectra.preprocessing spectra.rendering training.metrics "
+    "models.transformers models.layers spectra.preprocessing spectra.rendering training.metrics "
     "groups.graphs exhibits.chemical_space"
 )
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int may stand for a float
@@ -115,10 +115,20 @@ def random_lines(tmp_path_factory) -> LineTable:
     return LinesBuilder(tmp_path_factory.mktemp("random_lines")).random(60).read()
 
 
-def tiny(**settings) -> Config:
-    """A SymSpectra that trains in milliseconds: 12 tokens of 16 channels."""
-    small = {"stem": 4, "channels": 16, "pools": (10, 5), "heads": 1, "hidden": 32, "decoder_hidden": 16, "batch": 16}
-    return Config(**{**small, "epochs": 3, "lr": 2e-3, "modalities": ("ir", "c13"), **settings})
+#: Sizes that train in milliseconds, by model; for SymSpectra 12 tokens of 16 channels.
+SMALL = {
+    "symspectra": {"stem": 4, "channels": 16, "pools": (10, 5), "heads": 1, "hidden": 32, "decoder_hidden": 16},
+    "jung_cnn": {"dense": (16, 16, 16), "filters": (5, 6)},
+    "token_transformer": {"width": 32, "layers": 2, "feedforward": 64, "attention_heads": 2, "points": 40},
+    "patch_transformer": {"width": 32, "layers": 2, "feedforward": 64, "attention_heads": 2, "inner": 16},
+    "patch_embedding": {"width": 32, "layers": 2, "feedforward": 64, "attention_heads": 2},
+}
+
+
+def tiny(model: str = "symspectra", **settings) -> Config:
+    """A small model with a short training."""
+    small = {**SMALL.get(model, {}), "batch": 16, "epochs": 3, "lr": 2e-3, "modalities": ("ir", "c13")}
+    return Config(model, **{**small, **settings})
 
 
 def marker_dataset(n: int = 48, modalities: tuple[str, ...] = ("ir", "c13"), seed: int = 0, missing: float = 0.0):

@@ -1,29 +1,23 @@
 import pytest
 
-from symspectra.config import CHOICES
 from symspectra.errors import ConfigError
 from symspectra.experiments.plan import (
     BASELINES,
+    COMPONENTS,
     MODELS,
     NOTEBOOKS,
     STRATEGIES,
     TABLE_1_SIMULATED,
-    THREE_ROW,
-    component,
-    compression,
-    emphasis,
+    all_seeds,
+    few_seeds,
     find_notebooks,
-    number_of_spectra,
     planned_runs,
-    resampling,
     scarce,
-    strategy,
     table_1,
-    variant,
-    weighting,
 )
 from symspectra.experiments.profiles import PROFILES, load_profile
 from symspectra.modalities import MODALITIES
+from symspectra.settings import Data, choices
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -45,17 +39,15 @@ def test_cells_of_table_1():
         for model in MODELS:
             cell = table_1(profile, model, row)
             assert [config.training.seed for config in cell] == list(profile.seeds)
-            assert {config.data.modalities for config in cell} == {spectra} and {c.resample for c in cell} == {
-                "blockmax"
-            }
+            assert {(c.data.modalities, c.data.resample) for c in cell} == {(spectra, "blockmax")}
 
 
 def test_what_is_asked_twice_is_planned_once():
     profile = load_profile("demo")
     row = "IR, 13C-NMR, 1H-NMR"
-    assert weighting(profile, "paper") == table_1(profile, "symspectra", row)
-    assert weighting(profile, "none") != weighting(profile, "paper")
-    assert resampling(profile, "jung_cnn", "blockmax", ("ir", "c13", "h1")) == table_1(profile, "jung_cnn", row)
+    assert all_seeds(profile, weighting="paper") == table_1(profile, "symspectra", row)
+    assert all_seeds(profile, weighting="none") != all_seeds(profile)
+    assert all_seeds(profile, "jung_cnn", resample="blockmax") == table_1(profile, "jung_cnn", row)
     # 5 rows, 5 models; 3 linear ones; one without weights. Two seeds each.
     assert len(planned_runs(profile, ["02"])) == 2 * (5 * 5 + 3 + 1)
     assert planned_runs(profile, ["01", "02"]) == list(
@@ -66,20 +58,19 @@ def test_what_is_asked_twice_is_planned_once():
 def test_default_settings_share_the_runs_of_table_1():
     """What an experiment leaves at its default is not trained again."""
     profile = load_profile("demo")
-    three = table_1(profile, "symspectra", THREE_ROW)
-    assert component(profile, "SymSpectra") == weighting(profile, "paper") == three
-    assert weighting(profile, "none") == component(profile, "- Dynamic Weight")
-    assert variant(profile, penalty=0.0) == variant(profile, prior="data") == variant(profile, decoder="lstm")
-    assert set(variant(profile, order="iupac")) <= set(three)
-    assert set(emphasis(profile, 0.3, 0.3)) == set(compression(profile, 1e-6)) == set(number_of_spectra(profile, 3))
-    assert set(number_of_spectra(profile, 3)) <= set(three)
+    three = table_1(profile, "symspectra")
+    assert all_seeds(profile, **COMPONENTS["SymSpectra"]) == three
+    assert COMPONENTS["- Dynamic Weight"] == {"weighting": "none"}
+    for settings in ({"penalty": 0.0}, {"prior": "data"}, {"decoder": "lstm"}, {"order": "iupac"}, {"s1": 0.3}):
+        assert set(few_seeds(profile, **settings)) <= set(three)
+    assert few_seeds(profile, beta=1e-6) == few_seeds(profile, modalities=MODALITIES[:3])
     for model in BASELINES:
-        assert strategy(profile, model, "none") == table_1(profile, model, THREE_ROW)
-        assert set(scarce(profile, model, 1.0)) <= set(table_1(profile, model, THREE_ROW))
+        assert all_seeds(profile, model, imbalance="none") == table_1(profile, model)
+        assert set(scarce(profile, model, 1.0)) <= set(table_1(profile, model))
 
 
 def test_options_of_the_experiments_are_choices_of_the_configuration():
-    assert tuple(STRATEGIES) and set(STRATEGIES) == set(CHOICES["imbalance"])
+    assert tuple(STRATEGIES) and set(STRATEGIES) == set(choices(Data, "imbalance"))
 
 
 def test_notebooks_by_number_or_name():

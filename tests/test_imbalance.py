@@ -10,20 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symspectra.datasets.base import SPLITS, ArrayDataset, LineDataset
-from symspectra.datasets.imbalance import (
-    STRATEGIES,
-    Oversampled,
-    Scarce,
-    criterion,
-    focal_loss,
-    imbalance_ratios,
-    mlsmote,
-    positive_negative_weights,
-    rarest_groups,
-)
+from symspectra.datasets.imbalance import Oversampled, Scarce, imbalance_ratios, mlsmote, rarest_groups
 from symspectra.groups.table8 import NAMES
 from symspectra.spectra.rendering import Nuisance
 from symspectra.training.fit import train
+from symspectra.training.losses import STRATEGIES, criterion, focal_loss, positive_negative_weights
 
 
 def labels(*positives, n):

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from symspectra.config import CHOICES
 from symspectra.groups.graphs import gnn_order, information_order
 from symspectra.groups.orders import ORDERS, label_order
 from symspectra.groups.table8 import NAMES
+from symspectra.settings import SymSpectra, choices
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def test_order_is_a_permutation_of_the_37_groups(name, labels):
 
 
 def test_a_configuration_may_choose_every_order():
-    assert ORDERS == CHOICES["order"]
+    assert ORDERS == choices(SymSpectra, "order")
 
 
 def test_alphabetical_is_table_8():

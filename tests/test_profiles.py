@@ -3,21 +3,21 @@ import tomllib
 import pytest
 import torch
 
-from symspectra.config import CHOICES
 from symspectra.datasets import base as datasets
 from symspectra.datasets.base import load_dataset
 from symspectra.datasets.imbalance import rarest_groups
 from symspectra.errors import ConfigError
 from symspectra.experiments.profiles import FOLDER, PROFILES, load_profile
 from symspectra.models.registry import build_model
+from symspectra.settings import MODELS
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_profiles_load_and_build(name):
     profile = load_profile(name)
     assert profile.name == name and profile.seeds == tuple(range(len(profile.seeds))) and profile.description
-    assert set(profile.settings) <= {"all", *CHOICES["model"]}
-    for model in CHOICES["model"]:
+    assert set(profile.settings) <= {"all", *MODELS}
+    for model in MODELS:
         config = profile.config(model, modalities=("ir",), seed=1)
         assert config.model.name == model and config.data.modalities == ("ir",) and config.training.seed == 1
         with torch.device("meta"):
@@ -51,7 +51,7 @@ def test_grids_hold_the_papers_own_settings(name):
 def test_evening_is_demo_with_more_seeds():
     demo, evening = load_profile("demo"), load_profile("evening")
     assert len(evening.seeds) > len(demo.seeds) and evening.grids == demo.grids
-    for model in CHOICES["model"]:
+    for model in MODELS:
         assert evening.config(model) == demo.config(model)  # one run store serves both
 
 
@@ -82,5 +82,5 @@ def test_estimated_time_grows_with_spectra_and_epochs():
     assert one > 0
     assert profile.seconds(config.replace(modalities=["ir"])) == pytest.approx(one / 3)
     assert profile.seconds(config.replace(epochs=2 * config.training.epochs)) == pytest.approx(2 * one)
-    assert set(profile.cost) == set(CHOICES["model"])
+    assert set(profile.cost) == set(MODELS)
     assert load_profile("open").seconds(load_profile("open").config()) is None

@@ -11,11 +11,11 @@ from test_figures import assert_no_text_is_cut
 from symspectra.config import Config
 from symspectra.datasets.base import OPEN_DIRECTORY, load_dataset, split_of
 from symspectra.exhibits.drawing import model_axis
+from symspectra.exhibits.explorer import OWN, TOP, answer_html, explorer, molecules_of
 from symspectra.exhibits.prediction_drawing import evidence_figure, reliability_figure, steps_figure, subset_figure
 from symspectra.groups.table8 import NAMES
 from symspectra.modalities import MODALITIES
 from symspectra.predict.calibration import Bin
-from symspectra.predict.explorer import OWN, TOP, answer_html, explorer, molecules_of
 from symspectra.predict.predictor import SHIPPED, GroupPrediction, Prediction, shipped
 from symspectra.predict.samples import FOLDER, outcome, samples, write_samples
 from symspectra.spectra.lines import read_lines

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from rdkit import Chem, DataStructs
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 
-from symspectra.datasets.base import OPEN_DIRECTORY, split_of
+from symspectra.datasets.base import OPEN_DIRECTORY, Resplit, split_of
 from symspectra.errors import DataError
 from symspectra.groups import scaffolds
 from symspectra.groups.scaffolds import (
-    Resplit,
     cluster,
     greedy_test,
     morgan_bits,

@@ -15,9 +15,10 @@ from typing import Any
 from symspectra import __version__
 from symspectra.cli import data as data_cli
 from symspectra.cli import predict as predict_cli
-from symspectra.config import Config, load_config
+from symspectra.config import load_config
 from symspectra.errors import ConfigError
 from symspectra.experiments.profiles import PROFILES, load_profile
+from symspectra.settings import MODELS, Data, Training
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -163,18 +164,20 @@ def _label(options: argparse.Namespace) -> None:
 
 
 def parse_settings(texts: list[str]) -> dict[str, Any]:
-    """``["lr=1e-3", "modalities=ir,c13"]`` as values of the types that `Config` has.
+    """``["lr=1e-3", "modalities=ir,c13"]`` as values of the types that the settings have.
 
     Raises
     ------
     ConfigError : for a text without ``=``; names and types are checked by `Config`.
     """
     settings: dict[str, Any] = {}
+    blocks = (Data, Training, *MODELS.values())
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"{text!r} is not a setting; expected NAME=VALUE, for example lr=1e-3")
-        default = getattr(Config(), name, None)
+        known = [block.model_fields[name].default for block in blocks if name in block.model_fields]
+        default = known[0] if known else None
         if isinstance(default, str):
             settings[name] = value
         elif value in ("true", "false"):

@@ -218,6 +218,33 @@ class DatasetView:
         return other
 
 
+class Resplit(DatasetView):
+    """A data set with a split of your own.
+
+    Parameters
+    ----------
+    split : ``train``, ``validation`` or ``test``, one a molecule of ``base``
+
+    Raises
+    ------
+    DataError : there are not as many as molecules, or one is unknown.
+    """
+
+    def __init__(self, base: SpectraDataset, split: Sequence[str]):
+        super().__init__(base)
+        unknown = sorted(set(split) - set(SPLITS))
+        if unknown or len(split) != len(base.ids):
+            raise DataError(
+                f"{len(split)} splits for {len(base.ids)} molecules, unknown ones: {unknown}; expected {SPLITS}"
+            )
+        self._split = np.array(split)
+        self.digest = hashlib.sha256(repr((base.digest, tuple(split))).encode()).hexdigest()
+
+    def rows(self, split: str) -> Int[Tensor, " row"]:
+        """Rows of ``train``, ``validation`` or ``test``."""
+        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)
+
+
 class JoinedDataset:
     """Data sets of the same modalities, one after the other. A molecule that is in several has a row in each.
 

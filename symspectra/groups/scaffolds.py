@@ -12,15 +12,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from rdkit import Chem, rdBase
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
-from torch import Tensor
-
-from symspectra.datasets.base import SPLITS, DatasetView, SpectraDataset
-from symspectra.errors import DataError
 
 RADIUS, BITS = 2, 2048
 CHUNK = 1024  # fingerprints on either side of a block of similarities: 4 MB
@@ -239,30 +234,3 @@ def _scaffold_split(
     others = sorted(np.flatnonzero(split == "train"), key=lambda row: digest[row])
     split[others[:held]] = "validation"
     return ScaffoldSplit(tuple(split), tuple(of_cluster.tolist()), scaffold, mean, len(unique) > most)
-
-
-class Resplit(DatasetView):
-    """A data set with a split of your own.
-
-    Parameters
-    ----------
-    split : ``train``, ``validation`` or ``test``, one a molecule of ``base``
-
-    Raises
-    ------
-    DataError : there are not as many as molecules, or one is unknown.
-    """
-
-    def __init__(self, base: SpectraDataset, split: Sequence[str]):
-        super().__init__(base)
-        unknown = sorted(set(split) - set(SPLITS))
-        if unknown or len(split) != len(base.ids):
-            raise DataError(
-                f"{len(split)} splits for {len(base.ids)} molecules, unknown ones: {unknown}; expected {SPLITS}"
-            )
-        self._split = np.array(split)
-        self.digest = hashlib.sha256(repr((base.digest, tuple(split))).encode()).hexdigest()
-
-    def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
-        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from symspectra.config import Config
 from symspectra.datasets.augmentation import Augmented, Withheld
-from symspectra.datasets.base import SpectraDataset, evaluated_groups
+from symspectra.datasets.base import Resplit, SpectraDataset, evaluated_groups
 from symspectra.datasets.imbalance import Oversampled, Scarce
 from symspectra.errors import DataError
 from symspectra.models.base import SpectrumClassifier
@@ -132,7 +132,7 @@ def arrange(config: Config, dataset: SpectraDataset) -> SpectraDataset:
     """
     try:
         if config.data.split == "scaffold":
-            from symspectra.groups.scaffolds import Resplit, scaffold_split
+            from symspectra.groups.scaffolds import scaffold_split
 
             dataset = Resplit(dataset, scaffold_split(dataset.ids).split)
         if config.data.scarce_groups:

@@ -1,0 +1,72 @@
+"""The order of the house: which package may import which."""
+
+import ast
+import sys
+from pathlib import Path
+
+import symspectra
+
+PACKAGE = Path(symspectra.__file__).parent
+ORDER = [
+    {"errors", "modalities", "parallel", "files"},
+    {"settings"},
+    {"config", "groups", "simulation"},
+    {"models", "spectra"},
+    {"datasets"},
+    {"training"},
+    {"predict", "experiments"},
+    {"exhibits"},
+    {"cli"},
+]
+ASIDE = {"__init__", "__main__", "__version__", "bench"}  # the face of the package; what it offers is from all levels
+
+
+def imports(path):
+    """Modules that a file imports, inside its functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own(path):
+    """Parts of the package that a file imports."""
+    return {name.split(".")[1] for name in imports(path) if name.startswith("symspectra.")} - ASIDE
+
+
+def part(path):
+    """The part of the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_imports_go_downwards_only():
+    level = {name: number for number, names in enumerate(ORDER) for name in names}
+    files = [path for path in sorted(PACKAGE.rglob("*.py")) if part(path) not in ASIDE]
+    assert {part(path) for path in files} <= set(level)
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path in files
+        for name in sorted(own(path) - {part(path)})
+        if level[name] >= level[part(path)]
+    ]
+    assert wrong == []
+
+
+def test_the_method_imports_torch_and_itself():
+    allowed = {"torch", "jaxtyping", "numpy", "xgboost", *sys.stdlib_module_names}  # xgboost and numpy for the trees
+    for path in set((PACKAGE / "models").glob("*.py")) - {PACKAGE / "models" / "registry.py"}:
+        assert own(path) <= {"models"}, path.name
+        assert {name.split(".")[0] for name in imports(path)} <= allowed | {"symspectra"}, path.name
+        trees = {name.split(".")[0] for name in imports(path)} & {"numpy", "xgboost"}
+        assert not trees or path.name == "baselines.py"
+
+
+def test_simulation_never_sees_the_labels():
+    """Spectra come from physics: no module of the simulation knows functional groups, nor what imports them."""
+    files = sorted((PACKAGE / "simulation").glob("*.py"))
+    assert len(files) > 4
+    for path in files:
+        names = {name for name in imports(path) if name.startswith("symspectra.")}
+        assert not any(name.startswith(("symspectra.groups", "symspectra.spectra.lines")) for name in names), path.name
