@@ -33,18 +33,20 @@ def random_rows(n: int) -> pa.Table:
 
 
 def main() -> None:
-    chosen = options(__doc__, rows=500, workers=2)
+    chosen = options(__doc__, rows=500, files=8, workers=2)
     with tempfile.TemporaryDirectory() as name:
         folder, number = Path(name), iter(range(100))
         (folder / "source").mkdir()
-        pq.write_table(random_rows(chosen.rows), folder / "source" / "part.parquet")
+        table = random_rows(chosen.rows)
+        for part in range(chosen.files):
+            pq.write_table(table, folder / "source" / f"part-{part}.parquet")
 
         def rate(workers: int) -> float:
             source = folder / "source"
             out = lambda: folder / f"out-{next(number)}"  # noqa: E731
-            return chosen.rows / median_seconds(lambda: prepare(source, out(), workers, unique=False))
+            return chosen.files * chosen.rows / median_seconds(lambda: prepare(source, out(), workers, unique=False))
 
-        seconds = median_seconds(lambda: list(plain(folder / "source" / "part.parquet", [])))
+        seconds = median_seconds(lambda: list(plain(folder / "source" / "part-0.parquet", [])))
         rates = {"plain loop": chosen.rows / seconds, "1 process": rate(1)}
         rates[f"{chosen.workers} processes"] = rate(chosen.workers)
     report(rates, "rows/s", chosen.out)
