@@ -19,8 +19,9 @@ def test_shapes_and_absent_modalities():
     torch.manual_seed(0)
     model = JungCNN(3, dense=(16, 16, 16))
     x, present = torch.rand(4, 3, 600), torch.ones(4, 3, dtype=torch.bool)
-    loss, logs = model.loss(x, present, torch.zeros(4, 37), 0)
-    assert loss.isfinite() and torch.equal(logs["bce"], loss.detach())
+    losses = model.loss(x, present, torch.zeros(4, 37))
+    assert losses.total.isfinite() and torch.equal(losses.terms["bce"], losses.total.detach())
+    assert losses.element_weight is None
     model.eval()
     present[:, 1] = False
     p = model.predict(x, present)

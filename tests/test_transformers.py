@@ -40,7 +40,7 @@ def seen(build, n, **settings):
 
 
 @every
-@pytest.mark.parametrize("n", range(1, 6))
+@pytest.mark.parametrize("n", [1, 3, 5])
 def test_shapes(build, n):
     model = seen(build, n)
     x, present = inputs(n)
@@ -109,8 +109,7 @@ def test_a_molecule_without_any_spectrum_trains_and_predicts(build):
     model = build(2)
     x, present = inputs(2)
     present[0] = False
-    loss, _ = model.loss(x, present, torch.zeros(6, 37), 0)
-    loss.backward()
+    model.loss(x, present, torch.zeros(6, 37)).total.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
     logits = model.eval()(x, present)
     assert logits.isfinite().all() and torch.equal(logits[0], model.head.bias)
@@ -129,7 +128,7 @@ def test_batch_rows_are_independent(build):
 def test_gradient_reaches_every_parameter(build):
     torch.manual_seed(0)
     model = build(3)
-    model.loss(*inputs(3), torch.rand(6, 37).round(), 0)[0].backward()
+    model.loss(*inputs(3), torch.rand(6, 37).round()).total.backward()
     dead = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert dead == []
 

@@ -61,7 +61,7 @@ def _from_gamma(mean: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"]
     return F.softplus(s) + F.softplus(-s) - 0.5 * torch.log(2 * math.pi * math.e * variance)
 
 
-#: The priors of Table 6; one of your own goes in here, under its name, before a `symspectra.config.Config` names it.
+#: The priors of Table 6; `symspectra.models.registry.register_prior` adds one of your own.
 PRIORS: dict[str, Prior] = {
     "data": Prior(_normal),
     "gaussian": Prior(_normal, (0.0, 1.0)),

@@ -77,7 +77,8 @@ def register_model(
 def register_prior(name: str, prior: Prior) -> None:
     """Make a prior of your own available as ``Config(prior=name)``; its source becomes part of a run's id."""
     PRIORS[name] = prior
-    _OWN[f"prior {name}"] = _source(prior.noise) + (_source(prior.divergence) if prior.divergence else "")
+    sources = [_source(function) for function in (prior.noise, prior.divergence) if function is not None]
+    _OWN[f"prior {name}"] = "".join([repr(prior.moments), *sources])
     if name not in _settings.PRIORS:
         _settings.PRIORS.append(name)
 

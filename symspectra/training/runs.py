@@ -110,7 +110,7 @@ def run(
     work = path.with_name(f"{path.name}.partial")
     if not (path / DONE).exists():
         before = config.pretraining()
-        start = run(before, store, device).path / "weights.safetensors" if before else None
+        start = run(before, store, device).weights if before else None
         try:
             with _lock(work):
                 if not (path / DONE).exists():

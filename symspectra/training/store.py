@@ -61,16 +61,22 @@ class Run:
 
     def training_weights(self) -> tuple[dict[str, float], dict[str, float]] | None:
         """Mean weight in the loss of each training molecule and of each group; None where the model has none."""
-        if not (self.path / "training_weights.parquet").exists():
+        name = "training_weights.parquet"
+        if name not in self._written() and not (self.path / name).exists():
             return None
         rows = self._table("training_weights").to_pylist()
         kinds = ("molecule", "group")
         return tuple({r["name"]: r["weight"] for r in rows if r["kind"] == kind} for kind in kinds)
 
+    @property
+    def weights(self) -> Path:
+        """The weights of its best validation epoch, a file whose content was compared with what the run wrote."""
+        self._bytes("weights.safetensors")
+        return self.path / "weights.safetensors"
+
     def load(self, device: torch.device | str = "cpu") -> SpectrumClassifier:
         """The model with the weights of its best validation epoch, in evaluation mode."""
-        self._bytes("weights.safetensors")
-        return load_model(self.path / "weights.safetensors", device)[0]
+        return load_model(self.weights, device)[0]
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
@@ -86,14 +92,20 @@ class Run:
         except (OSError, ValueError) as error:
             raise self._damaged(f"{name}.parquet", error) from error
 
+    def _written(self) -> dict[str, str]:
+        """Digests of the files as the run wrote them."""
+        try:
+            return dict(json.loads((self.path / DONE).read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise self._damaged(DONE, error) from error
+
     def _bytes(self, name: str) -> bytes:
-        """A file of the run, as it was written: its digest stands in DONE."""
+        """A file of the run, as it was written."""
         try:
             content = (self.path / name).read_bytes()
-            written = json.loads((self.path / DONE).read_text())[name]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
             raise self._damaged(name, error) from error
-        if hashlib.sha256(content).hexdigest() != written:
+        if hashlib.sha256(content).hexdigest() != self._written().get(name):
             raise self._damaged(name, "its content is not what the run wrote")
         return content
 
