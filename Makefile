@@ -1,5 +1,6 @@
 # make reproduce   set up .venv, train, execute the notebooks, write figures/<profile>/   (PROFILE=smoke|demo|open|paper)
-# make test        set up .venv, run the tests
+# make test        set up .venv, run the tests; make test-all runs the slow ones too
+# make bench       speed beside the plain way of doing the same, as CSV in runs/bench/
 # make lab         set up .venv, open the notebooks
 # On Linux without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves downloading CUDA.
 
@@ -8,7 +9,7 @@ PROFILE ?= demo
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: reproduce test lab bench lint clean
+.PHONY: reproduce test test-all lab bench lint clean
 
 reproduce: .venv/ready
 	$(BIN)/symspectra reproduce --profile $(PROFILE)
@@ -16,15 +17,19 @@ reproduce: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest
 
+test-all: .venv/ready
+	$(BIN)/python -m pytest -m "slow or not slow"
+
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks
 
 bench: .venv/ready
-	$(BIN)/symspectra bench
+	for script in training prediction preparation simulation rendering; do \
+		$(BIN)/python benchmarks/$$script.py --out runs/bench/$$script.csv || exit 1; done
 
 lint: .venv/ready
-	$(BIN)/ruff check symspectra tests notebooks
-	$(BIN)/ruff format --check symspectra tests notebooks
+	$(BIN)/ruff check symspectra tests notebooks benchmarks
+	$(BIN)/ruff format --check symspectra tests notebooks benchmarks
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SymSpectra needs Python 3.11 or newer: make PYTHON=python3.12")'

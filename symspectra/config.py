@@ -36,7 +36,7 @@ class Config:
     training: Training
 
     def __init__(self, model: str = "symspectra", **settings: Any):
-        if model not in MODELS:
+        if not isinstance(model, str) or model not in MODELS:
             raise ConfigError(f"model is {model!r}; {suggest(model, MODELS)}")
         blocks = {"data": Data, "model": MODELS[model], "training": Training}
         names = {name: key for key, block in blocks.items() for name in block.model_fields if name != "name"}

@@ -17,11 +17,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_alberts import plain
 from rdkit import Chem
 from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
 
-from symspectra.bench.alberts import random_rows, write_repeated
-from symspectra.bench.alberts_plain import plain
 from symspectra.cli.main import main
 from symspectra.datasets.alberts import assemble, columns, parts
 from symspectra.datasets.alberts import prepare as module
@@ -506,13 +505,6 @@ def test_the_command_prints_the_summary(source, tmp_path, capsys):
     assert all(name in printed for name in SPLITS)
     assert main([*arguments[:-1], out + "-linear", "--resample", "linear"]) == 0
     assert read_folder(out + "-linear").resample == "linear" and read_folder(out).resample == "blockmax"
-
-
-def test_rows_of_the_benchmark(tmp_path):
-    paths = write_repeated(random_rows(4), tmp_path / "source", 10, file_rows=6)
-    assert [pq.read_metadata(path).num_rows for path in paths] == [6, 4]
-    assert prepare(tmp_path / "source", tmp_path / "out", unique=False)["molecules"] == 10
-    assert prepare(tmp_path / "source", tmp_path / "one")["rejects"] == {"molecule seen before": 6}
 
 
 def test_the_published_rows(dev_data, tmp_path):

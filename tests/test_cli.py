@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
-from symspectra.cli.main import main, parse_settings
+from symspectra.cli.main import _device, main, parse_settings
 from symspectra.errors import ConfigError
 
 
@@ -21,9 +26,8 @@ def test_label_prints_the_groups_with_their_numbers(capsys):
         (["plan", "--profile", "dem"], ["dem", "did you mean 'demo'"]),
         (["plan", "99"], ["99", "00_quickstart"]),
         (["reproduce", "--profile", "smoke", "--only", "2_performance"], ["did you mean '02_performance'"]),
-        (["bench", "--only", "rendring"], ["did you mean 'rendering'"]),
-        (["bench", "--only", "rendering", "--profile", "dmo"], ["did you mean 'demo'"]),
-        (["bench", "--only", "preparation", "--source", "no.parquet"], ["no.parquet", "no such file"]),
+        (["train", "nowhere.toml", "--import", "no_such_module"], ["--import no_such_module"]),
+        (["plan", "--device", "tpu"], ["'tpu'", "cuda"]),
         (["data", "build", "open", "--molecules", "-5"], ["-5"]),
         (["reproduce", "--profile", "smoke", "--workers", "0"], ["workers is 0"]),
     ],
@@ -83,3 +87,32 @@ def test_plan_counts_what_is_missing(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     runs = [line for line in lines if line.startswith("missing")]
     assert runs and f"{len(runs)} runs, {len(runs)} missing" in lines[len(runs)]
+
+
+def test_gpu_means_cuda_and_a_module_is_imported_first(tmp_path, monkeypatch, capsys):
+    (tmp_path / "registers_a_model.py").write_text("print('registered')\n")
+    monkeypatch.chdir(tmp_path)
+    options = ["--device", "gpu", "--import", "registers_a_model"]
+    assert main(["train", "nowhere.toml", *options]) == 2
+    assert capsys.readouterr().out == "registered\n"
+    sys.modules.pop("registers_a_model")
+    assert _device("gpu") == "cuda" and _device("gpu:1") == "cuda:1"
+
+
+def test_sigterm_is_said_and_status_143(monkeypatch, capsys):
+    monkeypatch.setattr("symspectra.groups.table8.label", lambda smiles: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["label", "C"]) == 143
+    assert "terminated" in capsys.readouterr().err and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_face_is_lazy_and_predicting_imports_no_training():
+    code = """import sys, symspectra
+assert "torch" not in sys.modules
+import symspectra.predict.batch
+answer = symspectra.predict({"c13": "171.36, 60.49, 21.04, 14.19"})
+assert "Ester 0.93" in repr(answer) and len(repr(answer).splitlines()) <= 5, repr(answer)
+assert not [name for name in sys.modules if name.startswith("symspectra.training")]
+from symspectra import Config, label, load_profile, predict, read, run
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -90,7 +90,7 @@ def test_json_is_complete(tmp_path, drawn):
     assert content["cells"][0]["paper"] == 0.895 and content["cells"][0]["here"]["mean"] == 0.5
     assert content["claims"] == [answers["claims"][0]._asdict()]
     assert content["molecules"] == {"train": 8} and len(content["code"]) == 64
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["fig1b.json", "fig1b.pdf", "fig1b.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"fig1b.{kind}" for kind in ("csv", "json", "pdf", "png")]
 
 
 def test_a_number_that_is_not_finite_is_refused_and_nothing_written(tmp_path, drawn):

@@ -15,7 +15,6 @@ from symspectra.training.metrics import (
     multilabel_metrics,
     tune_thresholds,
     welch_from_printed,
-    welch_holm,
 )
 
 
@@ -132,22 +131,6 @@ def test_exact_match_by_group_count():
     assert exact_match_by_group_count(y, p, 0.4)[3] == (1.0, 1)
 
 
-def test_welch_is_the_closed_form_and_is_corrected_over_rows():
-    from scipy.stats import t as student
-
-    rng = np.random.default_rng(1)
-    a, b, c = rng.normal(0.9, 0.02, 8), rng.normal(0.88, 0.01, 6), rng.normal(0.7, 0.03, 8)
-    rows = welch_holm(a, {"near": b, "far": c})
-    va, vb = a.var(ddof=1) / 8, b.var(ddof=1) / 6
-    t = (a.mean() - b.mean()) / np.sqrt(va + vb)
-    freedom = (va + vb) ** 2 / (va**2 / 7 + vb**2 / 5)
-    assert rows["near"]["t"] == pytest.approx(t)
-    assert rows["near"]["p"] == pytest.approx(2 * student.sf(abs(t), freedom))
-    assert rows["near"]["difference"] == pytest.approx(a.mean() - b.mean())
-    assert rows["far"]["p_holm"] == pytest.approx(2 * rows["far"]["p"])  # the smaller of two
-    assert rows["near"]["p_holm"] == pytest.approx(rows["near"]["p"])
-
-
 def test_holm_is_step_down_monotone_and_at_most_one():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
@@ -155,12 +138,6 @@ def test_holm_is_step_down_monotone_and_at_most_one():
 
 
 def test_welch_refuses_what_has_no_test():
-    with pytest.raises(ValueError, match="row b: .*two finite"):
-        welch_holm([0.9, 0.8], {"row b": [0.7]})
-    with pytest.raises(ValueError, match="ours"):
-        welch_holm([0.9, np.nan], {"row b": [0.7, 0.8]})
-    with pytest.raises(ValueError, match="spread"):
-        welch_holm([0.9, 0.9], {"row b": [0.7, 0.7]})
     with pytest.raises(ValueError, match="positive"):
         welch_from_printed((0.9, 0.0), (0.8, 0.1))
 

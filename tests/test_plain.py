@@ -1,36 +1,29 @@
+"""The package's model against the method written down plainly (`plain`): the same numbers, term by term."""
+
 import pytest
 import torch
 from conftest import marker_dataset, tiny
-from torch import nn
+from plain import ONLY, PlainSymSpectra, flat, plain_copy, plain_loader, plain_names, plain_optimizer, train_epoch_plain
 
-from symspectra.datasets.base import LineDataset
-from symspectra.errors import ConfigError
 from symspectra.groups.orders import label_order
 from symspectra.modalities import MODALITIES
-from symspectra.models.base import SpectrumClassifier
-from symspectra.models.symspectra import SymSpectra
-from symspectra.spectra.rendering import Nuisance
-from symspectra.training.plain import (
-    ONLY,
-    PlainSymSpectra,
-    plain_copy,
-    plain_loader,
-    plain_names,
-    plain_optimizer,
-    train_epoch_plain,
-)
+from symspectra.models.registry import build_model
 
+ORDER = label_order("iupac")
 OTHER_RATES = {  # than the defaults, so that none of them is forgotten
     **{"dropout": 0.0, "decoder_dropout": 0.0, "beta": 0.1, "temperature": 0.7, "sigma_floor": 0.3},
     **{"s1": 0.2, "s2": 0.5, "weight_ramp": 3, "teacher_forcing": 0.7, "teacher_forcing_decay": 0.8, "beta2": 0.9},
 }
 
 
+def settings(n):
+    return tiny(modalities=MODALITIES[:n], heads=2, **OTHER_RATES)
+
+
 def build(n):
     """A model without dropout that was trained for some steps, save its gates: they would open or shut wholly."""
     torch.manual_seed(n)
-    config = tiny(modalities=MODALITIES[:n], heads=2, **OTHER_RATES)
-    model = without_dropout(SymSpectra(config, label_order("iupac")))
+    model = without_dropout(build_model(settings(n)))
     with torch.no_grad():
         model.gate.position.normal_()
         model.gate.modality.normal_()
@@ -61,7 +54,7 @@ def in_float64(*encoders):
 def pair(n):
     """A model and its plain copy, whose numbers differ by rounding after the encoders alone."""
     model = build(n)
-    plain = without_dropout(plain_copy(model))
+    plain = without_dropout(plain_copy(model, settings(n), ORDER))
     in_float64(model.encoder, *plain.encoders)
     return model, plain
 
@@ -76,9 +69,19 @@ def inputs(n, batch=16, missing=False):
     return torch.where(present.unsqueeze(-1), data.x, 0.0), present, data.y.float()
 
 
+def terms_of(model, x, present, y):
+    """The loss and its terms in epoch 2."""
+    if isinstance(model, PlainSymSpectra):
+        total, terms = model.loss(x, present, y, 2)
+        return {"loss": total, **terms}
+    model.begin_epoch(2)
+    losses = model.loss(x, present, y)
+    return {"loss": losses.total, **losses.terms, "element_weight": losses.element_weight}
+
+
 def step(model, optimizer, x, present, y):
     optimizer.zero_grad()
-    model.loss(x, present, y, 2)[0].backward()
+    terms_of(model, x, present, y)["loss"].backward()
     optimizer.step()
 
 
@@ -86,7 +89,7 @@ def step(model, optimizer, x, present, y):
 @pytest.mark.parametrize("missing", [False, True])
 def test_predictions_are_those_of_symspectra(n, missing):
     model = build(n).eval()
-    plain = plain_copy(model)
+    plain = plain_copy(model, settings(n), ORDER)
     assert not plain.training
     x, present, _ = inputs(n, missing=missing)
     expected = model.predict(x, present)
@@ -97,9 +100,11 @@ def test_predictions_are_those_of_symspectra(n, missing):
 
 def terms_and_gradients(model, n, batch):
     torch.manual_seed(5)
-    loss, logs = model.loss(*inputs(n, batch, missing=True), 2)
-    loss.backward()
-    return {"loss": loss.detach(), **logs}, {name: p.grad for name, p in model.named_parameters()}
+    terms = terms_of(model, *inputs(n, batch, missing=True))
+    terms["loss"].backward()
+    return {name: value.detach() for name, value in terms.items()}, {
+        name: p.grad for name, p in model.named_parameters()
+    }
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
@@ -132,11 +137,9 @@ def test_predictions_stay_together_for_two_steps_of_adam(n):
     model, plain = pair(n)
     x, present, y = inputs(n, missing=True)
     before = model.eval().predict(x, present)
-    fused = torch.optim.Adam(
-        model.parameters(), model.config.training.lr, (0.9, model.config.training.beta2), fused=True
-    )
-    for network, optimizer in ((model, fused), (plain, plain_optimizer(plain, model.config))):
-        assert optimizer.defaults["foreach"] is not True and optimizer.defaults["fused"] is (network is model)
+    lr, beta2 = flat(settings(n)).lr, flat(settings(n)).beta2
+    fused = torch.optim.Adam(model.parameters(), lr, (0.9, beta2), fused=True)
+    for network, optimizer in ((model, fused), (plain, plain_optimizer(plain, lr, beta2))):
         network.train()
         torch.manual_seed(6)
         step(network, optimizer, x, present, y)
@@ -146,53 +149,23 @@ def test_predictions_stay_together_for_two_steps_of_adam(n):
     torch.testing.assert_close(plain.eval().predict(x, present), expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"decoder": "gru"},
-        {"decoder": "none", "prediction": "main"},
-        {"conditioning": "input"},
-        {"prior": "gaussian"},
-        {"cross_term": "negated"},
-        {"weighting": "none"},
-        {"cmi_reduce": "mean"},
-        {"prediction": "ensemble"},
-        {"bottleneck": False},
-        {"penalty": 0.1},
-        {"eval_gate": "clean"},
-        {"model": "jung_cnn"},
-    ],
-    ids=lambda settings: next(iter(settings)),
-)
-def test_other_options_are_refused_by_name(settings):
-    name = next(iter(settings))
-    with pytest.raises(ConfigError, match=f"^{name} is {settings[name]!r}"):
-        PlainSymSpectra(tiny(**settings), label_order("iupac"))
-    if name != "model":
-        with pytest.raises(ConfigError, match=f"^{name} is"):
-            plain_copy(SymSpectra(tiny(**settings), label_order("iupac")))
+OTHERS = {"decoder": "gru", "conditioning": "input", "prior": "gaussian", "cross_term": "negated", "weighting": "none"}
+OTHERS |= {"cmi_reduce": "mean", "prediction": "ensemble", "bottleneck": False, "penalty": 0.1, "eval_gate": "clean"}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_options_are_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"^{name} is {OTHERS[name]!r}"):
+        PlainSymSpectra(tiny(**{name: OTHERS[name]}), ORDER)
 
 
 def test_what_is_written_down_is_the_default():
-    assert {name: getattr(tiny(), name) for name in ONLY} == ONLY
-
-
-def test_an_epoch_sees_every_training_molecule_once_under_the_first_draw(random_lines):
-    data = LineDataset(random_lines, ("c13", "h1"), Nuisance())
-    rows, loader = data.rows("train"), plain_loader(data, tiny(batch=16))
-    x, present = data.spectra(rows, draw=1)
-    assert not torch.equal(x, data.spectra(rows, draw=0)[0])
-    assert torch.equal(torch.stack([loader.dataset[k][0] for k in range(len(rows))]), x)
-    batches = list(loader)
-    assert max(len(batch[0]) for batch in batches) == 16
-    seen = torch.cat([batch[0] for batch in batches])
-    assert not torch.equal(seen, x) and sorted(seen.sum(dim=(1, 2)).tolist()) == sorted(x.sum(dim=(1, 2)).tolist())
-    assert torch.cat([batch[2] for batch in batches]).sum() == data.y[rows].sum()
+    assert {name: getattr(flat(tiny()), name) for name in ONLY} == ONLY
 
 
 def test_dropout_and_the_first_forget_gates_are_those_of_symspectra():
     config = tiny(dropout=0.4, decoder_dropout=0.2)
-    plain, model = (kind(config, label_order("iupac")) for kind in (PlainSymSpectra, SymSpectra))
+    plain, model = PlainSymSpectra(config, ORDER), build_model(config)
     for network in (plain, model):
         assert (network.fuse[-1].p, network.decoder.dropout.p, network.auxiliary.head[3].p) == (0.4, 0.2, 0.1)
     assert torch.equal(plain.decoder.cell.bias_ih, model.decoder.cell.steps.bias_ih_l0)
@@ -203,30 +176,12 @@ def test_dropout_and_the_first_forget_gates_are_those_of_symspectra():
     assert torch.equal(plain.decoder(fused, main, main), plain.decoder(fused, main, main))
 
 
-class CountsGroups(SpectrumClassifier):
-    """Its loss is the number of groups of a molecule."""
-
-    def __init__(self):
-        super().__init__()
-        self.one = nn.Parameter(torch.ones(()))
-
-    def loss(self, x, present, y, epoch):
-        assert self.training and epoch == 3 and x.shape[1:] == (2, 600) and present.all()
-        return self.one * y.sum(dim=1).mean(), {}
-
-
-def test_an_epoch_returns_the_mean_loss_of_its_molecules():
-    data, model = marker_dataset(48), CountsGroups().eval()
-    loader, optimizer = plain_loader(data, tiny(batch=12)), torch.optim.SGD(model.parameters(), 0.0)
-    assert len({len(y) for _, _, y in loader}) == 2  # the last batch is smaller
-    loss = train_epoch_plain(model, optimizer, loader, "cpu", 3)
-    assert loss == pytest.approx(float(data.y[data.rows("train")].sum(dim=1).float().mean()))
-
-
 def test_training_lowers_the_loss():
-    config = tiny(lr=1e-2, batch=8, hidden=64, dropout=0.0)
+    config = tiny(hidden=64, dropout=0.0)
     torch.manual_seed(0)
-    model = PlainSymSpectra(config, label_order("iupac"))
-    optimizer, loader = plain_optimizer(model, config), plain_loader(marker_dataset(48), config)
+    model, data = PlainSymSpectra(config, ORDER), marker_dataset(48)
+    rows = data.rows("train")
+    loader = plain_loader(*data.spectra(rows), data.y[rows].float(), 8)
+    optimizer = plain_optimizer(model, 1e-2, 0.999)
     loss = [train_epoch_plain(model, optimizer, loader, "cpu", epoch) for epoch in range(8)]
     assert loss[-1] < 0.8 * loss[0]

@@ -301,3 +301,29 @@ def test_a_model_without_all_modalities_present_reads_zeros_as_absent(molecules)
     absent[:, 2:] = False
     p = shipped().probabilities(x * absent.unsqueeze(-1), absent)
     assert torch.isfinite(torch.from_numpy(p)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda c: c["subsets"].pop("ir"), "'ir'"),
+        (lambda c: c["subsets"]["ir"].pop("f1"), "'f1'"),
+        (lambda c: c["positives"]["train"].pop(), "positives.train"),
+        (lambda c: c["molecules"].pop("train"), "'train'"),
+        (lambda c: c["subsets"]["ir"]["scaling"].append(1), "cannot be read"),
+    ],
+)
+def test_what_a_damaged_card_lacks_is_named(tmp_path, change, named):
+    shutil.copytree(SHIPPED, tmp_path / "p")
+    card = tmp_path / "p" / "predictor.json"
+    content = json.loads(card.read_text())
+    change(content)
+    card.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"predictor.json.*{named}"):
+        Predictor(tmp_path / "p")
+
+
+def test_a_table_that_is_no_file_is_refused_before_reading(tmp_path):
+    for path in ("/dev/zero", tmp_path):
+        with pytest.raises(ReadError, match="not a file"):
+            predict_table(shipped(), path)

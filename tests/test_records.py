@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,16 @@ pytest.importorskip("tblite", reason="the simulation is the extra `simulate`")
 from symspectra.simulation import quantum, records  # noqa: E402
 
 
+def bands_agree(record, reference):
+    """Every band of the reference above 10 km/mol, in order, within 3 cm-1 and 10 % intensity."""
+    if len(record.freq_cm1) != len(reference.freq_cm1):
+        return False
+    strong = reference.inten_km_mol > 10.0
+    shift = np.abs(record.freq_cm1 - reference.freq_cm1)[strong]
+    change = np.abs(record.inten_km_mol / reference.inten_km_mol.clip(1e-9) - 1.0)[strong]
+    return bool((shift <= 3.0).all() and (change <= 0.1).all())
+
+
 @pytest.fixture(scope="module")
 def ethanol():
     return quantum.simulate("CCO")
@@ -27,15 +35,10 @@ def test_round_trip(tmp_path, ethanol):
     path = tmp_path / "part.parquet"
     records.write_records(path, [ethanol])
     (back,) = records.read_records(path)
-    assert records.bands_agree(back, ethanol)
+    assert bands_agree(back, ethanol)
     np.testing.assert_allclose(back.xyz_angstrom, ethanol.xyz_angstrom, atol=6e-5)
     assert pq.read_schema(path).equals(records.SCHEMA)
     assert os.listdir(tmp_path) == ["part.parquet"]
-
-
-def test_bands_that_moved_do_not_agree(ethanol):
-    assert not records.bands_agree(replace(ethanol, freq_cm1=ethanol.freq_cm1 + 3.1), ethanol)
-    assert not records.bands_agree(replace(ethanol, inten_km_mol=ethanol.inten_km_mol * 1.11), ethanol)
 
 
 def test_build_resumes(tmp_path, ethanol):
@@ -46,7 +49,7 @@ def test_build_resumes(tmp_path, ethanol):
         f"{kind}-0000{k}.{e}" for kind, e in (("part", "parquet"), ("failed", "csv")) for k in (0, 1)
     }
     built = [record for k in (0, 1) for record in records.read_records(tmp_path / f"part-0000{k}.parquet")]
-    assert records.bands_agree(built[0], ethanol)  # although the workers may use another BLAS
+    assert bands_agree(built[0], ethanol)  # although the workers may use another BLAS
     found = [record.smiles for record in built]
     with open(tmp_path / "failed-00000.csv", newline="", encoding="utf-8") as file:
         found += [row["smiles"] for row in csv.DictReader(file)]
@@ -59,14 +62,6 @@ def test_build_resumes(tmp_path, ethanol):
     assert again["part-00000.parquet"] == written["part-00000.parquet"]
     with pytest.raises(ValueError, match="other molecules"):
         records.build_records(molecules, tmp_path, shard_size=1, progress=False)
-
-
-@pytest.mark.skipif(shutil.which("xtb") is None, reason="the program xtb is not installed")
-def test_comparison_with_the_program():
-    result = records.compare_with_xtb_program(["CO"])
-    assert result["ratio"] == pytest.approx(result["xtb_seconds"] / result["symspectra_seconds"])
-    assert result["cpu_ratio"] == pytest.approx(result["xtb_cpu_seconds"] / result["symspectra_cpu_seconds"])
-    assert 0 < result["symspectra_cpu_seconds"] < 10 * result["symspectra_seconds"]
 
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"shard_size": 0}])
@@ -87,4 +82,4 @@ def test_agrees_with_the_stored_records():
     path = Path(os.environ["SYMSPECTRA_DEV_DATA"]) / "quantum" / "part-000.parquet"
     stored = records.read_records(path)
     small = [record for record in stored if len(record.z) <= 14][:6]
-    assert small and all(records.bands_agree(quantum.simulate(record.smiles), record) for record in small)
+    assert small and all(bands_agree(quantum.simulate(record.smiles), record) for record in small)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from conftest import marker_dataset, tiny, write_prepared
 
-from symspectra.config import CHOICES
 from symspectra.errors import WorkerError
 from symspectra.experiments import engine
 from symspectra.experiments.reproduce import FailedRuns, train_missing
@@ -129,7 +128,8 @@ def test_a_model_of_your_own_is_trained_in_this_process(tmp_path, monkeypatch):
         return registry.JungCNN(2, 37, (8, 8, 8), filters=(2, 2))
 
     monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
-    monkeypatch.setitem(CHOICES, "model", CHOICES["model"])
+    monkeypatch.setattr(registry._settings, "MODELS", registry._settings.MODELS)
+    monkeypatch.setattr(registry, "_OWN", {})
     registry.register_model("own", own)
     assert train_missing([tiny(model="own", molecules=100, seed=seed) for seed in (0, 1)], tmp_path, 2, "cpu") == 2
     assert set(built) == {os.getpid()}

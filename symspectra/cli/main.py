@@ -1,9 +1,13 @@
-"""The command line: ``symspectra predict | label | train | plan | reproduce | calibrate | data | bench``."""
+"""The command line: ``symspectra predict | label | train | plan | reproduce | calibrate | data``."""
 
 from __future__ import annotations
 
 import argparse
 import ast
+import importlib
+import os
+import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,23 +15,67 @@ from typing import Any
 from symspectra import __version__
 from symspectra.cli import data as data_cli
 from symspectra.cli import predict as predict_cli
-from symspectra.config import Config, load_config
+from symspectra.config import load_config
 from symspectra.errors import ConfigError
 from symspectra.experiments.profiles import PROFILES, load_profile
+from symspectra.settings import MODELS, Data, Training
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; bad input is one sentence on standard error and exit status 2."""
     options = _parser().parse_args(arguments)
+    before = signal.signal(signal.SIGTERM, _terminated(os.getpid()))
     try:
+        _import(getattr(options, "imports", []))
+        if hasattr(options, "device"):
+            options.device = _device(options.device)
         options.command(options)
     except (ValueError, ImportError, OSError, RuntimeError, FloatingPointError) as error:
         print(f"symspectra: {error}", file=sys.stderr)
         return 2
+    except Terminated:
+        print("symspectra: terminated; the same command goes on from here", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print("symspectra: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM; whoever ends its child processes at Ctrl-C ends them at this too."""
+
+
+def _terminated(main_process: int) -> Any:
+    """A handler of SIGTERM: the main process says so and ends its children, a forked child just ends."""
+
+    def handler(number: int, frame: Any) -> None:
+        if os.getpid() != main_process:
+            os._exit(143)
+        raise Terminated
+
+    return handler
+
+
+def _import(names: list[str]) -> None:
+    """Import modules that register models of the user's own, from the working directory too."""
+    if names and "" not in sys.path:
+        sys.path.append("")
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            raise ConfigError(f"--import {name}: cannot be imported ({error})") from error
+
+
+def _device(text: str) -> str:
+    """``gpu`` is ``cuda``."""
+    device = text.replace("gpu", "cuda")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ConfigError(f"--device: there is no device {text!r}; expected auto, cpu, cuda or gpu")
+    return device
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     p = add("train", _train, "train one configuration, or read the run if it is in the store")
     p.add_argument("config", type=Path, help="TOML file of settings, or the config.json of a run")
     p.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that override the file's")
+    _import_option(p)
     p.add_argument("--threads", type=int, help="CPU threads")
     _store_options(p)
 
@@ -71,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--scheduler-file", type=Path, metavar="FILE", help="train on the workers of the Dask scheduler that wrote it"
     )
+    _import_option(p)
     p.add_argument("--figures", type=Path, help="folder of the figures, figures/PROFILE by default")
     _store_options(p)
 
@@ -92,20 +142,17 @@ def _parser() -> argparse.ArgumentParser:
     p = add("show", _show, "what the open data set holds", data)
     p.add_argument("dataset", choices=["open"])
     p.add_argument("--directory", type=Path, help="data set to show; the installed one by default")
-
-    p = add("bench", _bench, "speed and memory: rendering, simulation, preparation, prediction, training")
-    p.add_argument("--source", type=Path, metavar="FILE", help="parquet file of Alberts et al., for the preparation")
-    p.add_argument("--only", nargs="+", metavar="PART", help="rendering, simulation, preparation, prediction, training")
-    p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
-    p.add_argument("--device", default="auto", help="of the training: auto, cpu or cuda")
-    p.add_argument("--steps", type=int, help="of the training: steps of each measured epoch")
-    p.add_argument("--out", type=Path, metavar="FILE", help="of the training: JSON file to write")
     return parser
+
+
+def _import_option(parser: argparse.ArgumentParser) -> None:
+    text = "module to import first, for example one that registers a model of your own"
+    parser.add_argument("--import", dest="imports", action="append", metavar="MODULE", default=[], help=text)
 
 
 def _store_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of the runs (runs)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto, cpu, or cuda (also called gpu)")
 
 
 def _label(options: argparse.Namespace) -> None:
@@ -117,18 +164,20 @@ def _label(options: argparse.Namespace) -> None:
 
 
 def parse_settings(texts: list[str]) -> dict[str, Any]:
-    """``["lr=1e-3", "modalities=ir,c13"]`` as values of the types that `Config` has.
+    """``["lr=1e-3", "modalities=ir,c13"]`` as values of the types that the settings have.
 
     Raises
     ------
     ConfigError : for a text without ``=``; names and types are checked by `Config`.
     """
     settings: dict[str, Any] = {}
+    blocks = (Data, Training, *MODELS.values())
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"{text!r} is not a setting; expected NAME=VALUE, for example lr=1e-3")
-        default = getattr(Config(), name, None)
+        known = [block.model_fields[name].default for block in blocks if name in block.model_fields]
+        default = known[0] if known else None
         if isinstance(default, str):
             settings[name] = value
         elif value in ("true", "false"):
@@ -145,23 +194,18 @@ def _train(options: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
-    from symspectra.models import processes
     from symspectra.training.runs import run
 
     config = load_config(options.config, **parse_settings(options.settings))
     if options.threads:
         torch.set_num_threads(options.threads)
-    with processes.joined(options.device) as device:
-        silent = processes.rank() > 0
-        with tqdm(total=config.training.epochs, unit="epoch", disable=silent) as bar:
+    with tqdm(total=config.training.epochs, unit="epoch") as bar:
 
-            def report(epoch: dict[str, float]) -> None:
-                bar.update(epoch["epoch"] + 1 - bar.n)
-                bar.set_postfix(loss=f"{epoch['loss']:.3f}", validation=f"{epoch['validation_micro_f1']:.3f}")
+        def report(epoch: dict[str, float]) -> None:
+            bar.update(epoch["epoch"] + 1 - bar.n)
+            bar.set_postfix(loss=f"{epoch['loss']:.3f}", validation=f"{epoch['validation_micro_f1']:.3f}")
 
-            result = run(config, options.store, device, report=report)
-    if silent:
-        return
+        result = run(config, options.store, options.device, report=report)
     for split in ("validation", "test"):
         scores = result.metrics[split]
         print(split, *(f"{name} {scores[name]:.3f}" for name in ("micro_f1", "macro_f1", "exact_match")))
@@ -229,13 +273,6 @@ def _show(options: argparse.Namespace) -> None:
 
     for name, value in summary(options.directory or OPEN_DIRECTORY).items():
         print(f"{name.replace('_', ' ')}: {value}")
-
-
-def _bench(options: argparse.Namespace) -> None:
-    from symspectra.bench.bench import run_benchmarks
-
-    o = options
-    run_benchmarks(o.only, o.profile, o.source, o.device, o.steps, o.out)
 
 
 if __name__ == "__main__":

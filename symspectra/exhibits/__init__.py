@@ -1,1 +1,15 @@
-""""""
+"""Tables, figures, verdicts and the report: what notebooks show, and `results`, the numbers behind them."""
+
+from importlib import import_module
+from typing import Any
+
+HOME = {"results": "results", "tidy": "results", "save_figure": "style", "write_report": "report"}
+__all__ = list(HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOME:
+        raise AttributeError(f"{__name__} has no {name}")
+    module = import_module(f"{__name__}.{HOME[name]}")
+    globals()[name] = value = getattr(module, name)  # a module of the same name does not stand in for it
+    return value

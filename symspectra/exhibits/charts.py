@@ -1,16 +1,20 @@
 """Charts of scores: bars, curves, grids, scatter plots, histories of training, and tables of text.
 
-Scores come as `symspectra.exhibits.comparison.Score`; error bars are standard deviations over seeds. Every function returns a
-`matplotlib.figure.Figure`.
+Scores come as `symspectra.exhibits.comparison.Score`, are brought into a tidy table (`_table`) and drawn by seaborn; error
+bars are standard deviations over seeds. Every function returns a `matplotlib.figure.Figure`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator
 
 from symspectra.exhibits.comparison import Score
@@ -20,8 +24,25 @@ from symspectra.groups.table8 import NAMES
 from symspectra.training.metrics import Tier
 from symspectra.training.store import Run
 
-MARKERS = "os^Dvp"
 Curve = Mapping[float, Score]
+BARS = {"errorbar": "sd", "err_kws": {"linewidth": 0.7, "color": "black"}, "capsize": 0.15}
+LINES = {"errorbar": "sd", "err_style": "bars", "err_kws": {"elinewidth": 0.6}, "markers": True, "dashes": False}
+
+
+def _table(scores: Mapping[str, Mapping[Any, Score]], what: str = "series", where: str = "place") -> pd.DataFrame:
+    """One line per seed: ``scores[series][place]`` with its value; one without a value where there is none."""
+    lines = [
+        {what: name, where: place, "score": value}
+        for name, series in scores.items()
+        for place, score in series.items()
+        for value in score.values or (None,)
+    ]
+    return pd.DataFrame(lines, columns=[what, where, "score"]).astype({"score": float})
+
+
+def _palette(names: Iterable[str], colours: Mapping[str, str] | None = None) -> dict[str, str]:
+    known = MODEL_COLOURS | dict(colours or {})
+    return {name: known.get(name, f"C{i % 7}") for i, name in enumerate(names)}
 
 
 @styled
@@ -29,14 +50,16 @@ def group_frequencies(tiers: Mapping[str, Tier], what: str = "molecules in the t
     """Fig 1a: positives of each group, sorted, on a logarithmic axis, coloured by tier."""
     figure = Figure(figsize=(COLUMN, 5.0), layout="constrained")
     ax = figure.subplots()
-    bars = [(name, group, n) for name in ("high", "medium", "low") for group, n in _descending(tiers[name])]
-    top = max(n for _, _, n in bars)
-    floor = 0.8
-    for y, (tier, _, n) in enumerate(bars):
-        ax.barh(y, max(n, floor) - floor, left=floor, color=TIER_COLOURS[tier], height=0.75)
+    bars = [(NAMES[group], n, name) for name in ("high", "medium", "low") for group, n in _descending(tiers[name])]
+    table = pd.DataFrame(bars, columns=["group", "count", "tier"])
+    floor, top = 0.8, table["count"].max()
+    shown = table.assign(count=table["count"].clip(lower=floor))
+    sns.barplot(
+        shown, x="count", y="group", hue="tier", palette=TIER_COLOURS, width=0.75, saturation=1, legend=False, ax=ax
+    )
+    for y, n in enumerate(table["count"]):
         ax.text(max(n, floor) * 1.08, y, f"{n:,}", va="center", fontsize=6)
-    ax.set(xscale="log", xlim=(floor, top * 20), ylim=(len(bars) - 0.4, -0.6), xlabel=what)
-    ax.set_yticks(range(len(bars)), [NAMES[group] for _, group, _ in bars])
+    ax.set(xscale="log", xlim=(floor, top * 20), ylim=(len(bars) - 0.4, -0.6), xlabel=what, ylabel="")
     ax.tick_params(axis="y", length=0)
     start = 0
     for name in ("high", "medium", "low"):
@@ -69,29 +92,35 @@ def grouped_bars(
     """
     figure = Figure(figsize=(width, 2.3), layout="constrained")
     ax = figure.subplots()
-    places = list(dict.fromkeys(place for series in scores.values() for place in series))
-    wide, inches = 0.8 / len(scores), 0.86 * width / len(places)
-    turned, written = inches * wide < 0.2, inches * wide > 0.075
-    for i, (name, series) in enumerate(scores.items()):
-        colour = (colours or {}).get(name, f"C{i}")
+    table, palette = _table(scores), _palette(scores, colours)
+    places = list(dict.fromkeys(table["place"]))
+    inches = 0.86 * width / len(places)
+    bar = 0.8 * inches / len(scores)
+    turned, written = bar < 0.2, bar > 0.075
+    sns.barplot(table, x="place", y="score", hue="series", palette=palette, saturation=1, gap=0.08, ax=ax, **BARS)
+    above = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6}
+    for i, series in enumerate(scores.values()):
         for k, place in enumerate(places):
-            value, x = series[place], k + (i - (len(scores) - 1) / 2) * wide
-            height, sd = value.mean or 0.0, value.sd or 0.0
-            ax.bar(x, height, 0.92 * wide, color=colour, label=name if k == 0 else None)
-            if value.sd is not None:
-                ax.errorbar(x, height, sd, color="black", linewidth=0.7)
-            text = "none" if value.mean is None else f"{height:.2f}" if written else ""
-            above = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6}
-            ax.annotate(text, (x, height + sd), (0, 2), rotation=90 if turned else 0, **above)
+            value, x = series[place], k + (i - (len(scores) - 1) / 2) * 0.8 / len(scores)
+            text = "none" if value.mean is None else f"{value.mean:.2f}" if written else ""
+            ax.annotate(text, (x, (value.mean or 0) + (value.sd or 0)), (0, 2), rotation=90 * turned, **above)
     highest = max((v.mean or 0) + (v.sd or 0) for series in scores.values() for v in series.values())
     limit = min(top, max(0.1, highest))
-    ax.set(ylabel=ylabel, ylim=(0, limit * (1.22 if turned and written else 1.12)))
+    ax.set(xlabel="", ylabel=ylabel, ylim=(0, limit * (1.22 if turned and written else 1.12)))
     ax.set_yticks([tick for tick in ax.get_yticks() if tick <= top])
     ax.set_xticks(range(len(places)), [wrapped(place, inches) for place in places])
     ax.tick_params(axis="x", length=0)
     ax.yaxis.grid(True)
-    figure.legend(loc="outside upper left", ncols=3)
+    _legend_above(figure, ax)
     return figure
+
+
+def _legend_above(figure: Figure, ax: Axes, columns: int = 3, **heading: Any) -> None:
+    """Move the legend of the axes over the figure."""
+    handles, labels = ax.get_legend_handles_labels()
+    if ax.get_legend() is not None:
+        ax.get_legend().remove()
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, **heading)
 
 
 @styled
@@ -99,12 +128,9 @@ def match_by_group_count(curves: Mapping[str, Mapping[int, tuple[Score, int]]]) 
     """Fig 3b: exact match by the number of functional groups in the molecule, with the number of test molecules."""
     figure = Figure(figsize=(COLUMN, 2.8), layout="constrained")
     ax, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1.3])
-    for i, (name, curve) in enumerate(curves.items()):
-        n = np.array(list(curve)) + 0.08 * (i - (len(curves) - 1) / 2)
-        mean = [value.mean for value, _ in curve.values()]
-        sd = [value.sd or 0.0 for value, _ in curve.values()]
-        style = {"marker": MARKERS[i % len(MARKERS)], "color": MODEL_COLOURS.get(name, f"C{i}")}
-        ax.errorbar(n, mean, sd, label=name, **style)
+    table = _table({name: {n: value for n, (value, _) in curve.items()} for name, curve in curves.items()})
+    hue = {"hue": "series", "style": "series", "palette": _palette(curves)}
+    sns.lineplot(table, x="place", y="score", ax=ax, **hue, **LINES)
     counts = {n: molecules for curve in curves.values() for n, (_, molecules) in curve.items()}
     below.bar(list(counts), list(counts.values()), color="0.7", width=0.7)
     for n, molecules in counts.items():
@@ -113,26 +139,20 @@ def match_by_group_count(curves: Mapping[str, Mapping[int, tuple[Score, int]]]) 
     ax.yaxis.grid(True)
     below.set(xlabel="functional groups in the molecule", ylabel="molecules", ylim=(0, 1.4 * max(counts.values())))
     below.set_xticks(list(counts))
-    figure.legend(loc="outside upper left", ncols=3)
+    _legend_above(figure, ax)
     return figure
 
 
 def _draw_curves(ax: Axes, series: Mapping[str, Curve], log_x: bool, colours: Mapping[str, str] | None) -> None:
-    """Lines with error bars, those of one x side by side; points without a number are left out."""
+    """Lines with error bars; points without a number are left out."""
     places = sorted({x for curve in series.values() for x in curve})
     if log_x and places[0] <= 0:
         raise ValueError(f"x = {places[0]:g} cannot be drawn on a logarithmic axis, expected positive numbers")
-    ratio, span = (places[-1] / places[0], 0) if log_x else (1, places[-1] - places[0])
-    for i, (name, curve) in enumerate(series.items()):
-        points = [(x, value) for x, value in sorted(curve.items()) if value.mean is not None]
-        shift = 0.008 * (i - (len(series) - 1) / 2)
-        x = [x * ratio**shift + span * shift for x, _ in points]
-        colour = (MODEL_COLOURS | dict(colours or {})).get(name, f"C{i}")
-        mean, sd = [v.mean for _, v in points], [v.sd or 0.0 for _, v in points]
-        ax.errorbar(x, mean, sd, marker=MARKERS[i % len(MARKERS)], color=colour, label=name, elinewidth=0.6)
-    if log_x:
-        ax.set_xscale("log")
-    elif len(places) <= 8:
+    table = _table(series).dropna()
+    hue = {"hue": "series", "style": "series", "hue_order": list(series), "style_order": list(series)}
+    sns.lineplot(table, x="place", y="score", palette=_palette(series, colours), ax=ax, **hue, **LINES)
+    ax.set(xlabel="", ylabel="", xscale="log" if log_x else "linear")
+    if not log_x and len(places) <= 8:
         ax.set_xticks(places, [f"{x:g}" for x in places])
     ax.yaxis.grid(True)
 
@@ -145,7 +165,7 @@ def curves(
     log_x: bool = False,
     colours: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Scores along a setting, such as noise (Fig 5b) or beta (Fig 11b): ``series[name][x]``, one line a name.
+    """Scores along a setting, such as noise (Fig 5b) or beta (Fig 11b): ``series[name][x]``, one line per name.
 
     Raises
     ------
@@ -155,8 +175,7 @@ def curves(
     ax = figure.subplots()
     _draw_curves(ax, series, log_x, colours)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    if len(series) > 1:
-        figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    _legend_above(figure, ax) if len(series) > 1 else ax.get_legend().remove()
     return figure
 
 
@@ -170,7 +189,7 @@ def small_multiples(
     log_x: bool = False,
     colours: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Fig 4: one panel a title with the same axes, a shared legend, and a note at the right over each panel.
+    """Fig 4: one panel per title with the same axes, a shared legend, and a note at the right over each panel.
 
     ``panels[title][name][x]`` as in `curves`; ``notes[title]`` is short, such as the share of positives.
 
@@ -192,8 +211,9 @@ def small_multiples(
         ax.tick_params(labelbottom=True)
     figure.supxlabel(xlabel, fontsize=7)
     figure.supylabel(ylabel, fontsize=7)
-    found = {name: line for ax in grid for line, name in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(found.values()), list(found), loc="outside upper left", ncols=6)
+    for ax in grid[1 : len(panels)]:
+        ax.get_legend().remove()
+    _legend_above(figure, grid[0], columns=6)
     return figure
 
 
@@ -205,30 +225,25 @@ def score_grid(
     score_label: str = "micro-F1",
     ring: tuple[float, float] | None = None,
 ) -> Figure:
-    """Fig 11a: ``grid[row, column]`` as circles; colour and number give the score, the area its error 1 - score.
+    """Fig 11a: ``grid[row, column]`` as a heatmap with its numbers.
 
-    ``ring`` marks one place, such as the optimum that the paper names; places without a number are marked.
+    ``ring`` frames one place, such as the optimum that the paper names; places without a number are marked.
     """
-    rows, columns = (sorted({place[k] for place in grid}) for k in (0, 1))
-    figure = Figure(figsize=(0.95 + 0.5 * len(columns), 0.85 + 0.42 * len(rows)), layout="constrained")
+    lines = [{"row": row, "column": column, "score": value.mean} for (row, column), value in grid.items()]
+    table = pd.DataFrame(lines).astype(float).pivot(index="row", columns="column", values="score").iloc[::-1]
+    figure = Figure(figsize=(0.95 + 0.5 * table.shape[1], 0.85 + 0.42 * table.shape[0]), layout="constrained")
     ax = figure.subplots()
-    known = {place: value.mean for place, value in grid.items() if value.mean is not None}
-    low, high = min(known.values()), max(known.values())
-    for row, column in grid.keys() - known.keys():
-        ax.text(columns.index(column), rows.index(row), "none", ha="center", va="center", fontsize=6, color="0.4")
-    x, y = ([line.index(place[k]) for place in known] for k, line in ((1, columns), (0, rows)))
-    error = np.array([(high - mean) / max(high - low, 1e-12) for mean in known.values()])
-    drawn = ax.scatter(x, y, s=110 + 330 * error, c=list(known.values()), cmap="viridis", vmin=low, vmax=high)
-    for i, j, mean, e in zip(x, y, known.values(), error, strict=True):
-        ax.text(i, j, f"{mean:.3f}"[1:], ha="center", va="center", fontsize=6, color="white" if e > 0.45 else "black")
-    if ring in known:
-        place = columns.index(ring[1]), rows.index(ring[0])
-        ax.scatter(*place, s=600, facecolors="none", edgecolors="#D55E00", linewidths=1.2)
-    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.6, len(columns) - 0.4), ylim=(-0.6, len(rows) - 0.4))
-    ax.set_xticks(range(len(columns)), [f"{v:g}" for v in columns])
-    ax.set_yticks(range(len(rows)), [f"{v:g}" for v in rows])
-    ax.set_title("larger circle: larger error", fontsize=6.5, color="0.35")
-    figure.colorbar(drawn, ax=ax, label=score_label, fraction=0.05)
+    numbers = table.map(lambda mean: f"{mean:.3f}"[1:])
+    style = {"cmap": "viridis", "linewidths": 1, "annot_kws": {"fontsize": 6}, "cbar_kws": {"label": score_label}}
+    sns.heatmap(table, annot=numbers, fmt="", ax=ax, **style)
+    for row, column in np.argwhere(table.isna()):
+        ax.text(column + 0.5, row + 0.5, "none", ha="center", va="center", fontsize=6, color="0.4")
+    if ring is not None and ring[0] in table.index and ring[1] in table.columns:
+        place = table.columns.get_loc(ring[1]), table.index.get_loc(ring[0])
+        ax.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor="#D55E00", linewidth=1.5))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set_xticks(np.arange(table.shape[1]) + 0.5, [f"{v:g}" for v in table.columns], rotation=0)
+    ax.set_yticks(np.arange(table.shape[0]) + 0.5, [f"{v:g}" for v in table.index], rotation=0)
     return figure
 
 
@@ -242,7 +257,7 @@ def scatter_groups(
     colours: Mapping[str, str] | None = None,
     width: float = COLUMN,
 ) -> Figure:
-    """One point a functional group or number of groups: ``points[series][label]`` is (x, y).
+    """One point per functional group or number of groups: ``points[series][label]`` is (x, y).
 
     Serves Fig 3d, 8 and 9. Spearman's rank correlation stands beside the name of each series (none with fewer than
     three points or without spread); the points named in ``labelled`` are written out, at the highest of the series.
@@ -252,20 +267,22 @@ def scatter_groups(
     figure = Figure(figsize=(width, 2.8), layout="constrained")
     ax = figure.subplots()
     tops: dict[str, tuple[float, float]] = {}
-    for i, (name, series) in enumerate(points.items()):
+    lines, names = [], {}
+    for name, series in points.items():
         x, y = np.array(list(series.values()), dtype=float).T
         varied = len(x) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0
-        rank = f" ({spearmanr(x, y).statistic:+.2f})" if varied else ""
-        colour = (MODEL_COLOURS | dict(colours or {})).get(name, f"C{i}")
-        style = {"marker": MARKERS[i % len(MARKERS)], "s": 12, "alpha": 0.8, "linewidths": 0}
-        ax.scatter(x, y, color=colour, label=name + rank, **style)
+        names[name] = name + (f" ({spearmanr(x, y).statistic:+.2f})" if varied else "")
+        lines += [{"series": names[name], "x": a, "y": b} for a, b in zip(x, y, strict=True)]
         for label in set(labelled) & set(series):
             tops[label] = max(tops.get(label, series[label]), series[label], key=lambda place: place[1])
+    palette = {names[name]: colour for name, colour in _palette(points, colours).items()}
+    style = {"hue": "series", "style": "series", "palette": palette, "s": 14, "alpha": 0.8, "linewidth": 0}
+    sns.scatterplot(pd.DataFrame(lines), x="x", y="y", ax=ax, **style)
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log_x else "linear")
     ax.margins(0.08, 0.12)
     ax.yaxis.grid(True)
     heading = {"title": "in brackets: Spearman's rank correlation", "title_fontsize": 6, "alignment": "left"}
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=2 if width < PAGE else 5, **heading)
+    _legend_above(figure, ax, 2 if width < PAGE else 5, **heading)
     figure.draw_without_rendering()
     write_apart(ax, tops)
     return figure
@@ -273,28 +290,31 @@ def scatter_groups(
 
 @styled
 def learning_curves(runs: Mapping[str, Sequence[Run]], colours: Mapping[str, str] | None = None) -> Figure:
-    """Validation micro-F1 and training loss along the training, one thin line a seed; ``runs[name]``.
+    """Validation micro-F1 and training loss along the training, one thin line per seed; ``runs[name]``.
 
     The share of the training is on x, so that models with other numbers of epochs can be compared; the number of
     epochs stands beside the name. Losses hold other terms in each model: only their course can be compared.
     """
     figure = Figure(figsize=(COLUMN, 3.2), layout="constrained")
     axes = figure.subplots(2, 1, sharex=True)
-    for i, (name, seeds) in enumerate(runs.items()):
-        colour = (MODEL_COLOURS | dict(colours or {})).get(name, f"C{i}")
-        epochs = sorted({len(run.history) for run in seeds})
-        for k, run in enumerate(seeds):
+    parts, palette = [], {}
+    for name, colour in _palette(runs, colours).items():
+        epochs = sorted({len(run.history) for run in runs[name]})
+        label = f"{name} ({', '.join(map(str, epochs))} epochs)"
+        palette[label] = colour
+        for k, run in enumerate(runs[name]):
             share = 100 * np.arange(1, len(run.history) + 1) / len(run.history)
-            label = f"{name} ({', '.join(map(str, epochs))} epochs)" if k == 0 else None
-            for ax, key in zip(axes, ("validation_micro_f1", "loss"), strict=True):
-                style = {"marker": "o", "markersize": 1.5} if len(share) < 15 else {}
-                ax.plot(share, [epoch[key] for epoch in run.history], color=colour, alpha=0.8, label=label, **style)
+            parts.append(pd.DataFrame(run.history).assign(share=share, model=label, seed=k))
+    table = pd.concat(parts, ignore_index=True)
+    style = {"hue": "model", "palette": palette, "units": "seed", "estimator": None, "alpha": 0.8}
+    for ax, key in zip(axes, ("validation_micro_f1", "loss"), strict=True):
+        sns.lineplot(table, x="share", y=key, legend=ax is axes[0], ax=ax, **style)
     axes[0].set(ylabel="validation micro-F1", ylim=(-0.03, 1.03))
     axes[1].set(ylabel="training loss", yscale="log", xlabel="share of the training (%)", xlim=(0, 103))
     axes[1].yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator(), major_formatter="{x:g}")
     for ax in axes:
         ax.yaxis.grid(True)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    _legend_above(figure, axes[0], columns=2)
     return figure
 
 

@@ -11,15 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from symspectra.exhibits.paper import PaperValue, paper_value
-from symspectra.groups.table8 import NAMES
 from symspectra.training.metrics import Tier, exact_match_by_group_count, holm
 from symspectra.training.store import Run
 
 if TYPE_CHECKING:
-    import pandas
+    pass
 
 LEVEL = 0.05
 MEASURES = ("f1", "precision", "recall")  # of a group
@@ -33,12 +31,21 @@ VERDICTS = {
 }
 
 
+class Seed(NamedTuple):
+    """One of the runs behind a score."""
+
+    seed: int
+    id: str
+
+
 class Score(NamedTuple):
-    """A score over seeds: mean, standard deviation (None with one seed), and the values."""
+    """A score over seeds: mean, standard deviation (None with one seed), the values, and the runs they are of."""
 
     mean: float | None
     sd: float | None
     values: tuple[float, ...]
+    metric: str = ""
+    runs: tuple[Seed, ...] = ()
 
     def __str__(self) -> str:
         if self.mean is None:
@@ -60,16 +67,20 @@ class Comparison(NamedTuple):
         return f"{VERDICTS[self.verdict]} (difference {self.difference:+.3f}{p})"
 
 
-def summarise(values: Sequence[float]) -> Score:
-    """Mean and standard deviation (n - 1) of one score a seed; a `Score` without numbers where there is no value."""
+def summarise(values: Sequence[float], metric: str = "", runs: Sequence[Run] = ()) -> Score:
+    """Mean and standard deviation (n - 1) of one score per seed; a `Score` without numbers where there is no value.
+
+    ``runs`` are those of the values, in their order.
+    """
     values = tuple(float(v) for v in values)
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Score(float(np.mean(values)) if values else None, sd, values)
+    seeds = tuple(Seed(run.config.training.seed, run.id) for run in runs)
+    return Score(float(np.mean(values)) if values else None, sd, values, metric, seeds)
 
 
 def score(runs: Sequence[Run], metric: str = "micro_f1") -> Score:
     """A test metric of the runs of one configuration, one a seed: ``micro_f1``, ``macro_f1`` or ``exact_match``."""
-    return summarise([run.metrics["test"][metric] for run in runs])
+    return summarise([run.metrics["test"][metric] for run in runs], metric, runs)
 
 
 def score_of_groups(runs: Sequence[Run], groups: Sequence[int], measure: str = "f1") -> Score:
@@ -89,12 +100,13 @@ def score_of_groups(runs: Sequence[Run], groups: Sequence[int], measure: str = "
     """
     if measure not in MEASURES:
         raise ValueError(f"there is no measure {measure!r} of a group; expected one of {', '.join(MEASURES)}")
-    values = []
+    values = {}
     for run in runs:
         test = run.metrics["test"]
         known = [test[f"per_group_{measure}"][g] for g in groups if test["per_group_support"][g]]
-        values += [float(np.mean(known))] if known else []
-    return summarise(values)
+        if known:
+            values[run] = float(np.mean(known))
+    return summarise(list(values.values()), f"group_{measure}", list(values))
 
 
 def tier_scores(runs: Sequence[Run], tiers: Mapping[str, Tier]) -> dict[str, Score]:
@@ -114,7 +126,7 @@ def tested_groups(run: Run, tiers: Mapping[str, Tier]) -> dict[str, int]:
 def exact_match_by_groups(runs: Sequence[Run]) -> dict[int, tuple[Score, int]]:
     """Exact match over seeds, and the number of test molecules, by the number of groups in the molecule."""
     by_seed = [exact_match_by_group_count(*run.predictions("test")[1:]) for run in runs]
-    return {n: (summarise([seed[n][0] for seed in by_seed]), by_seed[0][n][1]) for n in by_seed[0]}
+    return {n: (summarise([s[n][0] for s in by_seed], "exact_match", runs), by_seed[0][n][1]) for n in by_seed[0]}
 
 
 def exact_match_of_rich(runs: Sequence[Run], more_than: float) -> Score:
@@ -170,22 +182,6 @@ def compare(pairs: Mapping[str, tuple[Score, Score]]) -> dict[str, Comparison]:
     return result
 
 
-def groups_of_molecule(
-    probability: Float[np.ndarray, " group"], present: Bool[np.ndarray, " group"], least: float = 0.1
-) -> pandas.DataFrame:
-    """Functional groups of one molecule, most probable first: those present, or with at least ``least`` probability."""
-    import pandas as pd
-
-    rows = [
-        {"group": name, "probability": round(float(p), 3), "predicted": bool(p >= 0.5), "in the structure": bool(there)}
-        for name, p, there in zip(NAMES, probability, present, strict=True)
-        if there or p >= least
-    ]
-    table = pd.DataFrame(rows, columns=["group", "probability", "predicted", "in the structure"])
-    table = table.sort_values("probability", ascending=False, ignore_index=True)
-    return table.replace({True: "yes", False: "no"})
-
-
 def paper_cell(row: str, model: str) -> PaperValue:
     """Table 1, simulated half: the paper's number for a row of `symspectra.experiments.plan.TABLE_1_SIMULATED`."""
     row = row.replace("MS/MS+", "MS/MS pos").replace("MS/MS-", "MS/MS neg")
@@ -199,6 +195,8 @@ def with_spread(value: PaperValue) -> str:
 
 def as_json(content: Any) -> Any:
     """Scores, comparisons, cells and claims as plain dictionaries and lists, ready for JSON."""
+    if isinstance(content, Score):  # the runs behind it stand in the tidy table
+        return {"mean": content.mean, "sd": content.sd, "values": list(content.values)}
     if isinstance(content, tuple) and hasattr(content, "_asdict"):
         return {name: as_json(value) for name, value in content._asdict().items()}
     if isinstance(content, Mapping):

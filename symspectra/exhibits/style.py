@@ -1,6 +1,6 @@
 """Exhibits: from results to a matplotlib figure, and to the files that keep picture and numbers together.
 
-One style (``symspectra.mplstyle``), one colour a model and a tier, and `save_figure`. What is drawn is in
+One style (``symspectra.mplstyle``), one colour per model and tier, and `save_figure`. What is drawn is in
 `symspectra.exhibits.charts`, `symspectra.exhibits.graphs` and `symspectra.exhibits.drawing`, the statistics in `symspectra.exhibits.comparison`.
 """
 
@@ -18,6 +18,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from symspectra.exhibits.comparison import as_json
+from symspectra.exhibits.results import tidy
 from symspectra.training.runs import Run, code_digest
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def save_figure(
     claims: Sequence[Claim] = (),
     devices: Sequence[str] = (),
 ) -> Path:
-    """Write ``<exhibit>.png``, ``.pdf`` and ``.json`` to temporary names and rename them; return the PNG's path.
+    """Write ``<exhibit>.png``, ``.pdf``, ``.json`` and ``.csv`` to temporary names and rename them; the PNG's path.
+
+    The CSV is the tidy table of the numbers (`symspectra.exhibits.results.tidy`).
 
     Parameters
     ----------
@@ -100,12 +103,13 @@ def save_figure(
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     except ValueError as error:
         raise ValueError(f"{exhibit}: a number that is not finite ({error})") from error
-    paths = {kind: folder / f"{exhibit}.{kind}" for kind in ("pdf", "json", "png")}
+    paths = {kind: folder / f"{exhibit}.{kind}" for kind in ("pdf", "json", "csv", "png")}
     temporary = {kind: path.with_name(path.name + ".tmp") for kind, path in paths.items()}
     with matplotlib.style.context(["default", STYLE]):
         figure.savefig(temporary["png"], format="png")
         figure.savefig(temporary["pdf"], format="pdf", metadata={"CreationDate": None})
     temporary["json"].write_text(text)
+    tidy(exhibit, numbers).to_csv(temporary["csv"], index=False)
     for kind, path in paths.items():
         os.replace(temporary[kind], path)
     return paths["png"]
@@ -115,10 +119,10 @@ def git_commit() -> str | None:
     """Commit of the package's repository, ``-dirty`` where the package differs from it; None outside of one."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        subprocess.run([*git, "ls-files", "--error-unmatch", "figures.py"], check=True, capture_output=True)
+        subprocess.run([*git, "ls-files", "--error-unmatch", "style.py"], check=True, capture_output=True)
         answers = [
             subprocess.run([*git, *question], check=True, capture_output=True, text=True).stdout.strip()
-            for question in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."])
+            for question in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", ".."])
         ]
     except (OSError, subprocess.CalledProcessError):
         return None

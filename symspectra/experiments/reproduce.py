@@ -62,9 +62,17 @@ def plan(profile_name: str, store: Path, notebooks: list[str] | None = None) -> 
     runs = {config: find_run(config, store) for config in planned_runs(profile, notebooks)}
     own = {config: run.metrics["seconds"] for config, run in runs.items() if run is not None}
     alike = {(config.model.name, len(config.data.modalities)): seconds for config, seconds in own.items()}
-    return [
-        Entry(c, c in own, own.get(c) or alike.get((c.model, len(c.modalities))) or profile.seconds(c)) for c in runs
-    ]
+    entries = []
+    for config in runs:
+        like = alike.get((config.model.name, len(config.data.modalities)))
+        entries.append(Entry(config, config in own, own.get(config) or like or profile.seconds(config)))
+    return entries
+
+
+def _turn(config: Config) -> tuple:
+    """Where a run stands in the order: pretrained ones last, then by seed, long ones first."""
+    training, spectra = config.training, len(config.data.modalities)
+    return training.pretrain_epochs > 0, config.model.name != "xgboost", training.seed, -spectra * training.epochs
 
 
 class FailedRuns(ValueError):
@@ -98,7 +106,7 @@ def train_missing(
     from symspectra.training.runs import find_run
 
     missing = [config for config in dict.fromkeys(configs) if find_run(config, store) is None]
-    missing.sort(key=lambda c: (c.pretrain_epochs > 0, c.model != "xgboost", c.seed, -len(c.modalities) * c.epochs))
+    missing.sort(key=_turn)
     work = {config: usual(config) or config.training.epochs * len(config.data.modalities) for config in missing}
     failed, done, start = {}, 0.0, time.monotonic()
     every = 1 if sys.stderr.isatty() else 60  # the log of a batch system holds one line a minute

@@ -1,1 +1,26 @@
-""""""
+"""A chemist's job: from spectra to functional groups with calibrated probabilities.
+
+``symspectra.predict(...)`` is `symspectra.predict.predictor.predict`: the module can be called, since it has its name.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+HOME = {"Prediction": "prediction", "Predictor": "predictor", "predict": "predictor"}
+__all__ = list(HOME)
+
+
+class _Callable(ModuleType):
+    def __call__(self, *sources: Any, **reading: Any) -> Any:
+        return self.predict(*sources, **reading)
+
+
+sys.modules[__name__].__class__ = _Callable
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOME[name]}"), name)

@@ -46,6 +46,8 @@ def predict_table(predictor: Predictor, path: str | Path, progress: bool = False
     from tqdm import tqdm
 
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ReadError(f"{path}: not a file; expected a CSV or parquet table")
     rejects: list[dict[str, str]] = []
     tables: list[pd.DataFrame] = []
     molecules = list(_long(path) if path.suffix == ".parquet" else _wide(path))

@@ -36,13 +36,20 @@ class GroupPrediction(NamedTuple):
         return self.probability >= self.threshold
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """The 37 groups of one molecule, the spectra they were read from, and what to be careful about."""
 
     groups: tuple[GroupPrediction, ...]
     spectra: dict[str, Prepared]
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """The spectra given, the groups predicted with their probabilities, and the warnings: a few lines."""
+        found = sorted((g for g in self.groups if g.predicted), key=lambda g: -g.probability)
+        groups = ", ".join(f"{g.name} {g.probability:.2f}" for g in found) or "none of the 37 groups"
+        lines = [f"Prediction from {', '.join(self.spectra)}", f"  {groups}"]
+        return "\n".join([*lines, *(f"  warning: {sentence}" for sentence in self.warnings)])
 
     def table(self, least: float = 0.0) -> pandas.DataFrame:
         """One row a group, most probable first; only those of at least ``least`` probability, or predicted."""

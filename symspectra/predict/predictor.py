@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import compress
+from itertools import combinations, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +85,8 @@ class Predictor:
 
         Parameters
         ----------
-        sources : modality -> a file, a typed list of peaks (`symspectra.spectra.readers.text.parse_peaks`), or a `Spectrum`
-        reading : ``block``, ``x_unit`` and ``y_unit``, each a mapping from modality, for `symspectra.spectra.readers.read_one`
+        sources : modality -> a file, a typed list of peaks (`parse_peaks`), or a `Spectrum`
+        reading : ``block``, ``x_unit`` and ``y_unit``, each a mapping from modality, for `read_one`
 
         Raises
         ------
@@ -165,14 +165,14 @@ class Predictor:
     ) -> Float[np.ndarray, "molecule 37"]:
         """What a model of the named spectra alone says of molecules that have no others."""
         from symspectra.models.restriction import quick
-        from symspectra.training.fit import predict_spectra
 
         kept = [self.modalities.index(name) for name in names]
-        batch = BATCH // len(names)
-        return predict_spectra(quick(self._trained, names), x[:, kept], present[:, kept], batch).numpy()
+        model = quick(self._trained, names).eval()
+        chunks = zip(*(part[:, kept].split(BATCH // len(names)) for part in (x, present)), strict=True)
+        return torch.cat([model.predict(*chunk).float() for chunk in chunks]).numpy()
 
     def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
-        """The gate p of every token of every spectrum of a prediction (`symspectra.models.symspectra.SymSpectra.gates`)."""
+        """The gate p of every token of every spectrum of a prediction (`SymSpectra.gates`)."""
         gates = self.model.gates(*self._tensors([prediction.spectra]))[0].detach().numpy()
         return {name: gates[self.modalities.index(name)] for name in prediction.spectra}
 
@@ -283,14 +283,27 @@ def predict(sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Pred
 def _read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text())
-        missing = {"modalities", "positives", "molecules", "subsets"} - set(card)
+        int(card["molecules"]["train"])
+        lists = {f"positives.{split}": card["positives"][split] for split in ("train", "validation")}
+        for spectra in _subsets(card["modalities"]):
+            subset = card["subsets"][spectra]
+            lists |= {f"{spectra}.{key}": subset[key] for key in ("threshold", "informative", "f1")}
+            Scaling(*map(float, subset["scaling"])), float(subset["micro_f1"])
+        wrong = [name for name, values in lists.items() if len(values) != len(NAMES)]
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; expected a folder written by `symspectra calibrate`") from error
+    except KeyError as error:
+        raise DataError(f"{path}: {error} missing; expected a file of `symspectra calibrate`") from error
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
-    if missing:
-        raise DataError(f"{path}: {', '.join(sorted(missing))} missing; expected a file of `symspectra calibrate`")
+    if wrong:
+        raise DataError(f"{path}: {wrong[0]} has {len(lists[wrong[0]])} values; expected {len(NAMES)}, one per group")
     return card
+
+
+def _subsets(modalities: Sequence[str]) -> list[str]:
+    """The keys of all subsets of the modalities."""
+    return [subset_key(c) for n in range(1, len(modalities) + 1) for c in combinations(modalities, n)]
 
 
 def _read_likeness(path: Path, modalities: Sequence[str]) -> dict[str, Likeness]:

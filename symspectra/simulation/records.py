@@ -1,4 +1,4 @@
-"""Files of quantum records: format, resumable parallel generation, comparison with references and with `xtb`."""
+"""Files of quantum records: format, resumable parallel generation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ import ctypes
 import ctypes.util
 import multiprocessing
 import os
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -23,10 +19,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rdkit import Chem
 from tqdm import tqdm
 
-from symspectra.simulation.quantum import QuantumRecord, SimulationError, force_field_geometry, relax, simulate
+from symspectra.simulation.quantum import QuantumRecord, SimulationError, simulate
 
 DECIMALS = {"energy_hartree": 8, "freq_cm1": 2, "inten_km_mol": 3, "xyz_angstrom": 4}
 DECIMALS |= {"charge_e": 4, "wiberg_order": 4, "dipole_au": 5}
@@ -69,16 +64,6 @@ def read_records(path: str | Path) -> list[QuantumRecord]:
         arrays["xyz_angstrom"] = arrays["xyz_angstrom"].reshape(-1, 3)
         records.append(QuantumRecord(**arrays))
     return records
-
-
-def bands_agree(record: QuantumRecord, reference: QuantumRecord) -> bool:
-    """Every band of the reference above 10 km/mol, in order, within 3 cm-1 and 10 % intensity."""
-    if len(record.freq_cm1) != len(reference.freq_cm1):
-        return False
-    strong = reference.inten_km_mol > 10.0
-    shift = np.abs(record.freq_cm1 - reference.freq_cm1)[strong]
-    change = np.abs(record.inten_km_mol / reference.inten_km_mol.clip(1e-9) - 1.0)[strong]
-    return bool((shift <= 3.0).all() and (change <= 0.1).all())
 
 
 def _prefer_openblas() -> None:
@@ -191,51 +176,3 @@ def build_records(
     finally:
         if main:
             signal.signal(signal.SIGTERM, before)
-
-
-def _race(smiles_list: list[str], accuracy: float) -> dict:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    seconds = dict.fromkeys(("symspectra_seconds", "symspectra_cpu_seconds", "xtb_seconds", "xtb_cpu_seconds"), 0.0)
-    for smiles in smiles_list:
-        start, cpu = time.perf_counter(), time.process_time()
-        molecule = force_field_geometry(smiles)
-        geometry = Chem.MolToXYZBlock(molecule)
-        relax(smiles, molecule, accuracy)
-        seconds["symspectra_seconds"] += time.perf_counter() - start
-        seconds["symspectra_cpu_seconds"] += time.process_time() - cpu
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "mol.xyz").write_text(geometry)
-            command = ["xtb", "mol.xyz", "--ohess", "--gfn", "2"]
-            start, before = time.perf_counter(), os.times()
-            run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-            after = os.times()
-            seconds["xtb_seconds"] += time.perf_counter() - start
-            seconds["xtb_cpu_seconds"] += sum(after[2:4]) - sum(before[2:4])  # user and system of the children
-        if run.returncode != 0:
-            raise RuntimeError(f"{smiles}: the program xtb ended with status {run.returncode}")
-    return seconds
-
-
-def compare_with_xtb_program(smiles: list[str], accuracy: float = 1.0) -> dict:
-    """Seconds of `simulate` and of `xtb --ohess` from the same force-field geometries, one core, and their ratios.
-
-    Returns
-    -------
-    dict
-        `molecules`; `symspectra_seconds` (embedding included) and `xtb_seconds` by the clock and their `ratio`
-        (xtb / symspectra); the same in processor time, which other programs disturb less:
-        `symspectra_cpu_seconds`, `xtb_cpu_seconds`, `cpu_ratio`.
-
-    Raises
-    ------
-    FileNotFoundError
-        The program xtb is not on PATH.
-    """
-    if shutil.which("xtb") is None:
-        raise FileNotFoundError("the program xtb is not on PATH (Debian: apt install xtb)")
-    with _single_threaded_workers(1) as pool:
-        pool.submit(simulate, "CCO").result()  # loads the libraries
-        result = pool.submit(_race, smiles, accuracy).result()
-    ratio = result["xtb_seconds"] / result["symspectra_seconds"]
-    cpu_ratio = result["xtb_cpu_seconds"] / result["symspectra_cpu_seconds"]
-    return {"molecules": len(smiles), **result, "ratio": ratio, "cpu_ratio": cpu_ratio}

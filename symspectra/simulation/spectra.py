@@ -17,7 +17,7 @@ IR_WEAKEST = 0.003  # of the strongest line
 
 
 def line_lists(records: list[QuantumRecord]) -> list[dict[str, Any]]:
-    """Line lists of molecules, one a record: the spectral columns of `symspectra.spectra.lines.COLUMNS`, and ``smiles``.
+    """Line lists, one per record: the spectral columns of `symspectra.spectra.lines.COLUMNS`, and ``smiles``.
 
     Raises
     ------

@@ -17,7 +17,6 @@ from torch import Tensor
 from symspectra.groups.table8 import NAMES
 
 Array = np.ndarray | Tensor
-Scores = Sequence[float] | np.ndarray
 
 
 class Tier(NamedTuple):
@@ -236,51 +235,6 @@ def exact_match_by_group_count(
     right = (y == _predicted(p, threshold)).all(1)
     size = y.sum(1)
     return {int(n): (float(right[size == n].mean()), int((size == n).sum())) for n in np.unique(size)}
-
-
-def welch_holm(ours: Scores, others: Mapping[str, Scores]) -> dict[str, dict[str, float]]:
-    """Welch's t-test of our scores over seeds against each other model, Holm-corrected across the models.
-
-    Parameters
-    ----------
-    ours
-        One score a seed.
-    others
-        Row name -> one score a seed.
-
-    Returns
-    -------
-    Row name -> ``difference`` (our mean minus theirs), ``t``, ``p`` (two-sided) and ``p_holm``.
-
-    Raises
-    ------
-    ValueError
-        A row has fewer than two scores, a score that is not finite, or neither side has any spread.
-
-    References
-    ----------
-    Welch, Biometrika 34, 28 (1947); Holm, Scand. J. Stat. 6, 65 (1979). Paper, Tables 1 and 2.
-    """
-    from scipy.stats import ttest_ind
-
-    a = _scores("ours", ours)
-    rows: dict[str, dict[str, float]] = {}
-    for name, scores in others.items():
-        b = _scores(name, scores)
-        if np.ptp(a) == 0 and np.ptp(b) == 0:
-            raise ValueError(f"{name}: neither side has any spread over its seeds, Welch's test is undefined")
-        t, p = ttest_ind(a, b, equal_var=False)
-        rows[name] = {"difference": float(a.mean() - b.mean()), "t": float(t), "p": float(p)}
-    for name, corrected in zip(rows, holm([row["p"] for row in rows.values()]), strict=True):
-        rows[name]["p_holm"] = corrected
-    return rows
-
-
-def _scores(name: str, scores: Scores) -> Float[np.ndarray, " seed"]:
-    values = np.asarray(scores, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"{name}: Welch's test needs at least two finite scores, got {list(scores)}")
-    return values
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

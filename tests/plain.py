@@ -1,11 +1,15 @@
-"""SymSpectra as one would write it down from the paper: what `symspectra bench` compares the package with, and the
-tests too. Without dropout, the same weights (`plain_copy`) and the same random seed give the same loss.
+"""The method written down from the paper as plainly as possible, with torch alone: what the tests and
+`benchmarks/training.py` compare the package with. Without dropout, the same weights (`plain_names`) and the same random
+seed give the same loss.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import OrderedDict
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,15 +18,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.utils.data import DataLoader, TensorDataset
 
-from symspectra.config import Config
-from symspectra.datasets.base import SpectraDataset
-from symspectra.errors import ConfigError
-from symspectra.models.base import SpectrumClassifier
-from symspectra.models.symspectra import SymSpectra
-from symspectra.models.weighting import CMIWeighting
-
 ONLY = {  # the one value of each option that is written down here
-    **{"model": "symspectra", "bottleneck": True, "prior": "data", "cross_term": "printed", "penalty": 0.0},
+    **{"bottleneck": True, "prior": "data", "cross_term": "printed", "penalty": 0.0},
     **{"eval_gate": "expected", "weighting": "paper", "cmi_reduce": "max"},
     **{"decoder": "lstm", "conditioning": "residual", "prediction": "decoder"},
 }
@@ -31,7 +28,12 @@ Spectra, Present = Float[Tensor, "batch n 600"], Bool[Tensor, "batch n"]
 Tokens, Gates, Groups = Float[Tensor, "batch n L C"], Float[Tensor, "batch n L"], Float[Tensor, "batch group"]
 
 
-def encoder(c: Config) -> nn.Sequential:
+def flat(config: Any) -> SimpleNamespace:
+    """All settings of a `symspectra.Config` under their own names, whatever block they stand in."""
+    return SimpleNamespace(**{name: value for block in config.to_dict().values() for name, value in block.items()})
+
+
+def encoder(c: SimpleNamespace) -> nn.Sequential:
     """Two convolution blocks for one modality (Eq. 2): (batch, 1, 600) -> (batch, C, L)."""
     blocks = OrderedDict()
     for k, channels, out, pool in ((1, 1, c.stem, c.pools[0]), (2, c.stem, c.channels, c.pools[1])):
@@ -98,15 +100,35 @@ class PlainDecoder(nn.Module):
         return torch.stack([logits[group] for group in sorted(self.order)], dim=1)
 
 
-class PlainSymSpectra(SpectrumClassifier):
-    """The paper's model; a ConfigError names an option that is not the default. ``order`` is the decoder's."""
+class PlainWeighting(nn.Module):
+    """Weights of samples and of groups for the loss (Eqs. 11 and 12); batches below 32 use running statistics."""
 
-    def __init__(self, config: Config, order: tuple[int, ...]):
+    def __init__(self, n_groups: int, s1: float, s2: float, ramp: int):
         super().__init__()
+        self.s1, self.s2, self.ramp = s1, s2, ramp
+        self.register_buffer("running", torch.tensor([0.0, 1.0, 0.0, 1.0]))  # mu_s, sigma_s, mu_f, sigma_f
+        self.register_buffer("group_cmi", torch.zeros(n_groups))  # of another weighting; here to hold its weights
+
+    def forward(self, cmi: Groups, epoch: int) -> Groups:
+        """Weight of every element of the loss."""
+        sample = cmi.mean(dim=1)
+        batch = [sample.mean(), sample.std(unbiased=False), cmi.mean(), cmi.std(unbiased=False)]
+        self.running += 0.02 * (torch.stack(batch) - self.running)
+        mu_s, sigma_s, mu_f, sigma_f = self.running if len(cmi) < 32 else batch
+        of_sample = (1 + self.s1 * (sample - mu_s) / (sigma_s + 1e-6)).clamp_min(0)  # Eq. 11
+        of_element = (1 + self.s2 * (cmi - mu_f) / (sigma_f + 1e-6)).clamp_min(0)  # Eq. 12
+        return 1 + min(1.0, epoch / self.ramp) * (of_sample[:, None] * of_element - 1)
+
+
+class PlainSymSpectra(nn.Module):
+    """The paper's model; a ValueError names an option that is not the default. ``order`` is the decoder's."""
+
+    def __init__(self, config: Any, order: tuple[int, ...]):
+        super().__init__()
+        self.settings = c = flat(config)
         for name, only in ONLY.items():
-            if getattr(config, name) != only:
-                raise ConfigError(f"{name} is {getattr(config, name)!r}; the plain model is written for {only!r} alone")
-        self.config, c = config, config
+            if getattr(c, name) != only:
+                raise ValueError(f"{name} is {getattr(c, name)!r}; the plain model is written for {only!r} alone")
         n, n_groups, length = len(c.modalities), len(order), 600 // c.pools[0] // c.pools[1]
         self.encoders = nn.ModuleList(encoder(c) for _ in range(n))
         self.gate = PlainGate(n, length, c.channels, c.heads)
@@ -117,17 +139,17 @@ class PlainSymSpectra(SpectrumClassifier):
         head = nn.Sequential(nn.Flatten(), dense, nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, n_groups))
         self.auxiliary = nn.Sequential(OrderedDict(conv=conv, relu=nn.ReLU(), pool=nn.MaxPool1d(2), head=head))
         self.decoder = PlainDecoder(c.hidden, order, c.decoder_hidden, 32, c.decoder_dropout)
-        self.weighting = CMIWeighting(n_groups, s1=c.s1, s2=c.s2, ramp=c.weight_ramp)
+        self.weighting = PlainWeighting(n_groups, c.s1, c.s2, c.weight_ramp)
 
     def represent(self, x: Spectra, present: Present) -> tuple[Tensor, ...]:
         """Tokens H, gates, mean and deviation of the noise, and representations T, each (batch, n, ...)."""
         tokens = [encode(x[:, i : i + 1]).transpose(1, 2) for i, encode in enumerate(self.encoders)]
         logits, h = self.gate(tokens, present), torch.stack(tokens, dim=1)
         mean = h.detach().mean(dim=2)
-        std = h.detach().std(dim=2, unbiased=False).clamp_min(self.config.model.sigma_floor)
+        std = h.detach().std(dim=2, unbiased=False).clamp_min(self.settings.sigma_floor)
         if self.training:
             u = torch.rand(logits.shape, device=x.device).clamp(1e-4, 1 - 1e-4)
-            gate = torch.sigmoid((logits + torch.log(u / (1 - u))) / self.config.model.temperature)  # Eq. 7
+            gate = torch.sigmoid((logits + torch.log(u / (1 - u))) / self.settings.temperature)  # Eq. 7
             noise = torch.randn(h.shape, device=x.device)
         else:
             gate, noise = torch.sigmoid(logits), torch.zeros_like(h)
@@ -149,7 +171,7 @@ class PlainSymSpectra(SpectrumClassifier):
 
     def loss(self, x: Spectra, present: Present, y: Groups, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 10 for main predictor and decoder, the auxiliary's cross-entropy, and beta times the bound."""
-        c, bce = self.config, F.binary_cross_entropy_with_logits
+        c, bce = self.settings, F.binary_cross_entropy_with_logits
         h, gate, mean, std, t = self.represent(x, present)
         fused = self.fuse(t)
         main, auxiliary = self.main(fused), self.leave_one_out(t.detach())
@@ -196,11 +218,10 @@ def divergence(h: Tensor, gate: Tensor, mean: Tensor, std: Tensor) -> Float[Tens
     return -torch.log(a) / 2 + a / (2 * n_tokens) + (b**2).mean(dim=1) / (2 * n_tokens) + constant
 
 
-def plain_copy(model: SymSpectra) -> PlainSymSpectra:
-    """The plain model with the options and weights of a SymSpectra, on its device and in its mode."""
-    order = () if model.decoder is None else tuple(model.decoder.order.tolist())
-    plain = PlainSymSpectra(model.config, order)
-    plain.load_state_dict(plain_names(model.state_dict(), len(model.config.data.modalities)))
+def plain_copy(model: nn.Module, config: Any, order: tuple[int, ...]) -> PlainSymSpectra:
+    """The plain model with the weights of a `symspectra` one, in its mode."""
+    plain = PlainSymSpectra(config, order)
+    plain.load_state_dict(plain_names(model.state_dict(), len(plain.encoders)))
     return plain.to(model.main.weight.device).train(model.training)
 
 
@@ -209,6 +230,7 @@ def plain_names(tensors: dict[str, Tensor], n: int) -> dict[str, Tensor]:
     plain = {}
     for name, tensor in tensors.items():
         if name.startswith("encoder."):
+            name = re.sub(r"block(\d)\.(conv|norm)", r"\2\1", name)
             for i, own in enumerate(tensor.chunk(n) if tensor.dim() else [tensor] * n):
                 plain[name.replace("encoder", f"encoders.{i}")] = own.squeeze(2) if own.dim() == 4 else own
         elif name.startswith("gate.key_value."):
@@ -222,17 +244,14 @@ def plain_names(tensors: dict[str, Tensor], n: int) -> dict[str, Tensor]:
     return plain
 
 
-def plain_loader(dataset: SpectraDataset, config: Config) -> DataLoader:
-    """The training molecules one by one, shuffled into batches; all rendered once, under draw 1 of the noise."""
-    rows = dataset.rows("train")
-    x, present = dataset.spectra(rows, draw=1)
-    data = TensorDataset(x.cpu(), present.cpu(), dataset.y[rows].float().cpu())
-    return DataLoader(data, batch_size=config.training.batch, shuffle=True)
+def plain_loader(x: Spectra, present: Present, y: Groups, batch: int) -> DataLoader:
+    """The molecules one by one, shuffled into batches."""
+    return DataLoader(TensorDataset(x, present, y), batch_size=batch, shuffle=True)
 
 
-def plain_optimizer(model: nn.Module, config: Config) -> Adam:
+def plain_optimizer(model: nn.Module, lr: float, beta2: float) -> Adam:
     """Adam, one weight after the other."""
-    return Adam(model.parameters(), config.training.lr, (0.9, config.training.beta2), foreach=False, fused=False)
+    return Adam(model.parameters(), lr, (0.9, beta2), foreach=False, fused=False)
 
 
 def train_epoch_plain(model: nn.Module, optimizer: Adam, loader: DataLoader, device: Device, epoch: int) -> float:

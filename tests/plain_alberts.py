@@ -1,4 +1,4 @@
-"""The same preparation as a plain loop over the rows with pandas: what `prepare` is compared with."""
+"""The preparation of the set of Alberts et al. as a plain loop over its rows: what `prepare` is compared with."""
 
 from __future__ import annotations
 
