@@ -112,8 +112,9 @@ def test_a_change_of_any_module_that_numbers_depend_on_makes_new_runs(tmp_path, 
     before = digest()
     monkeypatch.setattr(runs, "__file__", str(package / "training" / "runs.py"))
     assert digest() == before
-    counted = [package / f"{name}.py" for name in ("config", "settings", "modalities")]
-    counted += [path for name in runs.CODE for path in sorted((package / name).rglob("*.py"))]
+    counted, packages = [package / f"{name}.py" for name in ("config", "settings", "modalities")], set(runs.CODE)
+    assert packages == {"groups", "spectra", "models", "datasets", "training"}
+    counted += [path for name in packages for path in sorted((package / name).rglob("*.py"))]
     seen = {before}
     for path in counted:
         text = path.read_text()
