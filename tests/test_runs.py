@@ -240,7 +240,7 @@ from symspectra.training.runs import run
 def report(numbers):
     with open(sys.argv[3], "a") as f:
         print(int(numbers["epoch"]), file=f, flush=True)
-    time.sleep(0.05)  # so that there is time to kill it
+    time.sleep(0.1)  # so that there is time to kill it
 
 run(tiny(epochs=int(sys.argv[4])), sys.argv[2], "cpu", marker_dataset(), report, checkpoint_seconds=0)
 """
@@ -254,18 +254,18 @@ def start(store, log, epochs):
 
 
 def test_a_killed_process_resumes_bit_for_bit(data, tmp_path):
-    log, config = tmp_path / "epochs", tiny(epochs=30)
-    process = start(tmp_path / "store", log, 30)
+    log, config = tmp_path / "epochs", tiny(epochs=15)
+    process = start(tmp_path / "store", log, 15)
     deadline = time.monotonic() + 60
     while not (log.exists() and len(log.read_text().split()) >= 3):
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert len(log.read_text().split()) < 30 and find_run(config, tmp_path / "store", data) is None
+    assert len(log.read_text().split()) < 15 and find_run(config, tmp_path / "store", data) is None
     trained = []
     resumed = run(config, tmp_path / "store", "cpu", data, lambda e: trained.append(e["epoch"]))
-    assert 0 < len(trained) < 30 and trained[-1] == 29
+    assert 0 < len(trained) < 15 and trained[-1] == 14
     whole = run(config, tmp_path / "other", "cpu", data)
     assert same(resumed, whole) and resumed.metrics["best_epoch"] == whole.metrics["best_epoch"]
 
