@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pydantic
 import pytest
 import torch
 from conftest import DAMAGES, damage, marker_dataset, tiny
@@ -333,6 +334,8 @@ def test_a_model_of_ones_own(own_model, data, finished, tmp_path):
     assert run_id(tiny(own_model), data.digest) != done.id and tiny(own_model).get("width") is None
     with pytest.raises(TypeError, match="small_cnn: expected a function or class"):
         register_model(own_model, JungCNN(1, dense=(8, 8, 8)))
+    with pytest.raises(ValueError, match="small_cnn: batch is already a setting"):
+        register_model(own_model, JungCNN, pydantic.create_model("Clash", __base__=settings.Model, batch=(int, 1)))
 
 
 def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):
