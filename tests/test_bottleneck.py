@@ -250,7 +250,10 @@ def test_divergence_from_other_priors_against_integration(prior):
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [(("eq19",), "'eq19'; expected one of printed, negated, none"), (("none", "cauchy"), "'cauchy'; expected one of data")],
+    [
+        (("eq19",), "'eq19'; expected one of printed, negated, none"),
+        (("none", "cauchy"), "'cauchy'; expected one of data"),
+    ],
 )
 def test_unknown_names_are_refused(case, options, expected):
     with pytest.raises(ValueError, match=expected):

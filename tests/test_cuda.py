@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 from conftest import marker_dataset, tiny
+from symspectra.training.stacked import StackedTrainer
+from symspectra.training.streams import StreamedTrainer
 from test_steps import MODELS
 
 from symspectra.config import Config
 from symspectra.datasets.base import load_dataset
 from symspectra.modalities import MODALITIES
-from symspectra.training.runs import run
-from symspectra.training.stacked import StackedTrainer
-from symspectra.training.streams import StreamedTrainer
-from symspectra.training.trainer import RENDERED, Trainer
 from symspectra.training.fit import fit, member_of, train
+from symspectra.training.runs import run
+from symspectra.training.trainer import RENDERED, Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 CUDA = torch.device("cuda")

@@ -21,9 +21,9 @@ from symspectra.models import registry as models
 from symspectra.models.baselines import JungCNN
 from symspectra.models.registry import build_model, load_model, register_model, save_model
 from symspectra.training import runs
+from symspectra.training.fit import predict, train
 from symspectra.training.metrics import multilabel_metrics
 from symspectra.training.runs import find_run, run, run_id
-from symspectra.training.fit import predict, train
 
 
 @pytest.fixture(scope="module")

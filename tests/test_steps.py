@@ -12,8 +12,6 @@ import torch
 from conftest import marker_dataset, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
-
 from symspectra.models.products import (
     SpectrumConv,
     SpectrumNorm,
@@ -25,11 +23,13 @@ from symspectra.models.products import (
     use_products,
 )
 from symspectra.models.randomness import Dropout, Recorder, Replay, drawn_by, exponential, normal, uniform
+from torch import nn
+
 from symspectra.models.registry import build_model
+from symspectra.training.fit import train
 from symspectra.training.metrics import multilabel_metrics, validation_scores
 from symspectra.training.steps import WARM_UP, Captured, Step, make_optimizer
 from symspectra.training.trainer import Trainer, is_fast
-from symspectra.training.fit import train
 
 ROOT = Path(__file__).parent.parent
 MODELS = {

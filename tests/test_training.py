@@ -17,8 +17,8 @@ from symspectra.datasets.base import ArrayDataset, LineDataset
 from symspectra.errors import DataError
 from symspectra.models.base import SpectrumClassifier
 from symspectra.spectra.rendering import Nuisance
-from symspectra.training.schedules import learning_rate
 from symspectra.training.fit import predict, train
+from symspectra.training.schedules import learning_rate
 
 
 class Stopped(Exception):
