@@ -263,8 +263,10 @@ def test_sizes_that_do_not_fit_are_refused(build, settings, message):
 @pytest.mark.parametrize(
     ("build", "settings", "steps", "lr"),
     [
-        (token, {"points": 75, "layers": 1, "heads": 1}, 400, 5e-3),
-        (patch, {"patch": 25, "width": 64, "heads": 1, "feedforward": 128}, 250, 5e-3),
+        pytest.param(token, {"points": 75, "layers": 1, "heads": 1}, 400, 5e-3, marks=pytest.mark.slow),
+        pytest.param(
+            patch, {"patch": 25, "width": 64, "heads": 1, "feedforward": 128}, 250, 5e-3, marks=pytest.mark.slow
+        ),
         (embedding, {"layers": 1, "heads": 1}, 100, 1e-2),
     ],
 )
