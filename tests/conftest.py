@@ -189,4 +189,5 @@ def dev_data() -> Path:
     return Path(path)
 
 
-__all__ = ["DAMAGES", "LineDataset", "LinesBuilder", "damage", "line_table", "marker_dataset", "read_rows", "tiny", "write_prepared"]
+__all__ = ["DAMAGES", "LineDataset", "LinesBuilder", "damage", "line_table", "marker_dataset", "read_rows", "tiny"]
+__all__ += ["write_prepared"]

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pydantic
 import pytest
 import torch
 from conftest import DAMAGES, damage, marker_dataset, tiny
@@ -112,8 +113,9 @@ def test_a_change_of_any_module_that_numbers_depend_on_makes_new_runs(tmp_path, 
     before = digest()
     monkeypatch.setattr(runs, "__file__", str(package / "training" / "runs.py"))
     assert digest() == before
-    counted = [package / f"{name}.py" for name in ("config", "settings", "modalities")]
-    counted += [path for name in runs.CODE for path in sorted((package / name).rglob("*.py"))]
+    counted, packages = [package / f"{name}.py" for name in ("config", "settings", "modalities")], set(runs.CODE)
+    assert packages == {"groups", "spectra", "models", "datasets", "training"}
+    counted += [path for name in packages for path in sorted((package / name).rglob("*.py"))]
     seen = {before}
     for path in counted:
         text = path.read_text()
@@ -239,7 +241,7 @@ from symspectra.training.runs import run
 def report(numbers):
     with open(sys.argv[3], "a") as f:
         print(int(numbers["epoch"]), file=f, flush=True)
-    time.sleep(0.05)  # so that there is time to kill it
+    time.sleep(0.1)  # so that there is time to kill it
 
 run(tiny(epochs=int(sys.argv[4])), sys.argv[2], "cpu", marker_dataset(), report, checkpoint_seconds=0)
 """
@@ -253,18 +255,18 @@ def start(store, log, epochs):
 
 
 def test_a_killed_process_resumes_bit_for_bit(data, tmp_path):
-    log, config = tmp_path / "epochs", tiny(epochs=30)
-    process = start(tmp_path / "store", log, 30)
+    log, config = tmp_path / "epochs", tiny(epochs=15)
+    process = start(tmp_path / "store", log, 15)
     deadline = time.monotonic() + 60
     while not (log.exists() and len(log.read_text().split()) >= 3):
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert len(log.read_text().split()) < 30 and find_run(config, tmp_path / "store", data) is None
+    assert len(log.read_text().split()) < 15 and find_run(config, tmp_path / "store", data) is None
     trained = []
     resumed = run(config, tmp_path / "store", "cpu", data, lambda e: trained.append(e["epoch"]))
-    assert 0 < len(trained) < 30 and trained[-1] == 29
+    assert 0 < len(trained) < 15 and trained[-1] == 14
     whole = run(config, tmp_path / "other", "cpu", data)
     assert same(resumed, whole) and resumed.metrics["best_epoch"] == whole.metrics["best_epoch"]
 
@@ -332,6 +334,8 @@ def test_a_model_of_ones_own(own_model, data, finished, tmp_path):
     assert run_id(tiny(own_model), data.digest) != done.id and tiny(own_model).get("width") is None
     with pytest.raises(TypeError, match="small_cnn: expected a function or class"):
         register_model(own_model, JungCNN(1, dense=(8, 8, 8)))
+    with pytest.raises(ValueError, match="small_cnn: batch is already a setting"):
+        register_model(own_model, JungCNN, pydantic.create_model("Clash", __base__=settings.Model, batch=(int, 1)))
 
 
 def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):
