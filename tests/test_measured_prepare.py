@@ -254,5 +254,5 @@ def test_a_predictor_is_scored_on_what_was_prepared(tmp_path):
     finally:
         module.LEAST = least
     assert 3 <= scores["c13"]["molecules"] < len(smiles) + 1 and 0.5 < scores["c13"]["micro_f1"] <= 1
-    with pytest.raises(DataError, match="expected a folder of"):
+    with pytest.raises(DataError, match="expected a folder"):
         module.evaluate(shipped(), tmp_path)
