@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Float16, Int
 from torch import Tensor
 
 from symspectra import files
-from symspectra.datasets.splits import split_of
+from symspectra.datasets.splits import rows_of, split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES, from_bits
 
@@ -149,7 +149,7 @@ class PreparedDataset:
         index = usable[np.argsort(~complete[usable], kind="stable")]
         index = index[: molecules or None]
         self._vectors, self._index, self._columns = source.vectors, index, columns[index]
-        self.ids = tuple(source.smiles[i] for i in index)
+        self.ids, self.labels = tuple(source.smiles[i] for i in index), NAMES
         self.y, self.present = torch.from_numpy(source.y[index]), torch.from_numpy(present[index])
         split = [split_of(source.inchikey[i], test_tenths) if complete[i] else "train" for i in index]
         self._split = np.array(split)
@@ -180,7 +180,7 @@ class PreparedDataset:
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
         """Rows of ``train``, ``validation`` or ``test``."""
-        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)
+        return rows_of(self._split, split, self.y)
 
     def spectra(
         self, rows: Int[Tensor, " batch"], draw: int = 0
