@@ -107,7 +107,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "literal_error":
         expected = [word.strip("'") for word in first["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         return f"{name} is {value!r}; {suggest(value, expected)}"
-    return f"{name} is {value!r}; {first['msg'].removeprefix('Value error, ')}"
+    return f"{name} is {value!r}; {first['msg'].removeprefix('Value error, ').replace('Input should be', 'expected')}"
 
 
 def load_config(path: str | Path, **settings: Any) -> Config:

@@ -156,6 +156,23 @@ def write_prepared(folder: Path, data, kind: str = "measured") -> Path:
     return folder
 
 
+def damage(path: Path, kind: str) -> None:
+    """Damage a file: ``missing``, ``empty``, ``truncated``, or one byte ``flipped`` at the start, middle or end."""
+    content = bytearray(path.read_bytes())
+    path.unlink()
+    if kind == "missing":
+        return
+    place = {"flipped first": 0, "flipped middle": len(content) // 2, "flipped last": len(content) - 1}
+    if kind in place:
+        content[place[kind]] ^= 1
+    else:
+        del content[{"empty": 0, "truncated": len(content) // 2, "a byte short": len(content) - 1}[kind] :]
+    path.write_bytes(content)
+
+
+DAMAGES = ("flipped first", "flipped middle", "flipped last", "truncated", "a byte short", "empty", "missing")
+
+
 @pytest.fixture(autouse=True)
 def no_data_of_the_user(monkeypatch):
     """Prepared data sets that lie in ``data`` change what is planned; tests make their own."""
@@ -171,4 +188,5 @@ def dev_data() -> Path:
     return Path(path)
 
 
-__all__ = ["LineDataset", "LinesBuilder", "line_table", "marker_dataset", "read_rows", "tiny", "write_prepared"]
+__all__ = ["DAMAGES", "LineDataset", "LinesBuilder", "damage", "line_table", "marker_dataset", "read_rows", "tiny"]
+__all__ += ["write_prepared"]

@@ -63,13 +63,9 @@ def plain_bound(tokens, gate, mean, std, present, cross_term):
 
 @pytest.mark.parametrize("cross_term", CROSS_TERMS)
 def test_cross_term_against_a_plain_loop(case, cross_term):
-    assert float(compression_bound(*case, cross_term)) == pytest.approx(plain_bound(*case, cross_term), rel=1e-4)
-
-
-def test_the_two_signs_stand_symmetrically_around_none(case):
-    printed, negated, none = (compression_bound(*case, form) for form in ("printed", "negated", "none"))
-    assert float(printed - none) == pytest.approx(float(none - negated), rel=1e-4)
-    assert printed > none
+    bound = float(compression_bound(*case, cross_term))
+    assert bound == pytest.approx(plain_bound(*case, cross_term), rel=1e-4)
+    assert cross_term != "none" or bound >= 0
 
 
 @pytest.mark.parametrize("cross_term", CROSS_TERMS)
@@ -104,11 +100,6 @@ def test_saturated_gates_give_the_known_values_and_a_finite_gradient(case, value
     assert gate.grad.isfinite().all()
 
 
-def test_the_bound_is_never_negative(case):
-    for scale in (1e-3, 1.0, 30.0):
-        assert compression_bound(case[0] * scale, *case[1:], "none") >= 0
-
-
 def test_an_empty_spectrum_has_a_finite_bound_and_gradient():
     tokens = torch.randn(4, 2, L, C)
     tokens[:, 1] = 0.0
@@ -141,19 +132,9 @@ def test_token_statistics_are_those_of_each_channel_and_detached():
     assert float(std[1, 2, 3]) == pytest.approx(channel.std(), rel=1e-5)
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 3.0])
-@pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
-def test_gates_open_with_probability_p_at_any_temperature(p, temperature):
-    torch.manual_seed(0)
-    draws = 40_000
-    gate = concrete_gate(torch.full((1, 1, draws), math.log(p / (1 - p))), temperature)
-    z = ((gate > 0.5).float().mean() - p) / math.sqrt(p * (1 - p) / draws)
-    assert abs(float(z)) < 4
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.97])
-def test_mean_gate_against_the_plain_formula(p, temperature):
+def test_gates_against_the_plain_formula(p, temperature):
     """The plain formula, integrated over u by the midpoint rule."""
     torch.manual_seed(0)
     draws = 40_000
@@ -162,6 +143,8 @@ def test_mean_gate_against_the_plain_formula(p, temperature):
     plain = 1 / (1 + ((1 - p) / p * (1 - u) / u) ** (1 / temperature))
     assert abs(float(gate.mean() - plain.mean())) < 4 * float(plain.std()) / math.sqrt(draws)
     assert float(gate.std()) == pytest.approx(float(plain.std()), rel=0.03)
+    opened = float((gate > 0.5).float().mean())  # with probability p at any temperature
+    assert abs(opened - p) < 4 * math.sqrt(p * (1 - p) / draws)
 
 
 def test_gates_stay_finite_for_extreme_logits_and_bf16():
@@ -250,7 +233,10 @@ def test_divergence_from_other_priors_against_integration(prior):
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [(("eq19",), "'eq19'; expected one of printed, negated, none"), (("none", "cauchy"), "'cauchy'; expected one of data")],
+    [
+        (("eq19",), "'eq19'; expected one of printed, negated, none"),
+        (("none", "cauchy"), "'cauchy'; expected one of data"),
+    ],
 )
 def test_unknown_names_are_refused(case, options, expected):
     with pytest.raises(ValueError, match=expected):
@@ -267,7 +253,7 @@ def far(mean, variance):
 
 @pytest.fixture
 def own_prior(monkeypatch):
-    """A registered prior, forgotten after the test: noise that is 2.5 or 3.5, a divergence that is none of the paper's."""
+    """A registered prior, forgotten after the test: noise of 2.5 or 3.5, and a divergence of its own."""
     monkeypatch.setattr(settings, "PRIORS", list(settings.PRIORS))
     monkeypatch.setattr(registry, "_OWN", dict(registry._OWN))
     register_prior("signs", Prior(signs, (3.0, 0.5), far))

@@ -65,7 +65,7 @@ def test_a_bad_file_or_device_is_one_sentence(tmp_path, capsys):
     cases = {
         'model = ["symspectra"]': ([], ["run.toml", "model is"]),
         "seeds = [0]\n[all]\nepochs = 1": ([], ["run.toml", "is a profile"]),
-        "epochs = 1": (["lr=abc"], ["lr is 'abc'", "expected float"]),
+        "epochs = 1": (["lr=abc"], ["lr is 'abc'", "expected a valid number"]),
         "epochs = 2": (["--device", "tpu"], ["'tpu'"]),
     }
     for text, (more, words) in cases.items():

@@ -77,7 +77,7 @@ def test_mean_over_the_groups_that_can_be_tested():
     assert score_of_groups(RUNS, [0, 1], "recall").values == pytest.approx((0.6, 0.2))
     assert score_of_groups(RUNS, [2], "precision").values == (0.4, 0.8)
     for groups in ([3], []):
-        assert score_of_groups(RUNS, groups) == summarise([])
+        assert score_of_groups(RUNS, groups) == summarise([], "group_f1")
 
 
 def test_a_tier_is_a_choice_of_groups():

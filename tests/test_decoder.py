@@ -78,22 +78,14 @@ def test_a_label_reaches_later_steps_only(batch, position, kind):
     assert (difference[:, position + 1 :] > 0).all()
 
 
-def test_logits_come_back_in_the_order_of_table_8(batch):
-    module = decoder()
-    fused, main, y = batch
-    shift = torch.zeros_like(main)
-    shift[:, 2] = 1.0
-    with torch.no_grad():
-        difference = module(fused, main + shift, y) - module(fused, main, y)
-    torch.testing.assert_close(difference, shift, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
 def test_only_the_residual_form_sees_the_main_predictor(batch, conditioning):
     module = decoder(conditioning)
     fused, main, y = batch
-    changed = not torch.allclose(module(fused, main, y), module(fused, main + 1, y))
-    assert changed == (conditioning == "residual")
+    shift = torch.zeros_like(main)
+    shift[:, 2] = 1.0  # comes back in the order of Table 8
+    difference = module(fused, main + shift, y) - module(fused, main, y)
+    torch.testing.assert_close(difference, shift * (conditioning == "residual"), rtol=1e-4, atol=1e-5)
 
 
 def test_each_step_has_its_own_output_row(batch):
@@ -104,11 +96,6 @@ def test_each_step_has_its_own_output_row(batch):
         module.output[4] += 1
     changed = ((module(fused, main, y) - before).abs() > 0).any(dim=0)
     assert changed.nonzero().flatten().tolist() == [ORDER[4]]
-
-
-def test_initial_state_is_bounded_and_the_cell_starts_at_zero(batch):
-    h, c = decoder().cell.start(100 * batch[0])
-    assert h.abs().max() <= 1 and (c == 0).all()
 
 
 def test_forget_gates_start_at_one():
@@ -123,12 +110,6 @@ def test_dropout_acts_in_training_only(batch):
     assert torch.equal(module(*batch), module(*batch))
     module.train()
     assert not torch.equal(module(*batch), module(*batch))
-
-
-def test_the_order_is_part_of_the_weights(batch):
-    module, other = decoder(), LabelDecoder(FUSED, tuple(range(GROUPS)), HIDDEN, 5).eval()
-    other.load_state_dict(module.state_dict())
-    assert torch.equal(module(*batch), other(*batch))
 
 
 @pytest.mark.parametrize("kind", KINDS)

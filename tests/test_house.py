@@ -18,7 +18,7 @@ ORDER = [
     {"exhibits"},
     {"cli"},
 ]
-ASIDE = {"__init__", "__main__", "__version__", "bench"}  # the face of the package; what it offers is from all levels
+ASIDE = {"__init__", "__main__", "__version__"}  # the face of the package; what it offers is from all levels
 
 
 def imports(path):

@@ -259,7 +259,7 @@ def overfit(model, steps, lr):
     return multilabel_metrics(data.y, model.eval().predict(x, present))["micro_f1"]
 
 
-@pytest.mark.parametrize("weighting", ["paper", "none"])
+@pytest.mark.parametrize("weighting", ["paper", pytest.param("none", marks=pytest.mark.slow)])
 def test_overfits_64_molecules(weighting):
     assert overfit(build(hidden=64, dropout=0.0, weighting=weighting), 80, 5e-3) > 0.97
 

@@ -22,7 +22,7 @@ from symspectra.experiments.profiles import load_profile
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(NOTEBOOKS)
-PARAMETERS = ['profile = "smoke"', 'store = "../runs"', 'figures = "../figures/smoke"']
+PARAMETERS = ['profile = "smoke"', 'store = "runs"', 'figures = "figures/smoke"']
 EXHIBITS = {
     "00_quickstart": {
         *("fig2", "quickstart_molecule", "quickstart_steps", "quickstart_gates"),

@@ -58,7 +58,7 @@ def test_nothing_predicted_breaks_nothing():
 def test_adding_the_conclusions_leaves_nothing_broken(y_hat):
     before = plausibility(y_hat)
     assert before.total.broken == sum(cell.broken for cell in before.implications.values())
-    assert (before.data.molecules > 0) == (before.total.broken > 0)
+    assert (before.molecules > 0) == (before.total.broken > 0)
     for premise, conclusion in IMPLICATIONS:
         y_hat[:, conclusion] |= y_hat[:, premise]
     after = plausibility(y_hat)

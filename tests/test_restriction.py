@@ -8,7 +8,8 @@ from symspectra.modalities import MODALITIES
 from symspectra.models.registry import build_model
 from symspectra.models.restriction import fused, quick, restricted
 
-SUBSETS = [subset for size in range(1, 6) for subset in combinations(MODALITIES, size)]
+ALL = [subset for size in range(1, 6) for subset in combinations(MODALITIES, size)]
+SUBSETS = [pytest.param(subset, marks=() if i % 3 == 0 else pytest.mark.slow) for i, subset in enumerate(ALL)]
 
 
 def random_model(seed=0, **settings):
@@ -36,7 +37,7 @@ def model(request):
     return random_model(**request.param)
 
 
-@pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
+@pytest.mark.parametrize("subset", SUBSETS, ids=["+".join(subset) for subset in ALL])
 def test_the_restricted_model_answers_like_the_whole_one(model, subset):
     kept = [MODALITIES.index(name) for name in subset]
     x, present = spectra_of(subset)
@@ -79,10 +80,7 @@ def test_the_whole_model_is_left_as_it_was():
     assert quick(model, ("ir", "c13")) is quick(model, ("ir", "c13")) is not quick(model, ("c13",))
 
 
-@pytest.mark.parametrize(
-    "modalities, message",
-    [((), "expected some of"), (("c13", "ir"), "in that order"), (("ir", "raman"), "does not read raman")],
-)
-def test_modalities_that_the_model_cannot_be_restricted_to(modalities, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize("modalities", [(), ("c13", "ir"), ("ir", "ir"), ("ir", "raman")])
+def test_modalities_that_the_model_cannot_be_restricted_to(modalities):
+    with pytest.raises(ValueError, match=r"modalities are .*; expected some of \('ir', .*in that order"):
         restricted(random_model(), modalities)

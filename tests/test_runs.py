@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,22 +9,26 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pydantic
 import pytest
 import torch
-from conftest import marker_dataset, tiny
+from conftest import DAMAGES, damage, marker_dataset, tiny
+from test_house import PACKAGE, own
 
 import symspectra
-from symspectra import config as config_module
+from symspectra import settings
 from symspectra.config import Config
+from symspectra.datasets import base as datasets
 from symspectra.datasets.base import ArrayDataset, LineDataset
-from symspectra.errors import ConfigError, DataError, RunError
-from symspectra.models import registry as models
+from symspectra.errors import DataError, RunError
+from symspectra.models import registry
 from symspectra.models.baselines import JungCNN
 from symspectra.models.registry import build_model, load_model, register_model, save_model
 from symspectra.training import runs
+from symspectra.training.fit import predict, train
 from symspectra.training.metrics import multilabel_metrics
 from symspectra.training.runs import find_run, run, run_id
-from symspectra.training.fit import predict, train
+from symspectra.training.store import DONE, Run
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +41,35 @@ def finished(data, tmp_path_factory):
     return run(tiny(), tmp_path_factory.mktemp("store"), "cpu", data)
 
 
+@pytest.fixture
+def copied(finished, tmp_path):
+    """The finished run in a store of the test's own."""
+    return Run(Path(shutil.copytree(finished.path, tmp_path / finished.id)))
+
+
+@pytest.fixture(autouse=True)
+def no_kept_data():
+    runs._cached_dataset.cache_clear()
+    yield
+    runs._cached_dataset.cache_clear()
+
+
 def refuse(numbers):
     raise AssertionError("trained again")
 
 
-def same_weights(a, b):
-    return all(torch.equal(t, b.load().state_dict()[name]) for name, t in a.load().state_dict().items())
+def stop_at(epoch):
+    def report(numbers):
+        if numbers["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    return report
+
+
+def same(a, b):
+    """Whether two runs agree in every bit of their weights and history."""
+    weights = zip(a.load().state_dict().values(), b.load().state_dict().values(), strict=True)
+    return a.history == b.history and all(torch.equal(one, two) for one, two in weights)
 
 
 def test_a_second_call_reads_what_the_first_one_wrote(finished, data):
@@ -52,33 +80,23 @@ def test_a_second_call_reads_what_the_first_one_wrote(finished, data):
 
 
 def test_what_a_run_holds(finished, data):
-    assert finished.id == finished.path.name == run_id(tiny(), data.digest)
-    assert finished.config == tiny()
+    assert {path.name for path in finished.path.parent.iterdir()} == {finished.id}  # nothing half written
+    assert finished.id == finished.path.name == run_id(tiny(), data.digest) and finished.config == tiny()
     assert [entry["epoch"] for entry in finished.history] == [0, 1, 2]
     ids, y, p = finished.predictions("test")
-    rows = data.rows("test")
+    rows, metrics = data.rows("test"), finished.metrics
     assert ids == tuple(data.ids[row] for row in rows) and np.array_equal(y, data.y[rows].numpy())
     np.testing.assert_allclose(p, predict(finished.load(), data, rows).numpy(), atol=1e-6)
-    metrics = finished.metrics
-    expected = multilabel_metrics(y, p)
-    assert metrics["test"]["micro_f1"] == pytest.approx(expected["micro_f1"])
-    assert (
-        len(finished.predictions("validation")[0]) == metrics["molecules"]["validation"] == len(data.rows("validation"))
-    )
+    assert metrics["test"]["micro_f1"] == pytest.approx(multilabel_metrics(y, p)["micro_f1"])
+    n = len(finished.predictions("validation")[0])
+    assert n == metrics["molecules"]["validation"] == len(data.rows("validation"))
     assert metrics["train_positives"] == data.y[data.rows("train")].sum(dim=0).tolist()
     assert metrics["parameters"] == sum(p.numel() for p in finished.load().parameters())
     scores = [entry["validation_micro_f1"] for entry in finished.history]
-    assert (
-        metrics["validation"]["micro_f1"] == pytest.approx(max(scores)) == pytest.approx(scores[metrics["best_epoch"]])
-    )
+    assert metrics["validation"]["micro_f1"] == pytest.approx(max(scores)) == scores[metrics["best_epoch"]]
     molecules, groups = finished.training_weights()
     assert list(molecules) == [data.ids[row] for row in data.rows("train")] and len(groups) == 37
-
-
-def test_the_store_holds_nothing_half_written(finished):
-    names = {path.name for path in finished.path.parent.iterdir()}
-    assert names == {finished.id}
-    assert not list(finished.path.rglob("*.tmp"))
+    assert finished.environment["code"] == runs.code_digest()
 
 
 def test_run_id_depends_on_configuration_data_and_code(data, monkeypatch):
@@ -89,98 +107,108 @@ def test_run_id_depends_on_configuration_data_and_code(data, monkeypatch):
     assert run_id(tiny(beta=1), data.digest) == run_id(tiny(beta=1.0), data.digest)
 
 
-def test_code_digest_covers_every_module_that_training_imports():
-    package = Path(symspectra.__file__).parent
-    modules = [path.stem for path in package.glob("*.py")]
-    reached, todo = set(), ["runs"]
-    while todo:
-        module = todo.pop()
-        text = (package / f"{module}.py").read_text()
-        reached.add(module)
-        todo += [name for name in modules if name not in reached and f"from symspectra.{name} " in text]
-    assert reached == set(runs.CODE)
+def test_a_change_of_any_module_that_numbers_depend_on_makes_new_runs(tmp_path, monkeypatch):
+    package, digest = tmp_path / "symspectra", runs.code_digest.__wrapped__
+    shutil.copytree(PACKAGE, package, ignore=lambda _, names: [n for n in names if "." in n and not n.endswith(".py")])
+    before = digest()
+    monkeypatch.setattr(runs, "__file__", str(package / "training" / "runs.py"))
+    assert digest() == before
+    counted, packages = [package / f"{name}.py" for name in ("config", "settings", "modalities")], set(runs.CODE)
+    assert packages == {"groups", "spectra", "models", "datasets", "training"}
+    counted += [path for name in packages for path in sorted((package / name).rglob("*.py"))]
+    seen = {before}
+    for path in counted:
+        text = path.read_text()
+        path.write_text(text + "\n")
+        seen.add(digest())
+        path.write_text(text)
+    (package / "models" / "new.py").write_text("")
+    assert len(seen | {digest()}) == len(counted) + 2 and len(counted) > 40
+    (package / "models" / "new.py").unlink()
+    (package / "exhibits" / "charts.py").write_text("")  # how a result is drawn changes no result
+    assert digest() == before
+    # What they import besides holds no numbers; what `open_data` simulates is written down, and counts as data.
+    beside = {name for path in counted if path.name != "open_data.py" for name in own(path)}
+    beside -= {*runs.CODE, "config", "settings", "modalities"}
+    assert beside <= {"errors", "parallel", "files"}
 
 
-def test_without_its_mark_a_folder_is_not_a_run(data, tmp_path):
-    first = run(tiny(), tmp_path, "cpu", data)
-    kept = first.load().state_dict()
-    (first.path / "DONE").unlink()
-    (first.path / "metrics.json").write_text("{")
-    assert find_run(tiny(), tmp_path, data) is None
+def test_without_its_mark_a_folder_is_not_a_run(data, finished, copied):
+    (copied.path / DONE).unlink()
+    (copied.path / "metrics.json").write_text("{")
+    assert find_run(tiny(), copied.path.parent, data) is None
     epochs = []
-    second = run(tiny(), tmp_path, "cpu", data, lambda e: epochs.append(e["epoch"]))
-    assert epochs == [0, 1, 2] and second.metrics["best_epoch"] >= 0
-    assert all(torch.equal(kept[name], t) for name, t in second.load().state_dict().items())
+    again = run(tiny(), copied.path.parent, "cpu", data, lambda e: epochs.append(e["epoch"]))
+    assert epochs == [0, 1, 2] and same(again, finished) and again.metrics["best_epoch"] >= 0
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "config.json", "history.parquet", "predictions.parquet"])
-def test_a_damaged_file_of_a_run_is_named(data, tmp_path, name):
-    done = run(tiny(epochs=1), tmp_path, "cpu", data)
-    path = done.path / name
-    path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(RunError, match=rf"{done.id}.*{name}"):
-        (done.metrics, done.config, done.history, done.predictions())
+READ = {
+    **{f"{name}.json": lambda run, name=name: getattr(run, name) for name in ("config", "metrics", "environment")},
+    **{"history.parquet": lambda run: run.history, "predictions.parquet": lambda run: run.predictions()},
+    **{"training_weights.parquet": lambda run: run.training_weights(), "weights.safetensors": lambda run: run.load()},
+}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_truncated_weights_are_named(data, tmp_path, share):
-    done = run(tiny(epochs=1), tmp_path, "cpu", data)
-    path = done.path / "weights.safetensors"
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(DataError, match="weights.safetensors: not a complete SymSpectra weights file"):
-        done.load()
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("name", READ)
+def test_a_damaged_file_of_a_run_is_named(copied, name, kind):
+    assert {path.name for path in copied.path.iterdir()} == {*READ, DONE}
+    damage(copied.path / name, kind)
+    with pytest.raises(RunError, match=rf"{copied.id}/{name} cannot be read"):
+        READ[name](copied)
+    for other in READ.keys() - {name}:
+        READ[other](copied)
 
 
-def test_weights_files_that_are_missing_or_something_else(tmp_path):
+@pytest.mark.parametrize("kind", ["truncated", "empty", "missing", "flipped first"])
+def test_a_damaged_mark_of_a_run_is_named(copied, kind):
+    damage(copied.path / DONE, kind)
+    for read in READ.values():
+        with pytest.raises(RunError, match=rf"{copied.id}/{DONE} cannot be read"):
+            read(copied)
+
+
+def test_weights_files_that_are_none(tmp_path):
     from safetensors.torch import save_file
 
     with pytest.raises(DataError, match="none.safetensors: no such weights file"):
         load_model(tmp_path / "none.safetensors")
     save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(DataError, match="other.safetensors: not a complete"):
-        load_model(tmp_path / "other.safetensors")
-    save_model(tmp_path / "cnn.safetensors", JungCNN(1, dense=(8, 8, 8)), tiny(model="jung_cnn", dense=(9, 9, 9)))
-    with pytest.raises(DataError, match="cnn.safetensors: not a complete"):
-        load_model(tmp_path / "cnn.safetensors")
+    save_model(tmp_path / "cnn.safetensors", JungCNN(1, dense=(8, 8, 8)), tiny("jung_cnn"))
+    (tmp_path / "half.safetensors").write_bytes((tmp_path / "cnn.safetensors").read_bytes()[:5000])
+    for name in ("other", "cnn", "half"):
+        with pytest.raises(DataError, match=f"{name}.safetensors: not a complete"):
+            load_model(tmp_path / f"{name}.safetensors")
 
 
 def test_saved_models_are_loaded_with_their_configuration(tmp_path):
     config = tiny(seed=4)
     model = build_model(config)
     save_model(tmp_path / "m.safetensors", model, config)
+    state = torch.get_rng_state()
     loaded, read = load_model(tmp_path / "m.safetensors")
-    assert read == config and not loaded.training
+    assert torch.equal(torch.get_rng_state(), state) and read == config and not loaded.training
     assert all(torch.equal(t, loaded.state_dict()[name]) for name, t in model.state_dict().items())
-
-
-def test_fresh_weights_are_drawn_from_the_seed():
-    first, again, other = (build_model(tiny(seed=seed)).main.weight for seed in (0, 0, 1))
-    assert torch.equal(first, again) and not torch.equal(first, other)
+    first, again, other = (build_model(tiny(seed=seed)).main.weight for seed in (4, 4, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)  # fresh weights are drawn from the seed
 
 
 def full_disk(path):
     """Half a file, then no space."""
-    with open(path, "wb") as f:
-        f.write(b"half")
+    Path(path).write_bytes(b"half")
     raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
-@pytest.mark.parametrize(
-    ("module", "function", "argument"),
-    [("safetensors.torch", "save_file", 1), ("pyarrow.parquet", "write_table", 1)],
-)
+@pytest.mark.parametrize("function", ["safetensors.torch.save_file", "pyarrow.parquet.write_table"])
 @pytest.mark.parametrize("checkpoint_seconds", [0, 1e6])
-def test_a_full_disk_leaves_no_half_written_run(
-    data, finished, tmp_path, monkeypatch, module, function, argument, checkpoint_seconds
-):
+def test_a_full_disk_leaves_no_half_written_run(data, finished, tmp_path, monkeypatch, function, checkpoint_seconds):
     with monkeypatch.context() as patch:
-        patch.setattr(f"{module}.{function}", lambda *args, **kwargs: full_disk(args[argument]))
+        patch.setattr(function, lambda *args, **kwargs: full_disk(args[1]))
         with pytest.raises(RunError, match=f"{finished.id}: the run could not be written .*No space left"):
             run(tiny(), tmp_path, "cpu", data, checkpoint_seconds=checkpoint_seconds)
     assert find_run(tiny(), tmp_path, data) is None and not (tmp_path / finished.id).exists()
-    assert not list(tmp_path.glob("*/checkpoint.safetensors")) or module != "safetensors.torch"
-    resumed = run(tiny(), tmp_path, "cpu", data)
-    assert same_weights(resumed, finished) and resumed.history == finished.history
+    assert not list(tmp_path.glob("*/checkpoint.safetensors")) or "parquet" in function
+    assert same(run(tiny(), tmp_path, "cpu", data), finished)
     assert {path.name for path in tmp_path.iterdir()} == {finished.id}
 
 
@@ -192,7 +220,7 @@ def test_a_failed_write_of_safetensors_itself_is_a_run_error(data, tmp_path, mon
 
     monkeypatch.setattr("safetensors.torch.save_file", save_file)
     with pytest.raises(RunError, match="No space left"):
-        run(tiny(), tmp_path, "cpu", data)
+        run(tiny(epochs=1), tmp_path, "cpu", data)
 
 
 def test_a_finished_run_is_read_from_a_store_that_cannot_be_written(finished, data, monkeypatch):
@@ -208,7 +236,7 @@ import sys
 import time
 sys.path.insert(0, sys.argv[1])
 from conftest import marker_dataset, tiny
-from symspectra.runs import run
+from symspectra.training.runs import run
 
 def report(numbers):
     with open(sys.argv[3], "a") as f:
@@ -227,24 +255,23 @@ def start(store, log, epochs):
 
 
 def test_a_killed_process_resumes_bit_for_bit(data, tmp_path):
-    log, config = tmp_path / "epochs", tiny(epochs=60)
-    process = start(tmp_path / "store", log, 60)
+    log, config = tmp_path / "epochs", tiny(epochs=15)
+    process = start(tmp_path / "store", log, 15)
     deadline = time.monotonic() + 60
     while not (log.exists() and len(log.read_text().split()) >= 3):
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert len(log.read_text().split()) < 60 and find_run(config, tmp_path / "store", data) is None
+    assert len(log.read_text().split()) < 15 and find_run(config, tmp_path / "store", data) is None
     trained = []
     resumed = run(config, tmp_path / "store", "cpu", data, lambda e: trained.append(e["epoch"]))
-    assert 0 < len(trained) < 60 and trained[-1] == 59
+    assert 0 < len(trained) < 15 and trained[-1] == 14
     whole = run(config, tmp_path / "other", "cpu", data)
-    assert resumed.history == whole.history and resumed.metrics["best_epoch"] == whole.metrics["best_epoch"]
-    for name, tensor in whole.load().state_dict().items():
-        assert torch.equal(tensor, resumed.load().state_dict()[name])
+    assert same(resumed, whole) and resumed.metrics["best_epoch"] == whole.metrics["best_epoch"]
 
 
+@pytest.mark.slow
 def test_two_processes_that_ask_for_one_run_train_it_once(tmp_path):
     log = tmp_path / "epochs"
     processes = [start(tmp_path / "store", log, 4) for _ in range(2)]
@@ -255,96 +282,97 @@ def test_two_processes_that_ask_for_one_run_train_it_once(tmp_path):
 
 
 def test_a_checkpoint_in_the_store_is_used_and_a_damaged_one_named(data, finished, tmp_path):
-    def stop(numbers):
-        if numbers["epoch"] == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run(tiny(), tmp_path, "cpu", data, stop, checkpoint_seconds=0)
+        run(tiny(), tmp_path, "cpu", data, stop_at(2), checkpoint_seconds=0)
     (checkpoint,) = tmp_path.glob("*.partial/checkpoint.safetensors")
     content = checkpoint.read_bytes()
-    checkpoint.write_bytes(content[:1000])
+    damage(checkpoint, "flipped last")
     with pytest.raises(DataError, match=r"partial/checkpoint.safetensors: the checkpoint is damaged"):
         run(tiny(), tmp_path, "cpu", data)
     checkpoint.write_bytes(content)
     epochs = []
     resumed = run(tiny(), tmp_path, "cpu", data, lambda e: epochs.append(e["epoch"]))
-    assert epochs == [2] and same_weights(resumed, finished)
+    assert epochs == [2] and same(resumed, finished)
 
 
 def test_an_empty_test_split_is_left_out(data, tmp_path):
     split = ["validation" if s == "test" else s for s in data._split.tolist()]
-    done = run(
-        tiny(epochs=1), tmp_path, "cpu", ArrayDataset(data.x, data.present, data.y, data.ids, split, data.modalities)
-    )
+    other = ArrayDataset(data.x, data.present, data.y, data.ids, split, data.modalities)
+    done = run(tiny(epochs=1), tmp_path, "cpu", other)
     assert "test" not in done.metrics and done.metrics["molecules"]["test"] == 0
     assert len(done.predictions("validation")[0]) == 16
 
 
 def test_data_of_other_spectra_than_the_configuration_are_refused(data, tmp_path):
-    with pytest.raises((DataError, ConfigError), match="modalities"):
+    with pytest.raises(DataError, match="modalities"):
         run(tiny(modalities=("ir", "c13", "h1")), tmp_path, "cpu", data)
+
+
+class OwnSettings(settings.Model):
+    """Settings of a model of one's own."""
+
+    name: str = "small_cnn"
+    width: settings.Size = 16
 
 
 @pytest.fixture
 def own_model(monkeypatch):
     """A registered model, forgotten after the test."""
-    monkeypatch.setattr(models, "_BUILDERS", dict(models._BUILDERS))
-    monkeypatch.setattr(config_module, "CHOICES", dict(config_module.CHOICES))
-    register_model("small_cnn", lambda config: JungCNN(len(config.data.modalities), dense=(16, 16, 16)))
-    return "small_cnn"
+    monkeypatch.setattr(registry, "_OWN", dict(registry._OWN))
+    register_model("small_cnn", lambda c: JungCNN(len(c.data.modalities), dense=(c.model.width,) * 3), OwnSettings)
+    yield "small_cnn"
+    del registry._BUILDERS["small_cnn"], settings.MODELS["small_cnn"]
 
 
 def test_a_model_of_ones_own(own_model, data, finished, tmp_path):
-    config = tiny(model=own_model)
+    config = tiny(own_model)
     done = run(config, tmp_path, "cpu", data)
-    assert done.id != finished.id and isinstance(done.load(), JungCNN)
-    assert done.training_weights() is None and "bce" in done.history[0]
-    assert find_run(config, tmp_path, data) == done
-    assert Config(own_model).model == own_model
+    assert done.id != finished.id and isinstance(done.load(), JungCNN) and Config(own_model).model.name == own_model
+    assert done.training_weights() is None and "bce" in done.history[0] and find_run(config, tmp_path, data) == done
+    assert build_model(config.replace(width=9)).head[1].out_features == 9
+    register_model(own_model, JungCNN)  # of another file, without settings
+    assert run_id(tiny(own_model), data.digest) != done.id and tiny(own_model).get("width") is None
+    with pytest.raises(TypeError, match="small_cnn: expected a function or class"):
+        register_model(own_model, JungCNN(1, dense=(8, 8, 8)))
+    with pytest.raises(ValueError, match="small_cnn: batch is already a setting"):
+        register_model(own_model, JungCNN, pydantic.create_model("Clash", __base__=settings.Model, batch=(int, 1)))
 
 
 def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):
-    from symspectra.datasets import base as datasets
-
     monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.random(60).write())
-    runs._cached_dataset.cache_clear()
     config = tiny(molecules=50, epochs=1, modalities=("c13", "msms_pos"))
     done = run(config, tmp_path, "cpu")
     assert sum(done.metrics["molecules"].values()) == 50 and find_run(config, tmp_path) == done
-    assert json.loads((done.path / "config.json").read_text())["molecules"] == 50
-    runs._cached_dataset.cache_clear()
+    assert json.loads((done.path / "config.json").read_text())["data"]["molecules"] == 50
 
 
 def test_a_pretrained_run_starts_from_the_weights_of_its_first(lines_builder, tmp_path, monkeypatch):
     lines, starts, real = LineDataset(lines_builder.random(60).read(), ("c13", "ms")), [], runs.train
     monkeypatch.setattr(runs, "load_dataset", lambda config: lines)
     monkeypatch.setattr(runs, "train", lambda *args: (starts.append(args[-1]), real(*args))[1])
-    runs._cached_dataset.cache_clear()
-    config = tiny(dataset="own", modalities=("c13", "ms"), epochs=1, pretrain_epochs=3, pretrain_molecules=60)
+    config = tiny(dataset="own", modalities=("c13", "ms"), epochs=1, pretrain_epochs=2, pretrain_molecules=60)
     made = run(config, tmp_path)
     first = find_run(config.pretraining(), tmp_path)
     assert first is not None and first.id != made.id and first.config == config.pretraining()
     assert starts == [None, first.path / "weights.safetensors"]
     assert run(config, tmp_path) == made == find_run(config, tmp_path) and len(starts) == 2
-    runs._cached_dataset.cache_clear()
+    damage(first.path / "weights.safetensors", "flipped last")  # and damaged ones are not started from
+    with pytest.raises(RunError, match=f"{first.id}/weights.safetensors cannot be read"):
+        run(config.replace(epochs=2), tmp_path)
 
 
 def test_training_starts_from_given_weights(data, finished):
-    still = train(tiny(epochs=1, lr=1e-9), data, start=finished.path / "weights.safetensors").model
+    still = train(tiny(epochs=1, lr=1e-9), data, start=finished.weights).model
     fresh, before = train(tiny(epochs=1, lr=1e-9), data).model, finished.load()
-    name = "main.weight"
-    assert torch.allclose(still.state_dict()[name], before.state_dict()[name], atol=1e-6)
-    assert not torch.allclose(fresh.state_dict()[name], before.state_dict()[name], atol=1e-3)
+    assert torch.allclose(still.main.weight, before.main.weight, atol=1e-6)
+    assert not torch.allclose(fresh.main.weight, before.main.weight, atol=1e-3)
 
 
-def test_the_id_of_a_pretrained_run_depends_on_both_data_sets(lines_builder, data, tmp_path, monkeypatch):
-    config = tiny(dataset="own", pretrain_epochs=1)
-    ids = set()
+def test_the_id_of_a_pretrained_run_depends_on_both_data_sets(lines_builder, data, monkeypatch):
+    config, ids = tiny(dataset="own", pretrain_epochs=1), set()
     for n in (20, 5):
         lines = LineDataset(lines_builder.random(n).read(), ("ir", "c13"))
         monkeypatch.setattr(runs, "load_dataset", lambda config, lines=lines: lines)
         runs._cached_dataset.cache_clear()
-        ids.add(runs.run_id(config, runs._data_digest(config, data)))
+        ids.add(run_id(config, runs._data_digest(config, data)))
     assert len(ids) == 2
-    runs._cached_dataset.cache_clear()

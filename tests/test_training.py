@@ -1,7 +1,7 @@
-import ast
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import marker_dataset, tiny
+from conftest import DAMAGES, damage, marker_dataset, tiny
 
 import symspectra
 from symspectra.config import Config
 from symspectra.datasets.base import ArrayDataset, LineDataset
 from symspectra.errors import DataError
-from symspectra.models.base import SpectrumClassifier
+from symspectra.models.base import Losses, SpectrumClassifier
 from symspectra.spectra.rendering import Nuisance
-from symspectra.training.schedules import learning_rate
 from symspectra.training.fit import predict, train
+from symspectra.training.metrics import multilabel_metrics
+from symspectra.training.schedules import learning_rate
 
 
 class Stopped(Exception):
@@ -62,7 +63,7 @@ def test_a_run_is_repeated_bit_for_bit(data, uninterrupted):
     assert not same(train(tiny(epochs=5, seed=1), data), uninterrupted)
 
 
-@pytest.mark.parametrize("epochs", [[0], [1], [4], [1, 3], [1, 2, 3, 4]])
+@pytest.mark.parametrize("epochs", [[0], [4], [1, 2, 3]])
 def test_resumed_equals_uninterrupted_bit_for_bit(data, uninterrupted, tmp_path, epochs):
     checkpoint = tmp_path / "checkpoint.safetensors"
     for epoch in epochs:
@@ -76,17 +77,13 @@ def test_resumed_equals_uninterrupted_bit_for_bit(data, uninterrupted, tmp_path,
 
 def test_resumed_equals_uninterrupted_for_rendered_spectra_and_the_cnn(random_lines, tmp_path):
     data = LineDataset(random_lines, ("ir", "c13"), Nuisance())
-    config = Config("jung_cnn", modalities=("ir", "c13"), dense=(32, 16, 16), epochs=3, batch=16)
-    whole = train(config, data)
+    config = tiny("jung_cnn")
+    whole = train(config, data, checkpoint=tmp_path / "late", checkpoint_seconds=1e6)
     assert whole.sample_weight is None and whole.group_weight is None
+    assert not (tmp_path / "late").exists()  # its time has not come
     with pytest.raises(Stopped):
         train(config, data, checkpoint=tmp_path / "c", checkpoint_seconds=0, report=stop_at(2))
     assert same(train(config, data, checkpoint=tmp_path / "c"), whole)
-
-
-def test_checkpoints_are_written_when_their_time_has_come(data, tmp_path):
-    train(tiny(), data, checkpoint=tmp_path / "late", checkpoint_seconds=1e6)
-    assert not (tmp_path / "late").exists()
 
 
 def test_training_noise_is_new_every_epoch_and_validation_noise_is_not(random_lines):
@@ -139,8 +136,6 @@ def test_validation_chooses_the_epoch_and_trains_nothing(data, uninterrupted):
 def test_returned_weights_are_those_of_the_best_epoch(data):
     result = train(tiny(epochs=5, lr=1e-2), data)
     p = predict(result.model, data, data.rows("validation"))
-    from symspectra.training.metrics import multilabel_metrics
-
     assert multilabel_metrics(data.y[data.rows("validation")], p)["micro_f1"] == result.state.best_score
     assert not result.model.training
 
@@ -186,19 +181,6 @@ def test_onecycle_schedule_is_that_of_torch():
         theirs.step()
 
 
-def test_missing_modalities_train():
-    data = marker_dataset(48, ("ir", "c13", "h1"), missing=0.4)
-    assert (~data.present).any()
-    for model in ("symspectra", "jung_cnn"):
-        result = train(tiny(model=model, dense=(16, 16, 16), modalities=("ir", "c13", "h1")), data)
-        assert all(math.isfinite(value) for entry in result.state.history for value in entry.values())
-
-
-def test_bf16_trains(data):
-    history = train(tiny(precision="bf16", epochs=2), data).state.history
-    assert all(math.isfinite(value) for entry in history for value in entry.values())
-
-
 def test_weights_are_means_over_the_epochs(data):
     n = len(data.rows("train"))
     result = train(tiny(weighting="none", batch=8), data)
@@ -226,36 +208,56 @@ def test_empty_splits_are_refused():
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data, monkeypatch):
-    def loss(self, x, present, y, epoch):
-        value = sum(p.sum() for p in self.parameters()) * (math.nan if epoch == 1 else 0.0)
-        return value, {}
+    def begin_epoch(self, epoch):
+        self.factor = math.nan if epoch == 1 else 0.0
 
+    def loss(self, x, present, y):
+        return Losses(sum(p.sum() for p in self.parameters()) * self.factor, {})
+
+    monkeypatch.setattr(SpectrumClassifier, "begin_epoch", begin_epoch)
     monkeypatch.setattr(SpectrumClassifier, "loss", loss)
     with pytest.raises(FloatingPointError, match="in epoch 1"):
-        train(Config("jung_cnn", modalities=("ir", "c13"), dense=(8, 8, 8), epochs=3), data)
+        train(tiny("jung_cnn"), data)
 
 
-@pytest.fixture
-def checkpoint(data, tmp_path):
-    path = tmp_path / "checkpoint.safetensors"
+@pytest.fixture(scope="module")
+def written(data, tmp_path_factory):
+    """A checkpoint after the first of two epochs."""
+    path = tmp_path_factory.mktemp("written") / "checkpoint.safetensors"
     train(tiny(epochs=2), data, checkpoint=path, checkpoint_seconds=0)
     return path
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_a_damaged_checkpoint_is_named(data, checkpoint, share):
-    content = checkpoint.read_bytes()
-    checkpoint.write_bytes(content[: int(share * len(content))])
+@pytest.fixture
+def checkpoint(written, tmp_path):
+    """A copy for the test to damage."""
+    return Path(shutil.copy(written, tmp_path))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DAMAGES if kind != "missing"])
+def test_a_damaged_checkpoint_is_named(data, checkpoint, kind):
+    damage(checkpoint, kind)
     with pytest.raises(DataError, match="checkpoint.safetensors: the checkpoint is damaged"):
         train(tiny(epochs=2), data, checkpoint=checkpoint)
 
 
-def test_a_file_that_is_no_checkpoint_is_named(data, checkpoint):
+@pytest.mark.parametrize("name", ["optimizer.3.exp_avg", "random.cpu", "best.main.bias", "weight.sample"])
+def test_a_flipped_bit_of_any_part_of_a_checkpoint_is_found(data, checkpoint, name):
+    content = bytearray(checkpoint.read_bytes())
+    header = int.from_bytes(content[:8], "little")
+    start, end = json.loads(content[8 : 8 + header])[name]["data_offsets"]
+    content[8 + header + (start + end) // 2] ^= 1
+    checkpoint.write_bytes(content)
+    with pytest.raises(DataError, match="checkpoint.safetensors: the checkpoint is damaged"):
+        train(tiny(epochs=2), data, checkpoint=checkpoint)
+
+
+def test_a_file_that_is_no_checkpoint_is_named(data, tmp_path):
     from safetensors.torch import save_file
 
-    save_file({"x": torch.zeros(2)}, checkpoint)
-    with pytest.raises(DataError, match="checkpoint.safetensors"):
-        train(tiny(epochs=2), data, checkpoint=checkpoint)
+    save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(DataError, match="other.safetensors"):
+        train(tiny(epochs=2), data, checkpoint=tmp_path / "other.safetensors")
 
 
 def test_a_checkpoint_of_another_run_is_refused(data, checkpoint):
@@ -265,65 +267,33 @@ def test_a_checkpoint_of_another_run_is_refused(data, checkpoint):
         train(tiny(epochs=2), marker_dataset(seed=1), checkpoint=checkpoint)
 
 
+@pytest.mark.slow
 def test_training_does_not_import_what_it_does_not_need():
-    heavy = ["rdkit", "pyarrow", "pandas", "matplotlib", "scipy", "sklearn", "tblite", "networkx", "seaborn", "tqdm"]
+    heavy = {"rdkit", "pyarrow", "pandas", "matplotlib", "scipy", "sklearn", "tblite", "networkx", "seaborn", "tqdm"}
     # What torch and jaxtyping themselves take along is not ours.
-    code = "import json, sys, torch, jaxtyping; theirs = set(sys.modules); import symspectra.training.fit, symspectra.training.runs; "
+    code = "import json, sys, torch, jaxtyping; theirs = set(sys.modules); import symspectra.training.runs; "
     code += "print(json.dumps(sorted(set(sys.modules) - theirs)))"
     environment = {**os.environ, "PYTHONPATH": str(Path(symspectra.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
-    ours = json.loads(done.stdout)
-    assert "symspectra.spectra.rendering" in ours
-    assert [name for name in heavy if name in ours] == []
-
-
-def imports(path):
-    """Modules that a file imports anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def test_simulation_never_sees_the_labels():
-    """Spectra come from physics: no module of the simulation knows functional groups.
-
-    `symspectra.spectra.lines` imports them to unpack the labels, so it is out of bounds as well, and so is what imports it.
-    """
-    package = Path(symspectra.__file__).parent
-    allowed = {"symspectra.spectra.preprocessing"}
-    files = [path for path in sorted((package / "simulation").glob("*.py"))]
-    assert len(files) > 4
-    for path in files:
-        for name in imports(path):
-            own = name.startswith("symspectra.") and not name.startswith("symspectra.simulation")
-            assert not own or any(name.startswith(module) for module in allowed), f"{path.name} imports {name}"
-
-
-def test_the_model_imports_nothing_of_the_training():
-    package = Path(symspectra.__file__).parent
-    for module in ("classifier", "bottleneck", "weighting", "decoder", "model", "baselines"):
-        for name in imports(package / f"{module}.py"):
-            assert not name.startswith(
-                ("symspectra.training.fit", "symspectra.training.runs", "symspectra.datasets.base")
-            ), module
+    ours = set(json.loads(done.stdout))
+    assert "symspectra.spectra.rendering" in ours and not heavy & ours
 
 
 @pytest.mark.parametrize(
     "settings",
     [
+        {"precision": "bf16"},
         {"imbalance": "mlsmote"},
-        {"augment": "mix"},
+        {"augment": "mix", "withhold": 0.3},
         {"scarce_groups": (1, 5), "scarce_share": 0.5},
         {"model": "jung_cnn", "imbalance": "focal"},
         {"model": "patch_embedding", "imbalance": "class_weights", "clip": 1.0, "schedule": "onecycle"},
         {"model": "token_transformer", "schedule": "noam", "warmup": 3, "points": 20},
     ],
 )
-def test_options_of_the_experiments_train_and_leave_validation_and_test_alone(data, settings):
-    small = {"width": 16, "attention_heads": 2, "layers": 1, "feedforward": 16, "dense": (16, 16, 16)}
-    result = train(tiny(**small, **settings), data)
+def test_options_of_the_experiments_train_and_leave_validation_and_test_alone(settings):
+    data = marker_dataset(missing=0.4)
+    result = train(tiny(**settings), data)
     for split in ("validation", "test"):
         assert torch.equal(result.dataset.rows(split), data.rows(split))
         assert torch.equal(result.dataset.spectra(data.rows(split))[0], data.spectra(data.rows(split))[0])

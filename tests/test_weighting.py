@@ -73,13 +73,8 @@ def test_small_batches_use_running_statistics():
 def test_weights_are_never_negative_and_always_finite(batch, s1, s2, centre, spread):
     cmi = centre + spread * torch.randn(batch, 5, generator=torch.Generator().manual_seed(batch))
     for name in ("paper", "sample", "label_ema"):
-        weight = CMIWeighting(5, name, s1, s2, ramp=0)(cmi)
-        assert weight.isfinite().all() and (weight >= 0).all()
-
-
-def test_weights_carry_no_gradient():
-    cmi = CMI.clone().requires_grad_()
-    assert not weighting()(cmi).requires_grad
+        weight = CMIWeighting(5, name, s1, s2, ramp=0)(cmi.requires_grad_())
+        assert not weight.requires_grad and weight.isfinite().all() and (weight >= 0).all()
 
 
 def test_standardised_weight_clips_at_zero():
@@ -103,15 +98,9 @@ MAIN = torch.tensor([[0.4, 0.6]])
     ],
 )
 def test_conditional_mutual_information_over_present_modalities(reduce, present, expected):
-    mask = torch.tensor([present], dtype=torch.bool)
-    torch.testing.assert_close(pointwise_cmi(AUXILIARY, MAIN, mask, reduce), torch.tensor([expected]))
-
-
-@pytest.mark.parametrize("reduce", ["max", "mean", "sum"])
-def test_a_molecule_without_any_spectrum_does_not_spoil_the_batch(reduce):
-    present = torch.tensor([[True, True, True], [False, False, False]])
-    cmi = pointwise_cmi(AUXILIARY.repeat(2, 1, 1), MAIN.repeat(2, 1), present, reduce)
-    assert CMIWeighting(2, ramp=0)(cmi).isfinite().all()
+    mask = torch.tensor([present, [0, 0, 0]], dtype=torch.bool)  # a molecule without any spectrum has none
+    cmi = pointwise_cmi(AUXILIARY.repeat(2, 1, 1), MAIN.repeat(2, 1), mask, reduce)
+    torch.testing.assert_close(cmi, torch.tensor([expected, [0.0, 0.0]]))
 
 
 def test_unknown_names_are_refused():

@@ -33,10 +33,10 @@ def shapes(model: SymSpectra) -> dict[str, int]:
     return {
         "modalities": encoder.n,
         "points": 600,
-        "stem": encoder.conv1.out_channels // encoder.n,
-        "kernel": encoder.conv1.kernel_size[1],
+        "stem": encoder.block1.conv.out_channels // encoder.n,
+        "kernel": encoder.block1.conv.kernel_size[1],
         "tokens": encoder.tokens,
-        "channels": encoder.conv2.out_channels // encoder.n,
+        "channels": encoder.block2.conv.out_channels // encoder.n,
         "heads": model.gate.heads,
         "fused_inputs": fuse.in_features,
         "fused": fuse.out_features,
@@ -67,7 +67,7 @@ def architecture(model: SymSpectra) -> Figure:
     ax.set(xlim=(0, 128), ylim=(0, 68))
     ax.axis("off")
     names = "\n".join(MODALITY_LABELS[m] for m in model.modalities)
-    pools = model.encoder.pools
+    pools = model.encoder.block1.pool, model.encoder.block2.pool
     first, second = (f"Conv {s['kernel']}, {size}" for size in (f"1 to {s['stem']}", f"{s['stem']} to {c}"))
     kernels = f"{first}, pool {pools[0]}\n{second}, pool {pools[1]}"
     heads = f"{s['heads']} head{'s' if s['heads'] > 1 else ''}"

@@ -130,11 +130,11 @@ def _train(
     configs: list[Config], store: Path, workers: int, device: str, show: Callable, scheduler_file: Path | None
 ) -> Iterator[tuple[Config, str | None]]:
     """Each run as it ends, and why it failed, if it did."""
-    from symspectra.models.registry import own_model
+    from symspectra.models.registry import own_source
     from symspectra.training.runs import run
 
     workers = min(workers, len(configs))
-    own = any(own_model(config.model.name) for config in configs)  # other processes do not know it
+    own = any(own_source(config) for config in configs)  # other processes do not know it
     if own or (scheduler_file is None and workers <= 1):
         for config in configs:
             try:

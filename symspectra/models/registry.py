@@ -62,16 +62,22 @@ def register_model(
     ----------
     build : a function from a configuration to a `symspectra.models.base.SpectrumClassifier`; its source file, or its
         own source in a notebook, becomes part of a run's id
-    settings : what can be set of it, a subclass of `symspectra.config.Model`; nothing by default
+    settings : what can be set of it, a subclass of `symspectra.settings.Model`; nothing by default
 
     Raises
     ------
     TypeError : ``build`` is not a function or a class.
+    ValueError : a setting has the name of one of the data or the training.
     """
     if not (inspect.isfunction(build) or inspect.isclass(build)):
         raise TypeError(f"{name}: expected a function or class that builds the model, got {build!r}")
-    _BUILDERS[name], _OWN[name] = build, _source(build)
-    _settings.MODELS[name] = settings or create_model(name, __base__=_settings.Model, name=(str, name))
+    settings = settings or create_model(name, __base__=_settings.Model, name=(str, name))
+    if (
+        taken := settings.model_fields.keys()
+        & {**_settings.Data.model_fields, **_settings.Training.model_fields}.keys()
+    ):
+        raise ValueError(f"{name}: {', '.join(sorted(taken))} is already a setting of the data or the training")
+    _BUILDERS[name], _OWN[name], _settings.MODELS[name] = build, _source(build), settings
 
 
 def register_prior(name: str, prior: Prior) -> None:
@@ -89,13 +95,11 @@ def _source(thing: Callable[..., Any]) -> str:
 
 
 def own_source(config: Config) -> str:
-    """Source of the model and prior of a run that were registered from outside the package; a change makes new runs."""
+    """Source of the model and prior of a run that were registered from outside the package, or ``""``.
+
+    A change makes new runs; other processes do not know them.
+    """
     return _OWN.get(config.model.name, "") + _OWN.get(f"prior {config.get('prior')}", "")
-
-
-def own_model(name: str) -> bool:
-    """Whether a model was registered from outside the package: other processes do not know it."""
-    return name in _OWN
 
 
 def build_model(config: Config) -> SpectrumClassifier:

@@ -30,8 +30,8 @@ def restricted(model: SymSpectra, modalities: Sequence[str]) -> SymSpectra:
     ValueError : modalities that the model does not have, in another order, or none.
     """
     own = model.modalities
-    if other := [name for name in modalities if name not in own]:
-        raise ValueError(f"the model does not read {', '.join(other)}; expected some of {', '.join(own)}")
+    if not modalities or list(modalities) != [name for name in own if name in modalities]:
+        raise ValueError(f"modalities are {tuple(modalities)}; expected some of {own}, in that order")
     kept = torch.tensor([own.index(name) for name in modalities])
     with torch.random.fork_rng():  # as when a model is read
         smaller = SymSpectra(model.options, modalities, range(model.main.out_features), model.main.out_features)

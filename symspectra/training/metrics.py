@@ -6,7 +6,7 @@ The paper's headline "F1" is micro-F1: the macro-F1 that follows from the tiers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np

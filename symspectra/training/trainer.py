@@ -21,7 +21,7 @@ from symspectra.config import Config
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import DataError
 from symspectra.models.base import SpectrumClassifier
-from symspectra.models.registry import build_model, load_model, own_model
+from symspectra.models.registry import build_model, load_model, own_source
 from symspectra.training.losses import criterion
 from symspectra.training.schedules import epoch_draw, epoch_order, learning_rate
 from symspectra.training.steps import Captured, CudaGraph, Step, make_optimizer, set_learning_rate
@@ -82,7 +82,7 @@ class Trainer:
         self.step = Step(config, self.model, self.optimizer, len(y_train), dataset.y.shape[1], device)
         self.take: Callable[..., None] = self.step
         self.predict: Callable[..., Tensor] = self.model.predict
-        if (device.type == "cuda" and not own_model(config.model.name)) if capture is None else capture:
+        if (device.type == "cuda" and not own_source(config)) if capture is None else capture:
             self.take, self.predict = (Captured(f, lambda: CudaGraph(device)) for f in (self.step, self.model.predict))
         self.rate = 0.0  # learning rate of the last step
         self.state = TrainingState()
