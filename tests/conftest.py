@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -27,6 +26,7 @@ jaxtyping.install_import_hook([f"symspectra.{name}" for name in CHECKED.split()]
 
 from symspectra.config import Config  # noqa: E402
 from symspectra.datasets.base import ArrayDataset, LineDataset  # noqa: E402
+from symspectra.files import write_manifest  # noqa: E402
 from symspectra.groups.table8 import to_bits  # noqa: E402
 from symspectra.spectra.lines import LineTable, append_shard, line_table, read_lines, read_rows  # noqa: E402
 
@@ -152,8 +152,7 @@ def write_prepared(folder: Path, data, kind: str = "measured") -> Path:
     np.save(folder / "present.npy", data.present.numpy())
     columns = {"inchikey": list(data.ids), "smiles": list(data.ids), "groups": to_bits(data.y.numpy())}
     pq.write_table(pa.table(columns), folder / "molecules.parquet")
-    manifest = {"kind": kind, "modalities": list(data.modalities), "files": {"of": data.digest}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(folder, {"kind": kind, "modalities": list(data.modalities)})
     return folder
 
 

@@ -30,9 +30,10 @@ from symspectra.datasets.alberts.vectors import vectors
 from symspectra.datasets.base import OPEN_DIRECTORY, SPLITS, split_of
 from symspectra.datasets.prepared import read_folder
 from symspectra.errors import DataError
+from symspectra.files import digest
 from symspectra.groups.table8 import from_bits, label, to_bits
 from symspectra.modalities import MODALITIES
-from symspectra.spectra.lines import file_digest, read_rows
+from symspectra.spectra.lines import read_rows
 from symspectra.spectra.preprocessing import msms_vector
 
 SMILES = (
@@ -116,9 +117,9 @@ def test_the_folder_holds_what_the_files_say(source, tmp_path):
     assert manifest["kind"] == "alberts" and tuple(manifest["modalities"]) == MODALITIES == columns.MODALITIES
     assert [s["file"] for s in manifest["sources"]] == ["a.parquet", "b.parquet"] and manifest["resample"] == "blockmax"
     for s in manifest["sources"]:
-        assert s["sha256"] == file_digest(source / s["file"]) and s["rows"] == 5
-    assert set(manifest["files"]) | {"manifest.json"} == {path.name for path in out.iterdir()}
-    assert all(file_digest(out / name) == digest for name, digest in manifest["files"].items())
+        assert s["sha256"] == digest(source / s["file"]) and s["rows"] == 5
+    assert set(manifest["files"]) | {"manifest.json", "manifest.json.sha256"} == {path.name for path in out.iterdir()}
+    assert all(digest(out / name) == stated for name, stated in manifest["files"].items())
     assert manifest["summary"] == json.loads(json.dumps(summary)) and manifest["versions"]["rdkit"]
     digests = [hashlib.sha256(r["smiles"].encode()).hexdigest() for r in table]
     assert digests == sorted(digests) and len(table) == summary["molecules"] == 10
@@ -368,7 +369,7 @@ def test_what_was_interrupted_goes_on(source, tmp_path, monkeypatch):
         interrupt(patch, KeyboardInterrupt())
         prepare(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert {p.name for p in (tmp_path / "out.unfinished" / "parts").iterdir()} == {"a.parquet", "b.parquet.tmp"}
+    assert {p.name for p in (tmp_path / "out.unfinished" / "parts").iterdir()} == {"a.parquet"}
     names = count_files(monkeypatch)
     prepare(source, tmp_path / "out")
     assert names == ["b.parquet"] and not (tmp_path / "out.unfinished").exists()
@@ -380,7 +381,7 @@ def test_an_interruption_of_the_joining_costs_no_file(source, tmp_path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(assemble, "_write_rejects", stops)
+        patch.setattr(assemble, "_rejects", stops)
         prepare(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     names = count_files(monkeypatch)
@@ -399,8 +400,8 @@ def damage(path):
         lambda source, part: damage(part / "vectors.bin"),
         lambda source, part: damage(part / "molecules.arrow"),
         lambda source, part: (part / "rejects.csv").unlink(),
-        lambda source, part: (part / "part.json").write_text("[1]"),
-        lambda source, part: (part / "part.json").write_text('{"settings'),
+        lambda source, part: (part / "manifest.json").write_text("[1]"),
+        lambda source, part: (part / "manifest.json").write_text('{"settings'),
         lambda source, part: os.utime(source / "a.parquet", (1, 1)),
         lambda source, part: write(source / "a.parquet", rows(5)[::-1]),
     ],

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from symspectra.datasets.augmentation import (
     KINDS,
     Augmented,
-    Corrupted,
-    Withheld,
     gaussian_smoothing,
     horizontal_shift,
     linear_combination,
     vertical_noise,
 )
 from symspectra.datasets.base import ArrayDataset, LineDataset
+from symspectra.datasets.views import Corrupted, Withheld
 from symspectra.spectra.rendering import Nuisance
 from symspectra.training.fit import train
 

@@ -6,7 +6,9 @@ from conftest import marker_dataset
 from symspectra.config import Config
 from symspectra.datasets import base as datasets
 from symspectra.datasets.base import SPLITS, ArrayDataset, LineDataset, load_dataset, split_of
+from symspectra.datasets.views import Resplit
 from symspectra.errors import DataError
+from symspectra.groups import NAMES
 from symspectra.spectra.rendering import Nuisance, render
 
 
@@ -45,6 +47,7 @@ def test_digest_of_line_data_depends_on_how_they_are_rendered(random_lines):
         LineDataset(random_lines, ("ir", "c13"), Nuisance(c13_shift=5.0)).digest,
         LineDataset(random_lines, ("ir", "h1")).digest,
         LineDataset(random_lines, ("ir", "c13"), resampling="linear").digest,
+        LineDataset(random_lines, ("ir", "c13"), test_tenths=3).digest,  # another split
     ]
     assert len(set(digests)) == len(digests)
     assert LineDataset(random_lines, ("ir", "c13")).digest == digests[0]
@@ -66,7 +69,7 @@ def test_open_data_set_by_configuration(lines_builder, monkeypatch):
 def arrays(**changes):
     data = marker_dataset(8)
     fields = {"x": data.x, "present": data.present, "y": data.y, "ids": data.ids}
-    fields |= {"split": ["train"] * 8, "modalities": data.modalities}
+    fields |= {"split": ["train"] * 6 + ["validation", "test"], "modalities": data.modalities}
     return ArrayDataset(**{**fields, **changes})
 
 
@@ -78,8 +81,11 @@ def arrays(**changes):
         ({"present": torch.ones(8, 3, dtype=torch.bool)}, "present has shape"),
         ({"y": torch.zeros(8, 36, dtype=torch.bool)}, r"y has shape \(8, 36\)"),
         ({"y": torch.zeros(7, 37, dtype=torch.bool)}, r"y has shape \(7, 37\)"),
-        ({"split": ["train"] * 7 + ["valid"]}, "unknown ones: .'valid'.; expected"),
+        ({"split": ["train"] * 7 + ["valid"]}, "unknown: .'valid'.; expected"),
         ({"split": ["train"] * 7}, "7 splits for 8 molecules"),
+        ({"labels": ("one", "two")}, r"y has shape \(8, 37\); expected \(8, 2\)"),
+        ({"y": torch.zeros(8, 2), "labels": ("one", "one")}, "twice"),
+        ({"present": torch.full((8, 2), 0.5)}, "present ir of molecule 0 is 0.5"),
     ],
 )
 def test_arrays_that_do_not_agree_are_refused(changes, message):
@@ -111,11 +117,33 @@ def test_absent_spectra_are_zeros_whatever_was_given():
     assert mask.tolist() == [[True, False], [True, True]]
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+def test_any_arrays_and_labels(kind):
+    x = np.random.default_rng(0).random((8, 2, 600)).astype(kind)
+    y = np.arange(8)[:, None] < (4, 2, 0)
+    own = arrays(x=x, present=np.ones((8, 2)), y=y.astype(kind), labels=("acid", "base", "salt"), name="assay")
+    spectra, present = own.spectra(torch.arange(8))
+    assert spectra.dtype == torch.float32 and torch.equal(spectra, torch.from_numpy(x.astype(np.float32)))
+    assert own.labels == ("acid", "base", "salt") and own.y.dtype == present.dtype == torch.bool
+    assert own.name == "assay" and own.counts == {
+        "molecules": {"train": 6, "validation": 1, "test": 1},
+        "spectra": {"ir": 8, "c13": 8},
+        "labels": {"acid": 4, "base": 2, "salt": 0},
+    }
+    assert arrays().labels == NAMES == Resplit(arrays(), ["train"] * 8).labels
+
+
+def test_empty_splits_are_named():
+    with pytest.warns(UserWarning, match="no molecule is in the split validation and test"):
+        arrays(split=["train"] * 8)
+
+
 def test_digest_changes_with_every_part():
     x, y, present = torch.zeros(8, 2, 600), torch.zeros(8, 37, dtype=torch.bool), torch.ones(8, 2, dtype=torch.bool)
     x[0, 0, 0], y[0, 0], present[0, 0] = 1, True, False
     changes = [{}, {"x": x}, {"y": y}, {"present": present}, {"ids": list("abcdefgh")}]
-    changes += [{"split": ["test"] * 8}, {"modalities": ("ir", "h1")}]
+    changes += [{"split": ["train", "validation", "test"] + ["test"] * 5}, {"modalities": ("ir", "h1")}]
+    changes += [{"labels": [str(i) for i in range(37)]}]
     digests = [arrays(**change).digest for change in changes]
     assert len(set(digests)) == len(digests) and arrays().digest == digests[0]
     assert arrays().to("cpu").digest == digests[0]

@@ -8,8 +8,8 @@ import symspectra
 
 PACKAGE = Path(symspectra.__file__).parent
 ORDER = [
-    {"errors", "modalities", "parallel", "files"},
-    {"settings"},
+    {"errors", "modalities", "parallel"},
+    {"files", "settings"},
     {"config", "groups", "simulation"},
     {"models", "spectra"},
     {"datasets"},

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symspectra.datasets.base import SPLITS, ArrayDataset, LineDataset
-from symspectra.datasets.imbalance import Oversampled, Scarce, imbalance_ratios, mlsmote, rarest_groups
+from symspectra.datasets.imbalance import imbalance_ratios, mlsmote, rarest_groups
+from symspectra.datasets.views import Oversampled, Scarce
 from symspectra.groups.table8 import NAMES
 from symspectra.spectra.rendering import Nuisance
 from symspectra.training.fit import train

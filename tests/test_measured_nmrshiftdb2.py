@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import lzma
 import os
@@ -81,19 +79,15 @@ def test_the_values_are_the_number_of_atoms(entries):
     assert len(set(zip(row["x"], row["attached"], strict=True))) == len(row["x"])
 
 
-@pytest.mark.parametrize("pack", [lambda data: data, gzip.compress, lzma.compress, bz2.compress, "zip"])
-def test_packed_files_are_read_alike(tmp_path, pack, monkeypatch):
+@pytest.mark.parametrize("zipped", [True, False])
+def test_packed_files_are_read_alike(tmp_path, zipped, monkeypatch):
     monkeypatch.setattr(nmrshiftdb2, "BLOCK_BYTES", 700)  # so that blocks end anywhere in a record
     text = "".join(record("C" * n + "O", n, c13_0=ETHANOL) for n in range(2, 22)).replace("\n", "\r\n")
-    if pack == "zip":
-        memory = io.BytesIO()
-        with zipfile.ZipFile(memory, "w") as archive:
+    (tmp_path / "dump").write_bytes(text.encode())
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "dump", "w") as archive:
             archive.writestr("folder/spectra.SD", text)
             archive.writestr("readme.txt", "$$$$")
-        data = memory.getvalue()
-    else:
-        data = pack(text.encode())
-    (tmp_path / "dump").write_bytes(data)
     rejects = Rejects()
     rows = list(read_nmrshiftdb2(tmp_path / "dump", rejects))
     assert [row.record for row in rows] == [f"{n}:0" for n in range(2, 22)] and not len(rejects)
@@ -154,7 +148,6 @@ def test_wrong_files_are_one_sentence(tmp_path):
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("a.txt", "nothing")
-    packed = lzma.compress(record(c13_0=ETHANOL).encode() * 100)
     cases = {
         "smiles,peaks\nCCO,18.1\n": "is no SD file",
         "": "is no SD file",
@@ -162,7 +155,7 @@ def test_wrong_files_are_one_sentence(tmp_path):
         record(c13_0=ETHANOL) + "x" * 6_000_000: "more than 5 MB",
         record(): "no record has a spectrum",
         zipped.getvalue(): "has 0 files that end in .sd or .sdf",
-        packed[: len(packed) // 2]: "is damaged",
+        lzma.compress(record(c13_0=ETHANOL).encode()): "packed by xz; unpack it first",
         b"PK\x03\x04 and no more": "is damaged",
     }
     for content, words in cases.items():
@@ -191,7 +184,7 @@ def test_damaged_files_are_read_or_refused(tmp_path):
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.sd", text)
     assert survives_damage(attempt, [text]) > 5
-    survives_damage(attempt, [gzip.compress(text), lzma.compress(text), bz2.compress(text), memory.getvalue()])
+    survives_damage(attempt, [memory.getvalue()])
 
 
 @pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")

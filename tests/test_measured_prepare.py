@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import lzma
 import os
+import tarfile
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,11 +22,12 @@ from symspectra.datasets.measured import vectors as module
 from symspectra.datasets.measured.choice import Candidate, allowed, choose, on_axis
 from symspectra.datasets.measured.prepare import prepare
 from symspectra.datasets.measured.records import MODALITIES, Measurement, read_measurements
-from symspectra.datasets.measured.summary import described, evaluated, intersections
+from symspectra.datasets.measured.summary import described, intersections
+from symspectra.datasets.writer import evaluated
 from symspectra.errors import DataError
+from symspectra.files import digest
 from symspectra.groups.table8 import from_bits, label
 from symspectra.spectra.conversion import prepare_all
-from symspectra.spectra.lines import file_digest
 from symspectra.spectra.spectrum import Spectrum
 
 
@@ -150,10 +153,12 @@ def test_spectra_off_the_axis(modality, x, expected):
 def test_the_manifest_names_sources_files_and_versions(sources, tmp_path):
     summary = prepare(sources, tmp_path / "out", ["all"])
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["sources"][0] == {"kind": "nmrshiftdb2", "file": "nmr.sd", "sha256": file_digest(sources[0][1])}
-    for name, digest in manifest["files"].items():
-        assert file_digest(tmp_path / "out" / name) == digest
-    assert set(manifest["files"]) | {"manifest.json"} == {path.name for path in (tmp_path / "out").iterdir()}
+    assert manifest["sources"][0] == {"kind": "nmrshiftdb2", "file": "nmr.sd", "sha256": digest(sources[0][1])}
+    for name, stated in manifest["files"].items():
+        assert digest(tmp_path / "out" / name) == stated
+    assert set(manifest["files"]) | {"manifest.json", "manifest.json.sha256"} == {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
     assert manifest["summary"] == json.loads(json.dumps(summary)) and manifest["versions"]["rdkit"]
 
 
@@ -223,17 +228,30 @@ def test_the_command_prepares_a_table_of_peaks(tmp_path, capsys):
     assert np.load(out / "present.npy").tolist() == [[True, False, False, False, True]]
 
 
-@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
-@pytest.mark.skipif("SYMSPECTRA_SLOW" not in os.environ, reason="some minutes: only where SYMSPECTRA_SLOW is set")
+@pytest.mark.slow
 def test_the_full_files(dev_data, tmp_path):
     paths = dev_data / "nmrshiftdb2" / "nmrshiftdb2withsignals.sd.xz", dev_data / "massbank" / "records.tar.xz"
     if not all(path.exists() for path in paths):
         pytest.skip("nmrshiftdb2 and MassBank are not among the development files")
-    summary = prepare(list(zip(("nmrshiftdb2", "massbank"), paths, strict=True)), tmp_path / "out", ["all"], workers=2)
+    (tmp_path / "nmr.sd").write_bytes(lzma.open(paths[0]).read())
+    with tarfile.open(paths[1]) as archive:
+        archive.extractall(tmp_path / "records", filter="data")
+    sources = [("nmrshiftdb2", tmp_path / "nmr.sd"), ("massbank", tmp_path / "records")]
+    summary = prepare(sources, tmp_path / "out", ["all"], workers=2)
     assert summary["molecules"] > 40_000 and "\n" in described(summary)
     assert summary["intersections"]["c13+h1+any mass spectrum"] > 500
     unreadable = ("structure not readable", "peak not readable")
     assert sum(summary["rejects"].get(reason, 0) for reason in unreadable) < 0.01 * summary["molecules"]
+
+
+def test_a_full_disk_is_said_and_nothing_remains(sources, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match=f"{tmp_path / 'out'}: .*No space left"):
+        prepare(sources, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"nmr.sd", "records"}
 
 
 def test_a_predictor_is_scored_on_what_was_prepared(tmp_path):
@@ -254,5 +272,5 @@ def test_a_predictor_is_scored_on_what_was_prepared(tmp_path):
     finally:
         module.LEAST = least
     assert 3 <= scores["c13"]["molecules"] < len(smiles) + 1 and 0.5 < scores["c13"]["micro_f1"] <= 1
-    with pytest.raises(DataError, match="expected a folder of"):
+    with pytest.raises(DataError, match="expected a folder"):
         module.evaluate(shipped(), tmp_path)

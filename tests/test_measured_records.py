@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,13 +40,6 @@ def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch):
             assert np.array_equal(getattr(row, name), getattr(again, name))
 
 
-def test_a_table_appears_only_when_it_is_complete(tmp_path):
-    with pytest.raises(RuntimeError), TableWriter(tmp_path / "spectra.parquet") as table:
-        table.add(measurement("1"))
-        raise RuntimeError
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_file_that_is_no_such_table_is_refused(tmp_path):
     (tmp_path / "text.parquet").write_text("smiles")
     pq.write_table(pa.table({"smiles": ["C"]}), tmp_path / "other.parquet")
@@ -58,14 +49,11 @@ def test_a_file_that_is_no_such_table_is_refused(tmp_path):
         next(read_measurements(tmp_path / "other.parquet"))
 
 
-def test_rejects_are_counted_and_written(tmp_path):
+def test_rejects_are_counted():
     rejects = Rejects()
     for number, reason in enumerate(["no peaks", "record truncated", "no peaks"]):
         rejects.add("file, one.sd", str(number), reason)
     assert rejects.counts() == {"no peaks": 2, "record truncated": 1} and len(rejects) == 3
-    rejects.write(tmp_path / "rejects.csv")
-    with open(tmp_path / "rejects.csv", newline="") as f:
-        assert list(csv.DictReader(f))[1] == {"file": "file, one.sd", "record": "1", "reason": "record truncated"}
     with pytest.raises(ValueError, match="'just so'"):
         rejects.add("file", "1", "just so")
 

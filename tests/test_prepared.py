@@ -12,6 +12,7 @@ from symspectra.datasets import prepared
 from symspectra.datasets.base import JoinedDataset, load_dataset, split_of
 from symspectra.datasets.prepared import PreparedDataset, find_folder, names_of, read_folder
 from symspectra.errors import DataError
+from symspectra.files import write_manifest
 from symspectra.training.metrics import multilabel_metrics
 from symspectra.training.runs import run
 
@@ -28,6 +29,10 @@ def source():
 @pytest.fixture(scope="module")
 def folder(source, tmp_path_factory):
     return write_prepared(tmp_path_factory.mktemp("data") / "experimental", source)
+
+
+def read_manifest(folder):
+    return json.loads((folder / "manifest.json").read_text())
 
 
 def complete(source):
@@ -161,34 +166,47 @@ def test_where_folders_are_looked_for(folder, monkeypatch, tmp_path):
         load_dataset(Config(dataset="owm"))
 
 
-@pytest.mark.parametrize(
-    "damage, words",
-    [
-        (lambda f: (f / "manifest.json").unlink(), "expected a folder of `symspectra data prepare`"),
-        (lambda f: (f / "manifest.json").write_text("[1]"), "cannot be read"),
-        (lambda f: (f / "vectors.npy").write_bytes(b"no array"), "cannot be read"),
-        (lambda f: (f / "molecules.parquet").write_bytes(b"PAR1"), "cannot be read"),
-        (lambda f: np.save(f / "present.npy", np.ones((3, 5), bool)), r"present.npy \(3, 5\).*expected \(20, 5, 600\)"),
-        (lambda f: np.save(f / "present.npy", np.ones((20, 5))), "float64.*bool"),
-    ],
-)
-def test_damaged_folders(tmp_path, damage, words):
+@pytest.mark.parametrize("name", ["vectors.npy", "present.npy", "molecules.parquet", "manifest.json"])
+def test_damaged_files_are_named(tmp_path, name):
     folder = write_prepared(tmp_path / "own", marker_dataset(20, KINDS))
     read_folder(folder)
-    damage(folder)
-    with pytest.raises(DataError, match=words) as error:
+    whole = bytearray((folder / name).read_bytes())
+    for place in (0, len(whole) // 2, len(whole) - 1):
+        damaged = whole.copy()
+        damaged[place] ^= 1
+        (folder / name).write_bytes(damaged)
+        with pytest.raises(DataError, match=f"{folder / name}: .*prepare it again"):
+            read_folder(folder)
+    (folder / name).unlink()
+    with pytest.raises(DataError, match=f"{folder / name}: cannot be read"):
         read_folder(folder)
-    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", "{}", '{"files": []}', '{"files": {}}', '{"files": {}, "modalities": 5}', "{"]
+)
+def test_a_manifest_that_says_something_else_is_named(tmp_path, content):
+    folder = write_prepared(tmp_path / "own", marker_dataset(20, KINDS))
+    (folder / "manifest.json.sha256").unlink()
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(DataError, match="manifest.json"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize("present", [np.ones((3, 5), bool), np.ones((20, 5))])
+def test_files_that_do_not_agree_are_refused(tmp_path, present):
+    folder = write_prepared(tmp_path / "own", marker_dataset(20, KINDS))
+    np.save(folder / "present.npy", present)
+    write_manifest(folder, read_manifest(folder))
+    with pytest.raises(DataError, match=r"present.npy .*expected \(20, 5, 600\)"):
+        read_folder(folder)
 
 
 def test_a_value_that_is_not_finite_is_named(tmp_path):
     data = marker_dataset(60, KINDS)
-    folder = write_prepared(tmp_path / "own", data, "alberts")
-    vectors = np.load(folder / "vectors.npy")
-    vectors[7, 1, 300] = np.nan
-    np.save(folder / "vectors.npy", vectors)
+    data.x[7, 1, 300] = np.nan
     with pytest.raises(DataError, match="own: a spectrum of molecule 7 is not finite"):
-        PreparedDataset(folder, ("c13", "h1"))
+        PreparedDataset(write_prepared(tmp_path / "own", data, "alberts"), ("c13", "h1"))
 
 
 def test_what_cannot_be_tested_is_refused(tmp_path, folder, monkeypatch):
@@ -200,8 +218,9 @@ def test_what_cannot_be_tested_is_refused(tmp_path, folder, monkeypatch):
         load_dataset(Config(dataset="experimental", modalities=("c13",), resample="linear"))
 
 
-def test_the_manifest_says_measured_by_default(folder):
-    content = json.loads((folder / "manifest.json").read_text())
+def test_folders_of_older_versions_are_read(folder):
+    content = read_manifest(folder)
     del content["kind"]
     (folder / "manifest.json").write_text(json.dumps(content))
+    (folder / "manifest.json.sha256").unlink()
     assert read_folder(folder).measured

@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import marker_dataset, tiny
 
-from symspectra.datasets.augmentation import Corrupted
 from symspectra.datasets.base import ArrayDataset
+from symspectra.datasets.views import Corrupted
 from symspectra.exhibits.comparison import score, summarise
 from symspectra.exhibits.robustness import blind_score, corrupted_score, declines, no_collapse, no_sharp_drop
 from symspectra.training.fit import predict

@@ -13,8 +13,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(required=True, metavar="DATASET", dest="dataset")
 
     p = kinds.add_parser("experimental", help="nmrshiftdb2 and MassBank, joined by structure")
-    p.add_argument("--nmrshiftdb2", type=Path, metavar="FILE", help="nmrshiftdb2withsignals.sd, plain or packed")
-    p.add_argument("--massbank", type=Path, metavar="PATH", help="folder, .tar or .zip of MassBank records")
+    p.add_argument("--nmrshiftdb2", type=Path, metavar="FILE", help="nmrshiftdb2withsignals.sd, or a .zip of it")
+    p.add_argument("--massbank", type=Path, metavar="PATH", help="folder or .zip of MassBank records")
     text = "licences to keep, such as 'CC BY*', or all; by default all but non-commercial and no derivatives"
     p.add_argument("--licence-allow", nargs="+", metavar="PATTERN", help=text)
     _shared(p)

@@ -1,7 +1,7 @@
-"""Training spectra perturbed as instruments perturb them (App. I), and test spectra made worse (App. J).
+"""Training spectra perturbed as instruments perturb them (App. I).
 
-The augmentations take the batch of `symspectra.datasets.base.SpectraDataset.spectra` and a CPU generator, whose numbers are
-moved to the device of the spectra. A spectrum of zeros (not measured) stays one under all of them.
+The augmentations take a batch of spectra (`symspectra.datasets.base.SpectraDataset.spectra`) and a CPU generator, whose
+numbers are moved to the device of the spectra. A spectrum of zeros (not measured) stays one under all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from symspectra.datasets.base import DatasetView, SpectraDataset
+from symspectra.datasets.base import SpectraDataset
+from symspectra.datasets.views import DatasetView, generator_of
 
 KINDS = ("none", "shift", "vertical", "smooth", "mix")
 
@@ -82,7 +83,7 @@ def gaussian_smoothing(
 def linear_combination(
     x: Float[Tensor, "batch modality 600"], partner: Float[Tensor, "batch modality 600"], generator: torch.Generator
 ) -> Float[Tensor, "batch modality 600"]:
-    """c x + (1 - c) partner, with c uniform on (0.01, 0.99): one number a molecule, the same for all its spectra.
+    """c x + (1 - c) partner, with c uniform on (0.01, 0.99): one number per molecule, the same for all its spectra.
 
     References
     ----------
@@ -93,12 +94,6 @@ def linear_combination(
 
 
 _ALONE = {"shift": horizontal_shift, "vertical": vertical_noise, "smooth": gaussian_smoothing}
-
-
-def _generator(what: str, draw: int, rows: Tensor) -> torch.Generator:
-    """Random numbers that depend on these three alone, so that a run that is resumed sees the same spectra."""
-    state = hashlib.sha256(repr((what, draw, rows.tolist())).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(state[:7], "big"))
 
 
 class Augmented(DatasetView):
@@ -135,7 +130,7 @@ class Augmented(DatasetView):
         x, present = self.base.spectra(rows, draw)
         if draw == 0 or self.kind == "none":
             return x, present
-        generator = _generator(self.kind, draw, rows)
+        generator = generator_of(self.kind, draw, rows)
         chosen = (torch.rand(len(rows), 1, 1, generator=generator) < 0.5).to(x.device)
         if self.kind == "mix":
             partner, measured = self.base.spectra(self.partners(rows, generator), draw)
@@ -167,85 +162,3 @@ def _classes(base: SpectraDataset) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     _, first, index, size = np.unique(label[order], return_index=True, return_inverse=True, return_counts=True)
     tables = order, place, first[index][place], size[index][place]
     return tuple(torch.from_numpy(table) for table in tables)
-
-
-class Withheld(DatasetView):
-    """A data set whose training molecules lose spectra at random, others at every draw; at draw 0 all are there.
-
-    Each measured spectrum is withheld with probability ``share``; a molecule that would lose all keeps one of them.
-    A model trained so answers from any subset of its modalities.
-
-    Raises
-    ------
-    ValueError : a share outside [0, 1).
-    """
-
-    def __init__(self, base: SpectraDataset, share: float):
-        super().__init__(base)
-        if not 0 <= share < 1:
-            raise ValueError(f"a share of {share} of the spectra is to be withheld; expected at least 0 and below 1")
-        self.share = share
-        self.digest = hashlib.sha256(repr((base.digest, "Withheld", float(share))).encode()).hexdigest()
-
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra and ``present``; some withheld when ``draw`` is not 0."""
-        x, present = self.base.spectra(rows, draw)
-        if draw == 0 or self.share == 0:
-            return x, present
-        luck = torch.rand(present.shape, generator=_generator("withheld", draw, rows)).to(x.device)
-        luck = torch.where(present, luck, -1.0)  # what was not measured cannot be the one that stays
-        kept = present & ((luck >= self.share) | (luck == luck.amax(dim=1, keepdim=True)))
-        return x * kept.unsqueeze(-1), kept
-
-
-class Corrupted(DatasetView):
-    """A data set with noise on its spectra or without some of them, at every draw: for a trained model to be tested on.
-
-    The noise is Gaussian, of standard deviation ``noise`` times the spectrum's own maximum: 0.1 is a tenth of the
-    strongest peak. Infrared and NMR spectra have the maximum 1; MS/MS vectors have unit l2 norm, and a lower maximum.
-    It depends on the molecule's id and the draw; two levels differ in the factor alone. Nothing is clipped or
-    normalised afterwards.
-
-    Parameters
-    ----------
-    noise : at least 0
-    without : names of modalities to withhold
-
-    Raises
-    ------
-    ValueError : a negative or infinite noise, an unknown modality, or all of them withheld.
-    """
-
-    def __init__(self, base: SpectraDataset, noise: float = 0.0, without: Sequence[str] = ()):
-        super().__init__(base)
-        if not 0 <= noise < math.inf:
-            raise ValueError(f"noise of standard deviation {noise}; expected a number of at least 0")
-        unknown = [name for name in without if name not in base.modalities]
-        if unknown:
-            raise ValueError(f"cannot withhold {unknown}; the data have the modalities {base.modalities}")
-        self._withheld = torch.tensor([name in without for name in base.modalities])
-        if self._withheld.all():
-            raise ValueError(f"all modalities {base.modalities} are withheld; keep at least one")
-        self.noise = noise
-        parts = (base.digest, "Corrupted", float(noise), self._withheld.tolist())
-        self.digest = hashlib.sha256(repr(parts).encode()).hexdigest()
-
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra with noise, and ``present`` without the withheld modalities."""
-        x, present = self.base.spectra(rows, draw)
-        if self.noise > 0:
-            x = x + self.noise * x.amax(dim=-1, keepdim=True) * self._normal(rows, draw, x)
-        present = present & ~self._withheld.to(present.device)
-        return x * present.unsqueeze(-1), present
-
-    def _normal(self, rows: Tensor, draw: int, like: Tensor) -> Tensor:
-        """Standard normal numbers, a function of the molecule and the draw."""
-        numbers, generator = torch.empty(like.shape), torch.Generator()
-        for row, values in zip(rows.tolist(), numbers, strict=True):
-            state = hashlib.sha256(repr((self.ids[row], draw)).encode()).digest()
-            values.normal_(generator=generator.manual_seed(int.from_bytes(state[:7], "big")))
-        return numbers.to(like.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Protocol
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from symspectra.config import Config
 from symspectra.datasets.prepared import PreparedDataset, find_folder, read_folder
-from symspectra.datasets.splits import SPLITS, split_of
+from symspectra.datasets.splits import SPLITS, checked_split, rows_of, split_of
 from symspectra.errors import DataError
+from symspectra.groups.table8 import NAMES
 from symspectra.spectra.lines import LineTable, read_lines
 from symspectra.spectra.preprocessing import POINTS, check_finite
 from symspectra.spectra.rendering import CLEAN, Nuisance, render
@@ -33,8 +36,9 @@ class SpectraDataset(Protocol):
     """What training needs of a data set."""
 
     modalities: tuple[str, ...]
+    labels: tuple[str, ...]  # what is predicted: by default the groups of Table 8
     ids: tuple[str, ...]  # molecule of each row
-    y: Bool[Tensor, "molecule 37"]
+    y: Bool[Tensor, "molecule label"]
     digest: str  # changes whenever the data do
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
@@ -52,7 +56,7 @@ class SpectraDataset(Protocol):
         ...
 
 
-def evaluated_groups(dataset: SpectraDataset) -> Bool[Tensor, " 37"]:
+def evaluated_groups(dataset: SpectraDataset) -> Bool[Tensor, " label"]:
     """Groups that count in the scores, which a data set may have as ``evaluated``; all of them otherwise."""
     groups = getattr(dataset, "evaluated", None)
     return torch.ones(dataset.y.shape[1], dtype=torch.bool) if groups is None else groups
@@ -69,7 +73,7 @@ class LineDataset:
     Parameters
     ----------
     lines : `symspectra.spectra.lines.LineTable`
-    modalities, nuisance, resampling : see `symspectra.spectra.rendering.render`; the mass spectrum ``"ms"`` is MS/MS+ here
+    modalities, nuisance, resampling : see `symspectra.spectra.rendering.render`; the mass spectrum ``"ms"`` is MS/MS+
     test_tenths : see `split_of`
     """
 
@@ -84,14 +88,14 @@ class LineDataset:
         self.lines, self.modalities = lines, tuple(modalities)
         self._rendered = tuple("msms_pos" if name == "ms" else name for name in self.modalities)
         self.nuisance, self.resampling = nuisance, resampling
-        self.ids, self.y = lines.smiles, lines.y
-        content = (lines.digest, self.modalities, nuisance, resampling)
+        self.ids, self.y, self.labels = lines.smiles, lines.y, NAMES
+        content = (lines.digest, self.modalities, nuisance, resampling, test_tenths)
         self.digest = hashlib.sha256(repr(content).encode()).hexdigest()
         self._split = np.array([split_of(key, test_tenths) for key in lines.inchikey])
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
         """Rows of ``train``, ``validation`` or ``test``."""
-        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)
+        return rows_of(self._split, split, self.y)
 
     def spectra(
         self, rows: Int[Tensor, " batch"], draw: int = 0
@@ -125,56 +129,75 @@ class LineDataset:
 
 
 class ArrayDataset:
-    """Spectra of your own, already preprocessed (`symspectra.spectra.preprocessing`).
+    """Spectra of your own, already preprocessed (`symspectra.spectra.preprocessing`): NumPy arrays or tensors.
 
     Parameters
     ----------
-    x : (N, modality, 600), zeros where a spectrum was not measured
-    present : (N, modality)
-    y : (N, 37)
-    ids : a name a molecule, for messages and predictions
-    split : ``train``, ``validation`` or ``test``, one a molecule
+    x : (N, modality, 600), zeros where a spectrum was not measured; of any kind of numbers, kept in single precision
+    present : (N, modality), 0 and 1
+    y : (N, label), 0 and 1
+    ids : a name per molecule, for messages and predictions
+    split : ``train``, ``validation`` or ``test``, one per molecule; a warning names those without a molecule
     modalities : names, in the order of the second axis
+    labels : names of what is predicted, in the order of the columns of ``y``; by default the groups of Table 8
+    name : of the data set, for messages
 
     Raises
     ------
-    DataError : shapes do not agree, or a split is unknown.
+    DataError : shapes do not agree, a label or ``present`` is neither 0 nor 1, a split is unknown, or a label is named
+        twice.
     ValueError : a spectrum holds a value that is not finite; the message names the molecule and the modality.
     """
 
     def __init__(
         self,
-        x: Float[Tensor, "molecule modality 600"],
-        present: Bool[Tensor, "molecule modality"],
-        y: Bool[Tensor, "molecule 37"],
+        x: Float[ArrayLike, "molecule modality 600"],
+        present: Bool[ArrayLike, "molecule modality"],
+        y: Bool[ArrayLike, "molecule label"],
         ids: Sequence[str],
         split: Sequence[str],
         modalities: Sequence[str],
+        labels: Sequence[str] = NAMES,
+        name: str = "own spectra",
     ):
-        n, m = len(ids), len(modalities)
-        shapes = {"x": (x, (n, m, 600)), "present": (present, (n, m)), "y": (y, (n, 37))}
-        for name, (tensor, expected) in shapes.items():
-            if tuple(tensor.shape) != expected:
-                raise DataError(f"{name} has shape {tuple(tensor.shape)}; expected {expected}")
-        bad = ((y != 0) & (y != 1)).nonzero()  # NaN differs from both
-        if len(bad):
-            row, group = bad[0].tolist()
-            raise DataError(f"{ids[row]}: the label of group {group + 1} is {y[row, group].item()}; expected 0 or 1")
-        unknown = sorted(set(split) - set(SPLITS))
-        if unknown or len(split) != n:
-            raise DataError(f"{len(split)} splits for {n} molecules, unknown ones: {unknown}; expected {SPLITS}")
-        for i, modality in enumerate(modalities):
-            check_finite(x[:, i], ids, modality)
-        self.x, self.present, self.y = x * present.unsqueeze(-1), present, y.bool()
-        self.ids, self.modalities, self._split = tuple(ids), tuple(modalities), np.array(split)
-        digest = hashlib.sha256(repr((self.ids, tuple(split), self.modalities)).encode())
+        self.ids, self.modalities, self.labels, self.name = tuple(ids), tuple(modalities), tuple(labels), name
+        n, m = len(self.ids), len(self.modalities)
+        x, present, y = torch.as_tensor(x), torch.as_tensor(present), torch.as_tensor(y)
+        for what, array, expected in (("x", x, (n, m, 600)), ("present", present, (n, m)), ("y", y, (n, len(labels)))):
+            if tuple(array.shape) != expected:
+                raise DataError(f"{name}: {what} has shape {tuple(array.shape)}; expected {expected}")
+        if len(set(self.labels)) < len(self.labels):
+            raise DataError(f"{name}: a label occurs twice among {', '.join(self.labels)}")
+        _check_binary(f"{name}: label", y, self.ids, self.labels)
+        _check_binary(f"{name}: present", present, self.ids, self.modalities)
+        self._split = checked_split(split, n, name)
+        if empty := [split for split in SPLITS if split not in self._split]:
+            warnings.warn(
+                f"{name}: no molecule is in the split {' and '.join(empty)}; without training and validation molecules "
+                "nothing can be trained, without test molecules there are no test scores",
+                stacklevel=2,
+            )
+        for i, modality in enumerate(self.modalities):
+            check_finite(x[:, i], self.ids, modality)
+        self.present, self.y = present.bool(), y.bool()
+        self.x = x.float() * self.present.unsqueeze(-1)
+        content = hashlib.sha256(repr((self.ids, self._split.tolist(), self.modalities, self.labels)).encode())
         for tensor in (self.x, self.present, self.y):
-            digest.update(tensor.cpu().numpy().tobytes())
-        self.digest = digest.hexdigest()
+            content.update(tensor.cpu().numpy().tobytes())
+        self.digest = content.hexdigest()
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Molecules of each split, spectra of each modality, and molecules with each label."""
+        return {
+            "molecules": {split: int((self._split == split).sum()) for split in SPLITS},
+            "spectra": dict(zip(self.modalities, self.present.sum(dim=0).tolist(), strict=True)),
+            "labels": dict(zip(self.labels, self.y.sum(dim=0).tolist(), strict=True)),
+        }
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
         """Rows of ``train``, ``validation`` or ``test``."""
-        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)
+        return rows_of(self._split, split, self.y)
 
     def spectra(
         self, rows: Int[Tensor, " batch"], draw: int = 0
@@ -184,65 +207,16 @@ class ArrayDataset:
 
     def to(self, device: torch.device | str) -> ArrayDataset:
         """The same data on another device."""
-        other = object.__new__(ArrayDataset)
-        other.__dict__.update(self.__dict__)
+        other = copy.copy(self)
         other.x, other.present, other.y = self.x.to(device), self.present.to(device), self.y.to(device)
         return other
 
 
-class DatasetView:
-    """A data set seen through a change: another split, fewer training molecules, other spectra.
-
-    It hands everything on to ``base``; a subclass overrides what it changes. ``draw`` 0 must stay what evaluation sees.
-    """
-
-    def __init__(self, base: SpectraDataset):
-        self.base = base
-        self.modalities, self.ids, self.y, self.digest = base.modalities, base.ids, base.y, base.digest
-        self.evaluated = evaluated_groups(base)
-
-    def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
-        return self.base.rows(split)
-
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra and ``present``, as the base has them."""
-        return self.base.spectra(rows, draw)
-
-    def to(self, device: torch.device | str) -> DatasetView:
-        """The same view of the data on another device."""
-        other = copy.copy(self)
-        other.base, other.y = self.base.to(device), self.y.to(device)
-        return other
-
-
-class Resplit(DatasetView):
-    """A data set with a split of your own.
-
-    Parameters
-    ----------
-    split : ``train``, ``validation`` or ``test``, one a molecule of ``base``
-
-    Raises
-    ------
-    DataError : there are not as many as molecules, or one is unknown.
-    """
-
-    def __init__(self, base: SpectraDataset, split: Sequence[str]):
-        super().__init__(base)
-        unknown = sorted(set(split) - set(SPLITS))
-        if unknown or len(split) != len(base.ids):
-            raise DataError(
-                f"{len(split)} splits for {len(base.ids)} molecules, unknown ones: {unknown}; expected {SPLITS}"
-            )
-        self._split = np.array(split)
-        self.digest = hashlib.sha256(repr((base.digest, tuple(split))).encode()).hexdigest()
-
-    def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
-        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)
+def _check_binary(what: str, values: Tensor, ids: Sequence[str], names: Sequence[str]) -> None:
+    bad = ((values != 0) & (values != 1)).nonzero()  # NaN differs from both
+    if len(bad):
+        row, column = bad[0].tolist()
+        raise DataError(f"{what} {names[column]} of {ids[row]} is {values[row, column].item()}; expected 0 or 1")
 
 
 class JoinedDataset:
@@ -250,13 +224,15 @@ class JoinedDataset:
 
     Raises
     ------
-    DataError : their modalities differ.
+    DataError : their modalities or labels differ.
     """
 
     def __init__(self, parts: Sequence[SpectraDataset]):
+        if len({part.labels for part in parts}) != 1:
+            raise DataError(f"the data sets have different labels: {[part.labels for part in parts]}")
         if len({part.modalities for part in parts}) != 1:
             raise DataError(f"the data sets have different modalities: {[part.modalities for part in parts]}")
-        self.parts, self.modalities = tuple(parts), parts[0].modalities
+        self.parts, self.modalities, self.labels = tuple(parts), parts[0].modalities, parts[0].labels
         self.ids = tuple(name for part in parts for name in part.ids)
         self.y = torch.cat([part.y for part in parts])
         self.digest = hashlib.sha256(repr([part.digest for part in parts]).encode()).hexdigest()
@@ -284,7 +260,7 @@ class JoinedDataset:
 
 
 def load_dataset(config: Config) -> SpectraDataset:
-    """The data set that a configuration names: ``open``, a prepared folder (`symspectra.datasets.prepared`), or several.
+    """The data set that a configuration names: ``open``, a folder of `symspectra.datasets.prepared`, or several.
 
     ``open+experimental`` is both, one after the other.
 
@@ -311,9 +287,10 @@ def _load(name: str, config: Config, partly: bool = False) -> SpectraDataset:
             "in data/ (or in the folder that SYMSPECTRA_DATA names)"
         )
     source = read_folder(folder)
-    if source.resample != config.data.resample:
+    wanted = config.data.resample
+    if source.resample != wanted:
         raise DataError(
-            f"{folder}: was prepared with --resample {source.resample}; prepare it with --resample {config.data.resample}, "
-            f"as {folder.name}-{config.data.resample}"
+            f"{folder}: was prepared with --resample {source.resample}; prepare it with --resample {wanted}, "
+            f"as {folder.name}-{wanted}"
         )
     return PreparedDataset(source, config.data.modalities, config.data.molecules, config.data.test_tenths, partly)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import multiprocessing
-import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from rdkit import Chem
 from tqdm import tqdm
 
 from symspectra.datasets.base import OPEN_DIRECTORY
 from symspectra.errors import DataError
+from symspectra.files import written
+from symspectra.groups.molecules import inchikey_block, parse, parsed
 from symspectra.groups.table8 import label, to_bits
+from symspectra.parallel import Workers
 from symspectra.simulation import quantum
 from symspectra.simulation import records as quantum_records
 from symspectra.simulation.molecules import flat_smiles, open_molecules
@@ -43,7 +42,7 @@ def simulate(smiles: list[str]) -> LineTable:
 
 def _flat(text: str) -> str:
     """Canonical SMILES without stereochemistry, as the data set has it."""
-    flat = flat_smiles(text, max_heavy=60) if Chem.MolFromSmiles(text) is not None else None
+    flat = flat_smiles(text, max_heavy=60) if parsed(text) is not None else None
     if flat is None:
         raise ValueError(
             f"{text!r} cannot be simulated: expected the SMILES of one neutral molecule without radicals, of "
@@ -55,7 +54,7 @@ def _flat(text: str) -> str:
 def _described(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows with InChIKey and functional groups: labels meet the spectra only here."""
     bits = to_bits(label([row["smiles"] for row in rows])) if rows else []
-    keys = [Chem.MolToInchiKey(Chem.MolFromSmiles(row["smiles"])).split("-")[0] for row in rows]
+    keys = [inchikey_block(parse(row["smiles"])) for row in rows]
     return [{**row, "inchikey": key, "groups": int(b)} for row, key, b in zip(rows, keys, bits, strict=True)]
 
 
@@ -81,9 +80,9 @@ def add_records(records: list[QuantumRecord], directory: Path = OPEN_DIRECTORY, 
     smiles, keys = known_molecules(directory)
     new = list({record.smiles: record for record in records if record.smiles not in smiles}.values())
     chunks = [new[i : i + CHUNK] for i in range(0, len(new), CHUNK)]
-    with tqdm(total=len(new), desc="line lists", unit="molecule", disable=not new) as bar:
-        rows = []
-        for part in _map(chunks, workers):
+    rows = []
+    with Workers(workers) as pool, tqdm(total=len(new), desc="line lists", unit="molecule", disable=not new) as bar:
+        for part in pool.in_order(line_lists, chunks):
             rows += part
             bar.update(len(part))
     kept, failed = [], []
@@ -99,32 +98,14 @@ def add_records(records: list[QuantumRecord], directory: Path = OPEN_DIRECTORY, 
     return len(kept)
 
 
-def _map(chunks: list[list[QuantumRecord]], workers: int) -> Iterator[list[dict[str, Any]]]:
-    if workers == 1:
-        yield from map(line_lists, chunks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
-        yield from pool.map(line_lists, chunks)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    os.nice(10)
-
-
 def add_failures(failures: list[tuple[str, str]], directory: Path = OPEN_DIRECTORY) -> None:
     """Append molecules that are not in the data set, and why, to ``failed.csv``."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "failed.csv"
     old = path.read_text() if path.exists() else "smiles,reason\r\n"
-    temporary = path.with_name("failed.csv.tmp")
-    with open(temporary, "w", newline="") as f:
+    with written(path) as temporary, open(temporary, "w", newline="") as f:
         f.write(old if old.endswith("\n") else old + "\r\n")
         csv.writer(f).writerows(failures)
-    os.replace(temporary, path)
 
 
 def import_records(folder: Path, directory: Path = OPEN_DIRECTORY, workers: int = 1) -> int:
@@ -184,10 +165,10 @@ def build(
 
 
 def summary(directory: Path = OPEN_DIRECTORY) -> dict[str, Any]:
-    """Numbers for the dataset card: molecules, failures, bytes a molecule, lines a molecule, heavy atoms."""
+    """Numbers for the dataset card: molecules, failures, bytes and lines per molecule, heavy atoms."""
     table, _ = read_rows(directory)
     size = sum(path.stat().st_size for path in directory.glob("*.parquet"))
-    heavy = [Chem.MolFromSmiles(s).GetNumHeavyAtoms() for s in table["smiles"].to_pylist()]
+    heavy = [parse(s).GetNumHeavyAtoms() for s in table["smiles"].to_pylist()]
     known, _ = known_molecules(directory)
     positions = (columns[0] for columns in LIST_GROUPS.values())
     lines = {name: float(np.mean([len(v) for v in table[name].to_pylist()])) for name in positions}

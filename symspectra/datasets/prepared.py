@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ import torch
 from jaxtyping import Bool, Float, Float16, Int
 from torch import Tensor
 
-from symspectra.datasets.splits import split_of
+from symspectra import files
+from symspectra.datasets.splits import rows_of, split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES, from_bits
 
@@ -85,19 +85,21 @@ def read_folder(path: str | Path) -> Folder:
 
     Raises
     ------
-    DataError : it is none, or its files do not agree; the message names it.
+    DataError : it is none, a file is damaged (`symspectra.files.check`) or they do not agree; the message names it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = Path(path)
+    path, instead = Path(path), "expected a folder as `symspectra data prepare` wrote it: prepare it again"
+    manifest = files.check(path, instead)
+    names = manifest.get("modalities")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path / files.MANIFEST}: modalities is {names!r}, expected a list of names; {instead}")
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
-        names = manifest["modalities"]
         columns = pq.read_table(path / "molecules.parquet", columns=["inchikey", "smiles", "groups"]).to_pydict()
         vectors, present = np.load(path / "vectors.npy", mmap_mode="r"), np.load(path / "present.npy")
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read ({error}); expected a folder of `symspectra data prepare`") from error
+        raise DataError(f"{path}: cannot be read ({error}); {instead}") from error
     shape = (len(columns["smiles"]), len(names))
     if vectors.shape != (*shape, 600) or present.shape != shape or present.dtype != bool:
         raise DataError(
@@ -147,7 +149,7 @@ class PreparedDataset:
         index = usable[np.argsort(~complete[usable], kind="stable")]
         index = index[: molecules or None]
         self._vectors, self._index, self._columns = source.vectors, index, columns[index]
-        self.ids = tuple(source.smiles[i] for i in index)
+        self.ids, self.labels = tuple(source.smiles[i] for i in index), NAMES
         self.y, self.present = torch.from_numpy(source.y[index]), torch.from_numpy(present[index])
         split = [split_of(source.inchikey[i], test_tenths) if complete[i] else "train" for i in index]
         self._split = np.array(split)
@@ -178,7 +180,7 @@ class PreparedDataset:
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
         """Rows of ``train``, ``validation`` or ``test``."""
-        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)
+        return rows_of(self._split, split, self.y)
 
     def spectra(
         self, rows: Int[Tensor, " batch"], draw: int = 0

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from symspectra.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 
@@ -15,3 +23,23 @@ def split_of(inchikey: str, test_tenths: int = 1) -> str:
     """
     digit = int(hashlib.sha256(inchikey.encode()).hexdigest(), 16) % 10
     return "test" if digit < test_tenths else "validation" if digit == test_tenths else "train"
+
+
+def checked_split(split: Sequence[str], molecules: int, where: str) -> np.ndarray:
+    """The split of each molecule, as an array of text.
+
+    Raises
+    ------
+    DataError : there are not as many as molecules, or one is unknown.
+    """
+    unknown = sorted(set(split) - set(SPLITS))
+    if unknown or len(split) != molecules:
+        raise DataError(
+            f"{where}: {len(split)} splits for {molecules} molecules, unknown: {unknown}; expected {SPLITS}"
+        )
+    return np.array(split)
+
+
+def rows_of(splits: np.ndarray, split: str, like: Tensor) -> Int[Tensor, " row"]:
+    """Rows of one split, on the device of ``like``."""
+    return torch.from_numpy(np.flatnonzero(splits == split)).to(like.device)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from symspectra.datasets.augmentation import Corrupted
 from symspectra.datasets.base import SpectraDataset, evaluated_groups
+from symspectra.datasets.views import Corrupted
 from symspectra.exhibits.claims import Claim, decided, trend, untestable
 from symspectra.exhibits.comparison import Score, summarise
 from symspectra.training.fit import predict_spectra
@@ -25,7 +25,7 @@ def corrupted_score(
     without: Sequence[str] = (),
     device: str = "auto",
 ) -> Score:
-    """Micro-F1 of trained models on the test split of `symspectra.datasets.augmentation.Corrupted`, one value a run.
+    """Micro-F1 of trained models on the test split of `symspectra.datasets.views.Corrupted`, one value a run.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def corrupted_score(
 
     Raises
     ------
-    ValueError : the runs read other spectra than the data set has; or as `symspectra.datasets.augmentation.Corrupted`.
+    ValueError : the runs read other spectra than the data set has; or as `symspectra.datasets.views.Corrupted`.
 
     References
     ----------

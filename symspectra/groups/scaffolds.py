@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from rdkit import Chem, rdBase
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
+
+from symspectra.groups.molecules import flat_smiles, parse
 
 RADIUS, BITS = 2, 2048
 CHUNK = 1024  # fingerprints on either side of a block of similarities: 4 MB
@@ -33,36 +34,19 @@ class ScaffoldSplit(NamedTuple):
     sampled: bool  # True: there were too many scaffolds, and the rest joined the cluster of the nearest clustered one
 
 
-def _molecule(smiles: str, where: str = "") -> Chem.Mol:
-    one_word = isinstance(smiles, str) and len(smiles.split()) == 1  # RDKit reads what follows a space as a name
-    with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles) if one_word else None
-    if molecule is None:
-        raise ValueError(f"{where}{smiles!r} is not a SMILES that RDKit can parse")
-    return molecule
-
-
-def murcko_scaffold(smiles: str) -> str:
-    """Rings, what links them, and what is doubly bonded to these, as SMILES without stereo; empty without a ring.
+def scaffold_or_self(smiles: str, where: str = "") -> str:
+    """Murcko scaffold: rings, what links them, and what is doubly bonded to these; without a ring the molecule itself.
 
     Raises
     ------
-    ValueError : the SMILES cannot be parsed.
+    ValueError : the SMILES cannot be parsed; the message begins with ``where``.
 
     References
     ----------
     Bemis and Murcko, J. Med. Chem. 1996, 39, 2887.
     """
-    return _murcko(_molecule(smiles))
-
-
-def _murcko(molecule: Chem.Mol) -> str:
-    return Chem.MolToSmiles(GetScaffoldForMol(molecule), isomericSmiles=False)
-
-
-def _scaffold_or_self(smiles: str, row: int) -> str:
-    molecule = _molecule(smiles, f"row {row}: ")
-    return _murcko(molecule) or Chem.MolToSmiles(molecule, isomericSmiles=False)
+    molecule = parse(smiles, where)
+    return flat_smiles(GetScaffoldForMol(molecule)) or flat_smiles(molecule)
 
 
 def morgan_bits(smiles: Sequence[str]) -> Bits:
@@ -75,7 +59,7 @@ def morgan_bits(smiles: Sequence[str]) -> Bits:
     generator = GetMorganGenerator(radius=RADIUS, fpSize=BITS)
     bits = np.zeros((len(smiles), BITS), dtype=bool)
     for row, text in enumerate(smiles):
-        bits[row] = generator.GetFingerprintAsNumPy(_molecule(text, f"row {row}: "))
+        bits[row] = generator.GetFingerprintAsNumPy(parse(text, f"row {row}: "))
     return bits
 
 
@@ -210,7 +194,7 @@ def _scaffold_split(
     quota, held = max(1, round(test * n)), max(1, round(validation * n))
     if quota + held >= n:
         raise ValueError(f"{n} molecules cannot give {quota} for the test and {held} for validation, and some to train")
-    scaffold = tuple(_scaffold_or_self(text, row) for row, text in enumerate(smiles))
+    scaffold = tuple(scaffold_or_self(text, f"row {row}: ") for row, text in enumerate(smiles))
     unique, of_molecule = np.unique(np.array(scaffold, dtype=object), return_inverse=True)
     bits = morgan_bits(unique)
     clustered = np.arange(len(unique))

@@ -112,18 +112,13 @@ def label(smiles: Sequence) -> Bool[np.ndarray, "molecule 37"]:
     ----------
     Paper, Appendix H, Table 8.
     """
-    from rdkit import Chem, rdBase
+    from symspectra.groups.molecules import parse
 
     if isinstance(smiles, str):
         raise TypeError(f"label expects a sequence of SMILES, got one string: use label([{smiles!r}])")
     groups = np.zeros((len(smiles), len(NAMES)), dtype=bool)
-    with rdBase.BlockLogs():
-        for row, text in enumerate(smiles):
-            one_word = isinstance(text, str) and len(text.split()) == 1  # RDKit reads what follows a space as a name
-            molecule = Chem.MolFromSmiles(text) if one_word else None
-            if molecule is None:
-                raise ValueError(f"row {row}: {text!r} is not a SMILES that RDKit can parse")
-            groups[row] = label_molecule(molecule)
+    for row, text in enumerate(smiles):
+        groups[row] = label_molecule(parse(text, f"row {row}: "))
     return groups
 
 
@@ -136,7 +131,7 @@ def label_molecule(molecule: Any) -> list[bool]:
 
 
 def to_bits(groups: np.ndarray) -> UInt64[np.ndarray, " molecule"]:
-    """Pack labels of shape (N, 37) into one integer a molecule: bit k is group k of `NAMES`.
+    """Pack labels of shape (N, 37) into one integer per molecule: bit k is group k of `NAMES`.
 
     Raises
     ------

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symspectra.config import Config
-from symspectra.datasets.augmentation import Augmented, Withheld
-from symspectra.datasets.base import Resplit, SpectraDataset, evaluated_groups
-from symspectra.datasets.imbalance import Oversampled, Scarce
+from symspectra.datasets.augmentation import Augmented
+from symspectra.datasets.base import SpectraDataset, evaluated_groups
+from symspectra.datasets.views import Oversampled, Resplit, Scarce, Withheld
 from symspectra.errors import DataError
 from symspectra.models.base import SpectrumClassifier
 from symspectra.models.registry import build_model

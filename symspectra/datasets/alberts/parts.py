@@ -1,29 +1,26 @@
 """What was made of one source file: a folder that appears when everything is in it, with its checksums.
 
-``vectors.bin`` (N, 5, 600) in half precision, ``molecules.arrow`` one row a molecule, ``rejects.csv`` the rows of the
-file that could not be used, ``part.json`` what it was made from.
+``vectors.bin`` (N, 5, 600) in half precision, ``molecules.arrow`` one row per molecule, ``rejects.csv`` the rows of the
+file that could not be used, ``manifest.json`` what it was made from.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from symspectra import files
 from symspectra.datasets.alberts.columns import MODALITIES, SourceFile, batches
 from symspectra.datasets.alberts.structures import structures
 from symspectra.datasets.alberts.vectors import vectors
+from symspectra.datasets.writer import versions
 from symspectra.errors import DataError
-from symspectra.spectra.lines import file_digest
 from symspectra.spectra.preprocessing import POINTS
 
 SHAPE = (len(MODALITIES), POINTS)
@@ -36,12 +33,11 @@ SCHEMA = pa.schema(
         *((name, pa.bool_()) for name in MODALITIES),  # whether there is a spectrum
     ]
 )
-PACKAGES = ("symspectra", "rdkit", "numpy", "torch", "pyarrow")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A finished part; ``card`` is its ``part.json``."""
+    """A finished part; ``card`` is its manifest."""
 
     folder: Path
     card: dict[str, Any]
@@ -76,19 +72,18 @@ class Part:
 
 def settings(how: str) -> dict[str, Any]:
     """What a part depends on beside its source."""
-    return {"format": 1, "resample": how, "versions": {name: version(name) for name in PACKAGES}}
+    return {"format": 2, "resample": how, "versions": versions()}
 
 
 def finished(job: tuple[SourceFile, Path, str]) -> Part | None:
     """The part of a source file, if there is one that was made with the same settings and is undamaged."""
     source, folder, how = job
     try:
-        card = json.loads((folder / "part.json").read_text())
-        same = card["settings"] == settings(how) and _stamp(source.path).items() <= card["source"].items()
-        same = same and all(file_digest(folder / name) == digest for name, digest in card["files"].items())
-        return Part(folder, card) if same else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        card = files.check(folder)
+    except DataError:
         return None
+    same = card.get("settings") == settings(how) and _stamp(source.path).items() <= card["source"].items()
+    return Part(folder, card) if same else None
 
 
 def make(job: tuple[SourceFile, Path, str]) -> Part:
@@ -100,23 +95,15 @@ def make(job: tuple[SourceFile, Path, str]) -> Part:
     OSError : the part cannot be written.
     """
     source, folder, how = job
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     stamp = _stamp(source.path)
-    molecules = _convert(source, temporary, how)
-    card = {
-        "source": {**stamp, "sha256": file_digest(source.path), "rows": source.rows},
-        "settings": settings(how),
-        "molecules": molecules,
-        "files": {path.name: file_digest(path) for path in sorted(temporary.iterdir())},
-    }
-    if _stamp(source.path) != stamp:
-        raise DataError(f"{source.path}: changed while it was read")
-    (temporary / "part.json").write_text(json.dumps(card, indent=1) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
-    return Part(folder, card)
+    with files.written(folder) as temporary:
+        temporary.mkdir()
+        molecules = _convert(source, temporary, how)
+        card = {"source": {**stamp, "sha256": files.digest(source.path), "rows": source.rows}}
+        if _stamp(source.path) != stamp:
+            raise DataError(f"{source.path}: changed while it was read")
+        files.write_manifest(temporary, {**card, "settings": settings(how), "molecules": molecules})
+    return Part(folder, files.check(folder))
 
 
 def _stamp(path: Path) -> dict[str, Any]:

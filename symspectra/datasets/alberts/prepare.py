@@ -6,7 +6,6 @@ labels and splits, ``rejects.csv`` what was left out and why, ``manifest.json`` 
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from symspectra import files
 from symspectra.datasets.alberts.assemble import assemble
 from symspectra.datasets.alberts.columns import SourceFile, source_files
 from symspectra.datasets.alberts.parts import SHAPE, Part, finished, make, settings
 from symspectra.datasets.prepared import LEAST_TESTED, LEAST_TRAINED
+from symspectra.datasets.writer import check_new, listed
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES
 from symspectra.parallel import Workers
@@ -55,31 +56,27 @@ def prepare(
     DataError : the folder exists, a source cannot be read, no molecule is left, or the disk is full.
     """
     source, out = Path(source), Path(out)
-    if out.exists():
-        raise DataError(f"{out}: exists; name a new folder, or remove this one")
+    check_new(out)
     if how not in choices(Data, "resample"):
         raise DataError(f"unknown resampling {how!r}; expected one of {', '.join(choices(Data, 'resample'))}")
-    files = source_files(source)
+    sources = source_files(source)
     unfinished = out.with_name(out.name + ".unfinished")
-    with _written(unfinished):
-        _check_space(files, unfinished)
+    with _kept(unfinished), files.written(out) as folder:
+        _check_space(sources, unfinished)
         with Workers(workers) as pool:
-            parts = _parts(files, unfinished / "parts", how, pool, show)
+            parts = _parts(sources, unfinished / "parts", how, pool, show)
         if not any(part.molecules for part in parts):
             reason = next((reason for part in parts for _, reason in part.rejects()), "there are no rows")
             raise DataError(f"{source}: no molecule is left; the first row: {reason}")
-        assembled = unfinished / "assembled"
-        shutil.rmtree(assembled, ignore_errors=True)
-        assembled.mkdir()
         card = {name: settings(how)[name] for name in ("resample", "versions")}
-        summary = assemble(parts, assembled, card, unique, show)
-        os.replace(assembled, out)
-        shutil.rmtree(unfinished)
+        folder.mkdir()
+        summary = assemble(parts, folder, card, unique, show)
+    shutil.rmtree(unfinished)
     return summary
 
 
 @contextmanager
-def _written(folder: Path) -> Iterator[None]:
+def _kept(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -114,7 +111,7 @@ def _parts(files: Sequence[SourceFile], folder: Path, how: str, pool: Workers, s
 def described(summary: Mapping[str, Any]) -> str:
     """A summary as text of several lines."""
     several = [f"molecules: {summary['molecules']} of {summary['rows']} rows in {summary['files']} files"]
-    several += [f"splits: {_listed(summary['splits'])}", f"spectra: {_listed(summary['spectra'])}"]
+    several += [f"splits: {listed(summary['splits'])}", f"spectra: {listed(summary['spectra'])}"]
     for name in ("test", "validation"):
         groups = summary[f"groups_evaluated_{name}"]
         several.append(
@@ -124,7 +121,3 @@ def described(summary: Mapping[str, Any]) -> str:
     several.append(f"rows left out: {sum(summary['rejects'].values())}, named in rejects.csv")
     several += [f"{n:8}  {reason}" for reason, n in summary["rejects"].items()]
     return "\n".join(several)
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())

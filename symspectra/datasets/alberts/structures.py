@@ -9,16 +9,13 @@ import numpy as np
 from jaxtyping import UInt64
 from rdkit import Chem, rdBase
 
-from symspectra.datasets.measured.structures import MOST_ATOMS
+from symspectra.groups.molecules import flat, flat_smiles, inchikey_block, too_large
 from symspectra.groups.table8 import NAMES, label_molecule, to_bits
-
-_AS_WRITTEN = Chem.SmilesParserParams()
-_AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False
 
 
 @dataclass(frozen=True, slots=True)
 class Structures:
-    """First InChIKey block, canonical SMILES without stereochemistry and labels, one each of N SMILES.
+    """First InChIKey block, canonical SMILES without stereochemistry and labels, one each for N SMILES.
 
     ``reasons`` says why a SMILES cannot be used, and is empty where it can; the other fields are then without meaning.
     """
@@ -38,12 +35,12 @@ def structures(texts: Sequence[str | None]) -> Structures:
     groups = np.zeros((len(texts), len(NAMES)), dtype=bool)
     with rdBase.BlockLogs():
         molecules = [flat(text) for text in texts]
-        smiles = [_canonical(molecule) for molecule in molecules]
+        smiles = [flat_smiles(molecule) for molecule in molecules]
         for row, text in enumerate(smiles):
             if "[H]" in text:  # was explicit as an isotope or for the stereochemistry of a double bond
                 molecules[row] = Chem.MolFromSmiles(text)
-                smiles[row] = _canonical(molecules[row])
-        reasons = [refused(molecule) for molecule in molecules]
+                smiles[row] = flat_smiles(molecules[row])
+        reasons = [_refused(molecule) for molecule in molecules]
         keys = ["" if reason else inchikey_block(molecules[row]) for row, reason in enumerate(reasons)]
         for row, key in enumerate(keys):
             if key:
@@ -53,38 +50,8 @@ def structures(texts: Sequence[str | None]) -> Structures:
     return Structures(keys, smiles, to_bits(groups), reasons)
 
 
-def flat(text: str | None) -> Chem.Mol | None:
-    """Molecule without stereochemistry; None where it cannot be parsed."""
-    one_word = text is not None and len(text.split()) == 1  # RDKit takes what follows a blank as a name
-    molecule = _read(text) if one_word else None
-    if molecule is not None:
-        Chem.RemoveStereochemistry(molecule)
-    return molecule
-
-
-def _read(text: str) -> Chem.Mol | None:
-    """As `Chem.MolFromSmiles`, but without the stereochemistry, whose perception takes a fifth of its time."""
-    molecule = Chem.MolFromSmiles(text, _AS_WRITTEN)
-    if molecule is None or molecule.GetNumAtoms() > molecule.GetNumHeavyAtoms():  # explicit hydrogen or dummy
-        return Chem.MolFromSmiles(text)
-    return None if Chem.SanitizeMol(molecule, catchErrors=True) else molecule
-
-
-def _canonical(molecule: Chem.Mol | None) -> str:
-    """SMILES without stereochemistry; empty where there is no molecule."""
-    return "" if molecule is None else Chem.MolToSmiles(molecule, isomericSmiles=False)
-
-
-def refused(molecule: Chem.Mol | None) -> str:
+def _refused(molecule: Chem.Mol | None) -> str:
     """Why a molecule cannot be used, empty if it can."""
     if molecule is None or molecule.GetNumHeavyAtoms() == 0:
         return "SMILES not readable"
-    return "structure too large" if molecule.GetNumHeavyAtoms() > MOST_ATOMS else ""
-
-
-def inchikey_block(molecule: Chem.Mol) -> str:
-    """First block of the InChIKey, which says nothing of stereochemistry; empty where there is none."""
-    try:
-        return Chem.MolToInchiKey(molecule, "-SNon -AuxNone")[:14]
-    except ValueError:  # a molecule that RDKit can read and cannot kekulise again
-        return ""
+    return "structure too large" if too_large(molecule) else ""

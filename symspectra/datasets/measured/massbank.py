@@ -36,7 +36,7 @@ def read_massbank(
 
     Parameters
     ----------
-    path : folder, .tar (.gz, .xz, .bz2) or .zip of record files (.txt)
+    path : folder or .zip of record files (.txt)
     rejects : takes what is left out, by accession where there is one
     workers : processes that read the records
     show : show a progress bar

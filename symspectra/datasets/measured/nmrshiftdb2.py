@@ -41,7 +41,7 @@ def read_nmrshiftdb2(
 
     Parameters
     ----------
-    path : SD file, plain or packed (.gz, .xz, .bz2, .zip)
+    path : SD file, or a .zip with one in it
     rejects : takes what is left out, by the number of the structure, a colon and the number of the spectrum
     workers : processes that read the records
     show : show a progress bar

@@ -1,41 +1,34 @@
 """Measured spectra of several sources joined by molecule, as a folder that a data set is read from.
 
-``spectra.parquet`` is the table (`symspectra.datasets.measured.records`), ``molecules.parquet`` the structures, labels and
-splits, ``vectors.npy`` what the models read, ``rejects.csv`` what was left out and why, ``manifest.json`` where
-everything came from.
+``spectra.parquet`` is the table (`symspectra.datasets.measured.records`); the other files are those of every prepared
+folder (`symspectra.datasets.writer`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from symspectra.datasets.measured import summary as summaries
+from symspectra import files
 from symspectra.datasets.measured.archives import digest
 from symspectra.datasets.measured.choice import RULE, Candidate, allowed, candidate, choose, on_axis
 from symspectra.datasets.measured.massbank import read_massbank
 from symspectra.datasets.measured.nmrshiftdb2 import read_nmrshiftdb2
 from symspectra.datasets.measured.peaks import read_peak_table
 from symspectra.datasets.measured.records import MODALITIES, Measurement, Rejects, TableWriter
-from symspectra.datasets.measured.vectors import write_vectors
-from symspectra.datasets.splits import SPLITS, split_of
+from symspectra.datasets.measured.summary import in_evaluation, intersections
+from symspectra.datasets.measured.vectors import draw_vectors
+from symspectra.datasets.splits import split_of
+from symspectra.datasets.writer import FolderWriter, check_new, random_order, versions
 from symspectra.errors import DataError
-from symspectra.groups.table8 import from_bits, label, to_bits
+from symspectra.groups.table8 import label, to_bits
 from symspectra.parallel import Workers, chunked
-from symspectra.spectra.lines import file_digest
 
 READERS: dict[str, Callable[..., Iterator[Measurement]]] = {
     "nmrshiftdb2": read_nmrshiftdb2,
@@ -88,36 +81,50 @@ def prepare(
     out = Path(out)
     if unknown := [kind for kind, _ in sources if kind not in READERS]:
         raise DataError(f"there is no reader {unknown[0]!r}; expected one of {', '.join(READERS)}")
-    with _folder(out) as folder, Workers(workers) as pool:
-        rejects = Rejects()
-        index = _collect(sources, folder / "spectra.parquet", licence_allow, rejects, pool, show)
-        if not index.smiles:
-            reasons = ", ".join(f"{reason}: {n}" for reason, n in rejects.counts().items())
-            raise DataError(f"{sources[0][1]}: no spectrum is left ({reasons})")
-        keys = sorted(index.smiles, key=lambda key: hashlib.sha256(index.smiles[key].encode()).hexdigest())
-        bits = _bits([index.smiles[key] for key in keys], pool, show)
-        chosen = dict(_chosen(keys, index))
-        present, peaks = write_vectors(folder, len(keys), chosen, rejects, pool, show)
-        _write_molecules(folder / "molecules.parquet", keys, bits, index)
-        rejects.write(folder / "rejects.csv")
-        summary = _summary(keys, from_bits(bits), present, index, rejects) | {"peaks": peaks}
-        _write_manifest(folder, sources, licence_allow, summary)
-    return summary
-
-
-@contextmanager
-def _folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that is renamed to it at the end, and removed if anything goes wrong."""
-    if out.exists():
-        raise DataError(f"{out}: exists; name a new folder, or remove this one")
-    folder = out.with_name(out.name + ".unfinished")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    check_new(out)
     try:
-        yield folder
-        os.replace(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with files.written(out) as folder, Workers(workers) as pool:
+            folder.mkdir()
+            return _prepare(sources, folder, licence_allow, pool, show)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error}); nothing of it is left") from error
+
+
+def _prepare(
+    sources: Sequence[tuple[str, str | Path]],
+    folder: Path,
+    licence_allow: Sequence[str] | None,
+    pool: Workers,
+    show: bool,
+) -> dict[str, Any]:
+    rejects, table = Rejects(), folder / "spectra.parquet"
+    index = _collect(sources, table, licence_allow, rejects, pool, show)
+    if not index.smiles:
+        reasons = ", ".join(f"{reason}: {n}" for reason, n in rejects.counts().items())
+        raise DataError(f"{sources[0][1]}: no spectrum is left ({reasons})")
+    keys, smiles = list(index.smiles), list(index.smiles.values())
+    keys = [keys[i] for i in random_order(smiles)]
+    bits = _bits([index.smiles[key] for key in keys], pool, show)
+    writer = FolderWriter(folder, len(keys), MODALITIES)
+    peaks = draw_vectors(table, writer, dict(_chosen(keys, index)), rejects, pool, show)
+    writer.write_molecules([_molecules(keys, bits, index)])
+    licences = {name: dict(index.licences[name].most_common()) for name in MODALITIES if name in index.licences}
+    return writer.finish(
+        "measured",
+        rejects.rows,
+        "record",
+        {
+            "licences": licences,
+            "licences_left_out": dict(index.licences_left_out.most_common()),
+            "intersections": intersections(writer.present),
+            "peaks": peaks,
+        },
+        in_evaluation(writer.present),
+        sources=[{"kind": kind, "file": Path(p).name, "sha256": digest(Path(p))} for kind, p in sources],
+        licence_allow=licence_allow or "all but non-commercial and no derivatives",
+        choice=RULE,
+        versions=versions(),
+    )
 
 
 def _collect(
@@ -170,7 +177,7 @@ def _chosen(keys: list[str], index: _Index) -> Iterator[tuple[int, tuple[int, in
             yield choose(candidates, modality).row, (i, MODALITIES.index(modality))
 
 
-def _write_molecules(path: Path, keys: list[str], bits: np.ndarray, index: _Index) -> None:
+def _molecules(keys: list[str], bits: np.ndarray, index: _Index) -> pa.Table:
     """Structures, labels, splits; by modality the number of spectra and the record of the one that was drawn."""
     columns: dict[str, Any] = {
         "inchikey": keys,
@@ -182,38 +189,4 @@ def _write_molecules(path: Path, keys: list[str], bits: np.ndarray, index: _Inde
         spectra = [index.candidates[key].get(name, []) for key in keys]
         columns[name] = pa.array([len(s) for s in spectra], pa.int32())
         columns[f"{name}_record"] = pa.array([choose(s, name).record if s else None for s in spectra], pa.string())
-    pq.write_table(pa.table(columns), path, compression="zstd")
-
-
-def _summary(
-    keys: list[str], groups: np.ndarray, present: np.ndarray, index: _Index, rejects: Rejects
-) -> dict[str, Any]:
-    split = np.array([split_of(key) for key in keys])
-    counts = summaries.group_counts(present, groups, split)
-    return {
-        "molecules": len(keys),
-        "splits": {name: int((split == name).sum()) for name in SPLITS},
-        "licences": {name: dict(index.licences[name].most_common()) for name in MODALITIES if name in index.licences},
-        "licences_left_out": dict(index.licences_left_out.most_common()),
-        "intersections": summaries.intersections(present),
-        "groups": counts,
-        "groups_evaluated_test": summaries.evaluated(counts, "test"),
-        "groups_evaluated_validation": summaries.evaluated(counts, "validation"),
-        "rejects": rejects.counts(),
-    }
-
-
-def _write_manifest(
-    folder: Path, sources: Sequence[tuple[str, str | Path]], licence_allow: Sequence[str] | None, summary: dict
-) -> None:
-    manifest = {
-        "kind": "measured",
-        "sources": [{"kind": kind, "file": Path(p).name, "sha256": digest(Path(p))} for kind, p in sources],
-        "files": {path.name: file_digest(path) for path in sorted(folder.iterdir())},
-        "modalities": MODALITIES,
-        "licence_allow": licence_allow or "all but non-commercial and no derivatives",
-        "choice": RULE,
-        "versions": {name: version(name) for name in ("symspectra", "rdkit", "numpy", "torch", "pyarrow")},
-        "summary": summary,
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    return pa.table(columns)

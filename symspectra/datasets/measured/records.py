@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -129,18 +127,18 @@ def checked_peaks(
 
 
 class TableWriter:
-    """Writes rows in groups, to a temporary name that is renamed when everything is there.
+    """Writes rows in groups.
 
     >>> with TableWriter(Path("spectra.parquet")) as table:
     ...     table.add(measurement)
     """
 
     def __init__(self, path: Path):
-        self._path, self._temporary = path, path.with_name(path.name + ".tmp")
+        self._path = path
         self._rows: list[Measurement] = []
 
     def __enter__(self) -> TableWriter:
-        self._writer = pq.ParquetWriter(self._temporary, SCHEMA, compression="zstd")
+        self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
         return self
 
     def add(self, row: Measurement) -> None:
@@ -158,10 +156,6 @@ class TableWriter:
         if kind is None and self._rows:
             self._flush()
         self._writer.close()
-        if kind is None:
-            os.replace(self._temporary, self._path)
-        else:
-            self._temporary.unlink(missing_ok=True)
 
 
 def read_measurements(path: str | Path) -> Iterator[Measurement]:
@@ -200,13 +194,6 @@ class Rejects:
     def counts(self) -> dict[str, int]:
         """How many by reason, most first."""
         return dict(Counter(reason for *_, reason in self.rows).most_common())
-
-    def write(self, path: Path) -> None:
-        """Write as CSV, to a temporary name that is renamed."""
-        temporary = path.with_name(path.name + ".tmp")
-        with open(temporary, "w", newline="", encoding="utf-8") as f:
-            csv.writer(f).writerows([("file", "record", "reason"), *self.rows])
-        os.replace(temporary, path)
 
 
 def passed_on(

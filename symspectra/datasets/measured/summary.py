@@ -11,7 +11,7 @@ from jaxtyping import Bool
 
 from symspectra.datasets.measured.records import MODALITIES
 from symspectra.datasets.prepared import LEAST_TESTED, LEAST_TRAINED, MASS
-from symspectra.datasets.splits import SPLITS
+from symspectra.datasets.writer import listed
 from symspectra.groups.table8 import NAMES
 
 
@@ -32,28 +32,14 @@ def in_evaluation(present: Bool[np.ndarray, "molecule 5"]) -> Bool[np.ndarray, "
     return has["c13"] & has["h1"] & np.logical_or.reduce([has[name] for name in MASS])
 
 
-def group_counts(
-    present: Bool[np.ndarray, "molecule 5"], groups: Bool[np.ndarray, "molecule 37"], split: np.ndarray
-) -> dict[str, dict[str, int]]:
-    """Molecules with each functional group by split, among those of `in_evaluation`."""
-    used = in_evaluation(present)
-    counts = {name: groups[used & (split == name)].sum(axis=0) for name in SPLITS}
-    return {group: {name: int(counts[name][i]) for name in SPLITS} for i, group in enumerate(NAMES)}
-
-
-def evaluated(counts: Mapping[str, Mapping[str, int]], split: str = "test") -> list[str]:
-    """Groups with enough positives: `LEAST_TRAINED` in training and `LEAST_TESTED` in ``split``."""
-    return [group for group, n in counts.items() if n["train"] >= LEAST_TRAINED and n[split] >= LEAST_TESTED]
-
-
 def described(summary: Mapping[str, Any]) -> str:
     """A summary as text of several lines."""
-    lines = [f"molecules: {summary['molecules']} ({_listed(summary['splits'])})"]
+    lines = [f"molecules: {summary['molecules']} ({listed(summary['splits'])})"]
     lines.append(f"{'':10}{'molecules':>10}{'spectra':>10}  licences")
     for name in MODALITIES:
         licences = summary["licences"].get(name, {})
         lines.append(
-            f"{name:10}{summary['intersections'].get(name, 0):10}{sum(licences.values()):10}  {_listed(licences)}"
+            f"{name:10}{summary['intersections'].get(name, 0):10}{sum(licences.values()):10}  {listed(licences)}"
         )
     several = {name: n for name, n in summary["intersections"].items() if "+" in name}
     lines += ["molecules with several kinds of spectra:", *(f"{n:8}  {name}" for name, n in several.items())]
@@ -65,9 +51,5 @@ def described(summary: Mapping[str, Any]) -> str:
         )
     lines += ["spectra left out:", *(f"{n:8}  {reason}" for reason, n in summary["rejects"].items())]
     if summary["licences_left_out"]:
-        lines.append(f"licences not allowed: {_listed(summary['licences_left_out'])}")
+        lines.append(f"licences not allowed: {listed(summary['licences_left_out'])}")
     return "\n".join(lines)
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())

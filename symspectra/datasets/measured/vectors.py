@@ -7,45 +7,41 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from tqdm import tqdm
 
 from symspectra.datasets.measured.records import MODALITIES, Measurement, Rejects, read_measurements
+from symspectra.datasets.writer import FolderWriter
 from symspectra.errors import ReadError
 from symspectra.parallel import Workers, chunked
 from symspectra.spectra.conversion import Prepared, prepare_all
-from symspectra.spectra.preprocessing import POINTS
 from symspectra.spectra.spectrum import Spectrum
 
 CHUNK = 256  # spectra drawn at a time
 
 
-def write_vectors(
-    folder: Path,
-    molecules: int,
+def draw_vectors(
+    table: Path,
+    writer: FolderWriter,
     chosen: Mapping[int, tuple[int, int]],
     rejects: Rejects,
     pool: Workers,
     show: bool = False,
-) -> tuple[Bool[np.ndarray, "molecule 5"], dict[str, dict[str, int]]]:
-    """Write ``vectors.npy`` (molecule, modality, 600), in half precision, and ``present.npy``, which of them there are.
+) -> dict[str, dict[str, int]]:
+    """Fill the vectors of a folder with the chosen spectra.
 
     Parameters
     ----------
-    folder : has the table, ``spectra.parquet``
+    table : ``spectra.parquet``
     chosen : the rows of the table to draw, and the molecule and modality that each belongs to
     rejects : takes those that cannot be drawn
 
     Returns
     -------
-    What ``present.npy`` holds; and by modality how many peaks the spectra have and how many are used: those off the
-    axis are not, nor those of mass spectra that are weak (`symspectra.spectra.conversion.prepare_all`).
+    By modality how many peaks the spectra have and how many are used: those off the axis are not, nor those of mass
+    spectra that are weak (`symspectra.spectra.conversion.prepare_all`).
     """
-    present = np.zeros((molecules, len(MODALITIES)), dtype=bool)
-    shape = (*present.shape, POINTS)
-    vectors = np.lib.format.open_memmap(folder / "vectors.npy", mode="w+", dtype=np.float16, shape=shape)
-    rows = enumerate(read_measurements(folder / "spectra.parquet"))
-    wanted = (spectrum for row, spectrum in rows if row in chosen)
+    wanted = (spectrum for row, spectrum in enumerate(read_measurements(table)) if row in chosen)
     bar = tqdm(wanted, desc="spectra", total=len(chosen), unit="spectrum", disable=not show)
     places, peaks = iter(chosen[row] for row in sorted(chosen)), defaultdict(Counter)
     for drawn in pool.in_order(_drawn, chunked(bar, CHUNK)):
@@ -54,11 +50,9 @@ def write_vectors(
             if vector is None:
                 rejects.add(spectrum.source or "", spectrum.record or "", "not drawn")
                 continue
-            vectors[i, j], present[i, j] = vector, True
+            writer.vectors[i, j], writer.present[i, j] = vector, True
             peaks[spectrum.modality].update(given=len(spectrum.x), used=used)
-    vectors.flush()
-    np.save(folder / "present.npy", present)
-    return present, {name: dict(peaks[name]) for name in MODALITIES if name in peaks}
+    return {name: dict(peaks[name]) for name in MODALITIES if name in peaks}
 
 
 def _drawn(chunk: list[Measurement]) -> list[tuple[Measurement, Float[np.ndarray, " 600"] | None, int]]:
