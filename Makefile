@@ -15,10 +15,10 @@ reproduce: .venv/ready
 	$(BIN)/symspectra reproduce --profile $(PROFILE)
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: .venv/ready
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
 
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks

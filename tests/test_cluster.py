@@ -45,7 +45,8 @@ def cluster(folder: Path):
             process.wait()
 
 
-@pytest.mark.parametrize("n", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [3, 20])
 def test_a_lost_worker_and_a_lost_scheduler_cost_only_the_runs_they_had(tmp_path, n):
     store = tmp_path / "runs"
     with cluster(tmp_path) as (file, processes), watched(store, processes[0].kill):
