@@ -133,6 +133,13 @@ def test_validation_chooses_the_epoch_and_trains_nothing(data, uninterrupted):
     assert losses[0] == losses[1] and other.state.best_score == 1.0
 
 
+def test_of_equally_good_epochs_the_first_is_kept(data, monkeypatch):
+    scores = iter([0.5, 0.7, 0.7, 0.6, 0.1])
+    monkeypatch.setattr("symspectra.training.fit.validation_scores", lambda *_: {"micro_f1": next(scores)})
+    state = train(tiny(epochs=5), data).state
+    assert (state.best_epoch, state.best_score) == (1, 0.7)
+
+
 def test_returned_weights_are_those_of_the_best_epoch(data):
     result = train(tiny(epochs=5, lr=1e-2), data)
     p = predict(result.model, data, data.rows("validation"))

@@ -72,10 +72,8 @@ def register_model(
     if not (inspect.isfunction(build) or inspect.isclass(build)):
         raise TypeError(f"{name}: expected a function or class that builds the model, got {build!r}")
     settings = settings or create_model(name, __base__=_settings.Model, name=(str, name))
-    if (
-        taken := settings.model_fields.keys()
-        & {**_settings.Data.model_fields, **_settings.Training.model_fields}.keys()
-    ):
+    others = {*_settings.Data.model_fields, *_settings.Training.model_fields}
+    if taken := others & settings.model_fields.keys():
         raise ValueError(f"{name}: {', '.join(sorted(taken))} is already a setting of the data or the training")
     _BUILDERS[name], _OWN[name], _settings.MODELS[name] = build, _source(build), settings
 

@@ -18,7 +18,7 @@ def restricted(model: SymSpectra, modalities: Sequence[str]) -> SymSpectra:
     """A model of fewer modalities with the weights that belong to them; it shares the others with ``model``.
 
     Its answer for molecules that have none of the other spectra is that of ``model``: their tokens are zero after the
-    bottleneck (`symspectra.models.symspectra.SymSpectra.represent`) and are not attended to (`symspectra.models.symspectra.CrossModalGate`).
+    bottleneck (`SymSpectra.represent`) and are not attended to (`symspectra.models.symspectra.CrossModalGate`).
 
     Parameters
     ----------

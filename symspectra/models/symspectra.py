@@ -184,7 +184,8 @@ class SymSpectra(SpectrumClassifier):
         """Logits of the main predictor, p(Y | T^i, T^not i)."""
         return self.main(self.fuse(self.represent(x, present).t))
 
-    # objective = main + decoder + auxiliary cross-entropy (Eq. 10) + beta * bound (Eqs. 18, 19) [+ penalty * I(Y; T^not i)]
+    # objective = main + decoder + auxiliary cross-entropy (Eq. 10) + beta * bound (Eqs. 18, 19)
+    #             [+ penalty * I(Y; T^not i)]
     def loss(
         self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"], y: Float[Tensor, "batch group"]
     ) -> Losses:
