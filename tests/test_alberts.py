@@ -257,13 +257,6 @@ def test_older_names_and_other_kinds_of_lists(source, tmp_path):
     assert (tmp_path / "one" / "vectors.npy").read_bytes() == (tmp_path / "two" / "vectors.npy").read_bytes()
 
 
-def test_structures_are_those_of_the_open_data_set():
-    table, _ = read_rows(OPEN_DIRECTORY, 300)
-    found = structures(table["smiles"].to_pylist())
-    assert found.smiles == table["smiles"].to_pylist() and found.inchikey == table["inchikey"].to_pylist()
-    assert np.array_equal(found.groups, to_bits(label(found.smiles))) and not any(found.reasons)
-
-
 @pytest.mark.parametrize(
     ("texts", "smiles"),
     [

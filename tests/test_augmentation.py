@@ -89,15 +89,6 @@ def test_smoothing_a_line_gives_a_gaussian_of_a_width_from_the_range():
     assert (y[:, :, :295] == 0).all() and (y[:, :, 306:] == 0).all()
 
 
-def test_smoothing_keeps_the_maximum_and_broadens():
-    x = some()[1:]
-    y = gaussian_smoothing(x, generator())
-    torch.testing.assert_close(y.amax(dim=-1), x.amax(dim=-1))
-    assert (y.diff(dim=-1).abs().sum(-1) < x.diff(dim=-1).abs().sum(-1)).all()
-    flat = gaussian_smoothing(torch.ones(2, 1, 600), generator())
-    torch.testing.assert_close(flat[:, :, 5:-5], torch.ones(2, 1, 590))
-
-
 def test_a_combination_lies_between_at_one_fraction_a_molecule():
     x, partner = torch.zeros(500, 2, 600), torch.ones(500, 2, 600)
     y = linear_combination(x, partner, generator())
@@ -185,14 +176,6 @@ def test_mixed_spectra_lie_between_the_molecule_and_its_class(pairs):
     assert mixed > 50
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_training_on_augmented_data(kind):
-    result = train(tiny(), Augmented(marker_dataset(), kind))
-    assert all(math.isfinite(epoch["loss"]) for epoch in result.state.history)
-    plain = train(tiny(), marker_dataset()).state.history[0]["loss"]
-    assert (result.state.history[0]["loss"] == plain) == (kind in ("none", "mix"))  # all marker molecules are alone
-
-
 def test_unknown_augmentation():
     with pytest.raises(ValueError, match="there is no augmentation 'flip'; expected one of .*'shift'"):
         Augmented(marker_dataset(8), "flip")
@@ -239,17 +222,6 @@ def test_digest_of_corrupted_data():
     assert Corrupted(base, without=("ir",)).digest == views[2].digest
 
 
-def test_a_trained_model_reads_corrupted_data():
-    base = marker_dataset()
-    model = train(tiny(), base).model
-    rows = base.rows("test")
-    clean = model.predict(*base.spectra(rows))
-    for view in (Corrupted(base, 0.1), Corrupted(base, without=["ir"])):
-        p = model.predict(*view.spectra(rows))
-        assert ((p > 0) & (p < 1)).all() and not torch.allclose(p, clean)
-    assert torch.equal(model.predict(*Corrupted(base).spectra(rows)), clean)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -294,6 +266,9 @@ def test_evaluation_sees_all_spectra_and_a_share_must_leave_some():
             Withheld(data, share)
 
 
-def test_a_model_trains_with_spectra_withheld():
+def test_a_model_trains_on_the_views():
     data = marker_dataset()
-    assert isinstance(train(tiny(withhold=0.5), data).dataset, Withheld)
+    assert isinstance(train(tiny(withhold=0.5, epochs=1), data).dataset, Withheld)
+    plain = train(tiny(epochs=1), data).state.history[0]["loss"]
+    loss = train(tiny(epochs=1), Augmented(data, "shift")).state.history[0]["loss"]
+    assert math.isfinite(loss) and loss != plain

@@ -12,22 +12,6 @@ from symspectra.groups import NAMES
 from symspectra.spectra.rendering import Nuisance, render
 
 
-def test_splits_are_a_tenth_a_tenth_and_the_rest():
-    split = np.array([split_of(f"KEY{i}") for i in range(20_000)])
-    share = {name: (split == name).mean() for name in SPLITS}
-    for name, expected in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
-        assert abs(share[name] - expected) < 4 * (expected * (1 - expected) / 20_000) ** 0.5
-    assert split_of("LFQSCWFLJHTTHZ") == split_of("LFQSCWFLJHTTHZ")
-
-
-def test_line_dataset_keeps_a_molecule_in_its_split_when_it_grows(random_lines):
-    data = LineDataset(random_lines, ("ir", "c13"))
-    rows = {name: data.rows(name).tolist() for name in SPLITS}
-    assert sorted(sum(rows.values(), [])) == list(range(60))
-    for name in SPLITS:
-        assert {split_of(random_lines.inchikey[row]) for row in rows[name]} <= {name}
-
-
 def test_line_dataset_renders_what_render_does(random_lines, monkeypatch):
     monkeypatch.setattr(datasets, "RENDER_CHUNK", {"cpu": 7})
     data = LineDataset(random_lines, ("ir", "h1", "msms_pos"), Nuisance(), "blockmean")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import marker_dataset, tiny
+from conftest import marker_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,6 @@ from symspectra.datasets.imbalance import imbalance_ratios, mlsmote, rarest_grou
 from symspectra.datasets.views import Oversampled, Scarce
 from symspectra.groups.table8 import NAMES
 from symspectra.spectra.rendering import Nuisance
-from symspectra.training.fit import train
 from symspectra.training.losses import STRATEGIES, criterion, focal_loss, positive_negative_weights
 
 
@@ -54,12 +53,6 @@ def test_only_tail_labels_make_samples_one_for_each_molecule_of_the_bag():
     made = mlsmote(features, y)
     assert made.row.tolist() == [10, 11, 12, 13] and set(made.reference.tolist()) <= {10, 11, 12, 13}
     assert (made.row != made.reference).all() and ((made.u >= 0) & (made.u < 1)).all()
-
-
-def test_no_positives_and_no_imbalance_make_no_samples():
-    features = torch.zeros(6, 3)
-    assert len(mlsmote(features, labels([], [], n=6)).row) == 0
-    assert len(mlsmote(features, labels([0, 1], [2, 3], n=6)).row) == 0
 
 
 def test_the_reference_is_among_the_nearest_of_the_bag():
@@ -128,22 +121,6 @@ def test_mlsmote_refuses_no_neighbours():
         mlsmote(torch.zeros(3, 2), labels([0, 1], n=3), k=0)
 
 
-def test_synthetic_spectra_lie_between_two_training_spectra_in_every_modality():
-    base = skewed()
-    data = Oversampled(base)
-    new = data.rows("train")[len(base.rows("train")) :]
-    assert len(new) == len(data.ids) - 60 == len(data.synthetic.u) > 0
-    x, present = data.spectra(new, draw=2)
-    train_rows = set(base.rows("train").tolist())
-    for i, (row, reference) in enumerate(zip(*(part.tolist() for part in data.synthetic[:2]), strict=True)):
-        assert {row, reference} <= train_rows and data.ids[60 + i] == f"mlsmote {i} of molecule {row}"
-        u = data.synthetic.u[i]
-        torch.testing.assert_close(x[i], (1 - u) * base.x[row] + u * base.x[reference])
-    assert present.all() and torch.equal(data.y[60:], data.synthetic.labels)
-    ratio, mean = imbalance_ratios(base.y[base.rows("train")])
-    assert data.y[new][:, ratio > mean].any(dim=1).all() and data.y[new][:, [35, 36]].any(dim=0).all()
-
-
 def test_neighbours_are_those_of_the_spectra():
     """Two pairs of equal strong spectra in the bag: with k = 1, each is the other's only neighbour.
 
@@ -198,19 +175,6 @@ def test_digest_and_device_of_oversampled_data():
     assert torch.equal(moved.spectra(rows, 1)[0], data.spectra(rows, 1)[0])
 
 
-def test_training_on_the_views():
-    data = Scarce(Oversampled(skewed()), [0, 5], 0.5)
-    result = train(tiny(), data)
-    assert len(result.sample_weight) == len(data.rows("train"))
-    assert all(math.isfinite(epoch["loss"]) for epoch in result.state.history) and result.state.epoch == 3
-
-
-def test_class_weights_by_hand():
-    w_pos, w_neg = positive_negative_weights(labels(range(2), [], range(8), n=8))
-    assert w_pos.tolist() == [2, 1, 0.5]
-    torch.testing.assert_close(w_neg, torch.tensor([8 / 12, 0.5, 1]))
-
-
 @given(st.integers(0, 2**20), st.integers(1, 30))
 @settings(max_examples=30, deadline=None)
 def test_class_weights_balance_every_group_that_has_both(seed, n):
@@ -236,12 +200,6 @@ def test_focal_loss_is_its_formula(seed, gamma, alpha):
     logits, y = rng.uniform(-8, 8, (4, 5)), (rng.random((4, 5)) < 0.5).astype(float)
     loss = focal_loss(torch.from_numpy(logits), torch.from_numpy(y), gamma, alpha)
     assert float(loss) == pytest.approx(naive_focal(logits, y, gamma, alpha), rel=1e-9)
-
-
-def test_focal_loss_without_focus_is_half_the_cross_entropy():
-    logits, y = torch.linspace(-5, 5, 12).view(3, 4), (torch.arange(12).view(3, 4) % 2).float()
-    expected = F.binary_cross_entropy_with_logits(logits, y) / 2
-    torch.testing.assert_close(focal_loss(logits, y, gamma=0.0, alpha=0.5), expected)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])

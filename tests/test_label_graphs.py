@@ -12,7 +12,6 @@ from sklearn.metrics import matthews_corrcoef, mutual_info_score
 from symspectra.groups.graphs import (
     GAT,
     GCN,
-    GroupGraphNetwork,
     dependency_graph,
     entropy,
     gnn_order,
@@ -76,13 +75,6 @@ def test_wrong_labels_are_refused(function, wrong):
         function(wrong)
 
 
-def test_spanning_tree_keeps_the_most_informative_edges():
-    information = np.array([[0, 0.5, 0.1, 0], [0.5, 0, 0.2, 0], [0.1, 0.2, 0, 0], [0, 0, 0, 0]])
-    tree = spanning_tree(information, eps=1e-3)
-    assert set(tree.edges) == {(0, 1), (1, 2), (0, 3)}  # 3 tells nothing about any: it hangs on the first
-    assert tree.edges[0, 1] == {"distance": pytest.approx(1 / 0.501), "information": 0.5}
-
-
 def test_spanning_tree_has_the_least_total_distance():
     information = np.random.default_rng(1).random((6, 6))
     information += information.T
@@ -133,17 +125,6 @@ def test_graph_attention_against_loops():
         e = torch.stack([torch.nn.functional.leaky_relu(a @ torch.cat([h[i], h[j]]), 0.2) for j in near])
         expected = sum(w * h[j] for w, j in zip(e.softmax(0), near, strict=True)) + layer.bias
         torch.testing.assert_close(layer(x, adjacency)[i], expected)
-
-
-def test_network_gives_an_embedding_and_an_importance_a_group():
-    network = GroupGraphNetwork(groups=6, hidden=8, width=4)
-    z, s = network(torch.zeros(6, 6))
-    assert z.shape == (6, 4) and s.shape == (6,)
-    torch.testing.assert_close(s, z @ network.importance.weight[0] + network.importance.bias)
-    apart = torch.zeros(6, 6)
-    apart[0, 1] = apart[1, 0] = 0.7
-    torch.testing.assert_close(network(apart)[0][2:], z[2:])  # a group without edges sees itself only
-    assert not torch.allclose(network(apart)[0][:2], z[:2])
 
 
 def test_dependency_graph_by_hand():

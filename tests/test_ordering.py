@@ -22,11 +22,6 @@ def test_a_configuration_may_choose_every_order():
     assert ORDERS == choices(SymSpectra, "order")
 
 
-def test_alphabetical_is_table_8():
-    order = label_order("alphabetical")
-    assert [NAMES[k] for k in order] == sorted(NAMES, key=str.lower)
-
-
 def test_iupac_reproduces_the_relative_sequence_of_table_4():
     wanted = [13, 16, 8, 9, 22]
     assert [k + 1 for k in label_order("iupac") if k + 1 in wanted] == wanted
@@ -52,11 +47,6 @@ def test_learned_orders_are_those_of_label_graphs(labels):
     assert label_order("mutual_information", labels) == information_order(labels).order
     assert label_order("gnn", torch.from_numpy(labels)) == gnn_order(labels).order
     assert label_order("gnn", labels) != label_order("mutual_information", labels)
-
-
-def test_fixed_orders_do_not_look_at_labels(labels):
-    for name in ("iupac", "alphabetical"):
-        assert label_order(name, labels) == label_order(name, ~labels) == label_order(name)
 
 
 @pytest.mark.parametrize("name", ["mutual_information", "gnn"])

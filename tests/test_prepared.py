@@ -112,7 +112,7 @@ def test_groups_with_few_molecules_do_not_count(source, folder):
 
 def test_scores_count_the_same_groups(folder, tmp_path):
     dataset = PreparedDataset(folder, ("c13", "h1", "ms"), test_tenths=3)
-    config = tiny(modalities=("c13", "h1", "ms"), epochs=12, lr=1e-2, withhold=0.2, weighting="none")
+    config = tiny(modalities=("c13", "h1", "ms"), epochs=8, lr=1e-2, withhold=0.2, weighting="none")
     made = run(config, tmp_path, dataset=dataset)
     for split in ("validation", "test"):
         _, y, p = made.predictions(split)

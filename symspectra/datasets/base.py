@@ -283,8 +283,8 @@ def _load(name: str, config: Config, partly: bool = False) -> SpectraDataset:
     folder = find_folder(f"{name}-{config.data.resample}") or find_folder(name)
     if folder is None:
         raise DataError(
-            f"there is no data set {name!r}; expected 'open', or the name of a folder of `symspectra data prepare` "
-            "in data/ (or in the folder that SYMSPECTRA_DATA names)"
+            f"there is no data set {name!r}; expected 'open', or the name of a folder of `symspectra data prepare`, "
+            "with its manifest.json, in data/ (or in the folder that SYMSPECTRA_DATA names)"
         )
     source = read_folder(folder)
     wanted = config.data.resample

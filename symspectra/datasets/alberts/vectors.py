@@ -24,7 +24,7 @@ class Vectors:
 
     x: Float16[np.ndarray, "good 5 600"]
     present: Bool[np.ndarray, "good 5"]
-    reasons: np.ndarray  # of str, one a row
+    reasons: np.ndarray  # of str, one per row
 
 
 class _Problems:
@@ -47,7 +47,7 @@ def vectors(batch: pa.RecordBatch, peaks: Mapping[str, tuple[str, ...]], how: st
     Parameters
     ----------
     batch : columns of `columns.CURVES`, and lists of [m/z, intensity]
-    peaks : the columns of each of ``msms_pos`` and ``msms_neg``, one a collision energy: their peaks add up
+    peaks : the columns of each of ``msms_pos`` and ``msms_neg``, one per collision energy: their peaks add up
     how : see `symspectra.spectra.preprocessing.resample`; of the NMR spectra
 
     Returns

@@ -1,4 +1,4 @@
-"""MassBank: records of mass spectra as text files, one a spectrum (MassBank-data, ``RECORD_TITLE`` ... ``//``)."""
+"""MassBank: records of mass spectra as text files, one per spectrum (MassBank-data, ``RECORD_TITLE`` ... ``//``)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _POLARITY = {"POSITIVE": ("msms_pos", "+"), "NEGATIVE": ("msms_neg", "-")}
 def read_massbank(
     path: str | Path, rejects: Rejects, workers: Workers | None = None, show: bool = False
 ) -> Iterator[Measurement]:
-    """Electron ionisation (``ms``) and MS/MS spectra, one row a record.
+    """Electron ionisation (``ms``) and MS/MS spectra, one row per record.
 
     Left out are MS1 of other ionisations, MS3 and higher, negative electron ionisation; spectra of derivatives
     (trimethylsilyl and others, for gas chromatography) where the record has the structure from before; isotopically

@@ -27,16 +27,16 @@ NUMBERS = ("frequency_mhz", "temperature_k")
 def read_peak_table(
     path: str | Path, rejects: Rejects, workers: Workers | None = None, show: bool = False
 ) -> Iterator[Measurement]:
-    """Spectra of a table, one a row.
+    """Spectra of a table, one per row.
 
     Parameters
     ----------
     path
         CSV or parquet with the columns ``smiles``; ``modality`` (``c13``, ``h1``, ``msms_pos``, ``msms_neg``, or ``ms``
-        for electron ionisation); and ``peaks``, a list as it is typed (`symspectra.spectra.readers.text.parse_peaks`: mass
-        spectra as ``43.0:100 58.1:35``), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of equivalent atoms
-        or intensities). Where there are, ``inchikey``, which must be that of the structure, and `TEXTS` and `NUMBERS`
-        are read too; other columns are not.
+        for electron ionisation); and ``peaks``, a list as it is typed, mass spectra as ``43.0:100 58.1:35``
+        (`symspectra.spectra.readers.text.parse_peaks`), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of
+        equivalent atoms or intensities). Where there are, ``inchikey``, which must be that of the structure, and
+        `TEXTS` and `NUMBERS` are read too; other columns are not.
     rejects : takes what is left out, by ``record``, else by the number of the row
     workers : processes that read the rows
     show : show a progress bar

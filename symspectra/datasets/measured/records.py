@@ -1,4 +1,4 @@
-"""The table of measured spectra, one row a spectrum; and what is left out, each with its reason."""
+"""The table of measured spectra, one row per spectrum; and what is left out, each with its reason."""
 
 from __future__ import annotations
 
