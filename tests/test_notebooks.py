@@ -216,7 +216,7 @@ def test_nbval_runs_the_notebooks_that_train_nothing_as_they_stand(workplace):
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", *TRAIN_NOTHING]
     done = subprocess.run(command, cwd=workplace, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 100
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 15
     assert sorted((workplace / "runs").glob("*/DONE")) == before
 
 
