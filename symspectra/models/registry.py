@@ -79,17 +79,26 @@ def register_model(
 
 
 def register_prior(name: str, prior: Prior) -> None:
-    """Make a prior of your own available as ``Config(prior=name)``; its source becomes part of a run's id."""
-    PRIORS[name] = prior
+    """Make a prior of your own available as ``Config(prior=name)``; its source becomes part of a run's id.
+
+    Raises
+    ------
+    TypeError : the source of its noise or divergence cannot be read.
+    """
     sources = [_source(function) for function in (prior.noise, prior.divergence) if function is not None]
+    PRIORS[name] = prior
     _OWN[f"prior {name}"] = "".join([repr(prior.moments), *sources])
     if name not in _settings.PRIORS:
         _settings.PRIORS.append(name)
 
 
 def _source(thing: Callable[..., Any]) -> str:
-    path = Path(inspect.getsourcefile(thing) or "")
-    return path.read_text() if path.is_file() else inspect.getsource(thing)
+    """The file that defines a function or class, or its own lines in a notebook."""
+    try:
+        path = Path(inspect.getsourcefile(thing) or "")
+        return path.read_text() if path.is_file() else inspect.getsource(thing)
+    except (OSError, TypeError) as error:
+        raise TypeError(f"{thing!r}: its source cannot be read; define it in a file or in a notebook") from error
 
 
 def own_source(config: Config) -> str:
