@@ -1,4 +1,4 @@
-"""Processes of this machine: how many, working on pieces of a stream in order, ending with the one that started them."""
+"""Processes of this machine: how many, in order on pieces of a stream, ending with the one that started them."""
 
 from __future__ import annotations
 

@@ -8,12 +8,8 @@ import numpy as np
 
 from symspectra.exhibits.claims import FAILS, HOLDS, UNTESTED, Claim, decided, untestable
 from symspectra.exhibits.comparison import LEVEL, Score, summarise
-from symspectra.exhibits.paper import paper_table
-from symspectra.experiments.plan import MODELS, THREE
-from symspectra.modalities import MODALITIES
 from symspectra.training.store import Run
 
-PAPER_MOLECULES = 635_200  # that the paper trains on: eight tenths of 794,000
 FASTER = 2.0  # times
 MARGINAL = 0.25  # of the gain before
 SURGE = 0.5  # of the cost before
@@ -44,22 +40,6 @@ def memory_gb(runs: Sequence[Run]) -> Score:
     keys = ["peak_gpu_memory_mb" if memory_kind(run) == GPU else "peak_memory_mb" for run in runs]
     known = [run.metrics.get(key) for run, key in zip(runs, keys, strict=True)]
     return summarise([mb / 1024 for mb in known if mb is not None])
-
-
-def printed_cost(model: str, modalities: tuple[str, ...]) -> tuple[float, float] | None:
-    """Hours and GB that the paper prints for a model on these spectra (Tables 10 and 11); None where it does not."""
-    if model == "symspectra" and modalities == MODALITIES[: len(modalities)]:
-        printed = paper_table("table11").loc[str(len(modalities))]
-    elif modalities == THREE and MODELS[model] in paper_table("table10").index:
-        printed = paper_table("table10").loc[MODELS[model]]
-    else:
-        return None
-    return float(printed["Time (h)"]), float(printed["Memory (GB)"])
-
-
-def paper_hours(epochs: int, rate: float) -> float:
-    """Hours that so many epochs of the paper's molecules take at a rate in samples a second."""
-    return epochs * PAPER_MOLECULES / rate / 3600
 
 
 def gb_text(memory: Score) -> str:

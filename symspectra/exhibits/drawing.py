@@ -143,7 +143,7 @@ def gates_figure(
 ) -> Figure:
     """What the model reads, and under each spectrum the gate p of every token (Eq. 5): 1 kept, 0 replaced by noise.
 
-    ``stride`` is the number of points of a token (`symspectra.models.symspectra.SymSpectra.gates`); what is left over is white.
+    ``stride`` is the number of points of a token (`SymSpectra.gates`); what is left over is white.
     """
     figure = Figure(figsize=(PAGE, 1.25 * len(modalities) + 0.2), layout="constrained")
     rows = figure.subplots(2 * len(modalities), 1, height_ratios=[4, 0.6] * len(modalities), squeeze=False)[:, 0]

@@ -1,4 +1,4 @@
-"""The tidy table of an exhibit: one line per seed and score, written as CSV beside the picture and read as a DataFrame."""
+"""The tidy table of an exhibit: one line per seed and score, a CSV beside the picture, read as a DataFrame."""
 
 from __future__ import annotations
 

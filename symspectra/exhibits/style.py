@@ -1,7 +1,7 @@
 """Exhibits: from results to a matplotlib figure, and to the files that keep picture and numbers together.
 
 One style (``symspectra.mplstyle``), one colour per model and tier, and `save_figure`. What is drawn is in
-`symspectra.exhibits.charts`, `symspectra.exhibits.graphs` and `symspectra.exhibits.drawing`, the statistics in `symspectra.exhibits.comparison`.
+`charts`, `graphs` and `drawing`, the statistics in `comparison`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def save_figure(
     numbers : what is drawn; named tuples such as `Score` become dictionaries
     runs : the runs behind it: their seeds, devices and molecule counts go into the JSON
     molecules : number of molecules by split or purpose, where there are no runs
-    cells, claims : numbers and claims of the paper that this exhibit answers; `symspectra.exhibits.report` collects them
+    cells, claims : numbers and claims of the paper that this exhibit answers; the report collects them
     devices : what the numbers were measured on, where there are no runs
 
     Raises

@@ -22,7 +22,7 @@ class Grids:
     betas : weights of the bound (Fig 11b)
     penalties : weights of the term that the paper leaves out (Table 5)
     shares : shares of the training positives that stay (Fig 4), besides all of them
-    scarce_groups : the rare groups of Fig 4, as Table 8 numbers (`symspectra.datasets.imbalance.rarest_groups` found them)
+    scarce_groups : the rare groups of Fig 4, as Table 8 numbers (`datasets.imbalance.rarest_groups` found them)
     scarce_models : the models of Fig 4
     measured_sizes : molecules with measured spectra to train on, 0 for all
     """
