@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -64,9 +64,10 @@ def new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     return array
 
 
-def write_manifest(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Write ``manifest.json``: ``content``, and under ``files`` the checksum of every file in the folder."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name not in (MANIFEST, SEAL))
+def write_manifest(folder: Path, content: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
+    """Write ``manifest.json``: ``content``, and under ``files`` the checksum of every file but those ``without``."""
+    left_out = {MANIFEST, SEAL, *without}
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name not in left_out)
     manifest = {**content, "files": {name: digest(folder / name) for name in names}}
     data = (json.dumps(manifest, indent=1) + "\n").encode()
     (folder / MANIFEST).write_bytes(data)

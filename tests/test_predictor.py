@@ -15,7 +15,7 @@ from symspectra.groups.table8 import NAMES
 from symspectra.modalities import MODALITIES
 from symspectra.models.registry import load_model
 from symspectra.predict.batch import predict_table
-from symspectra.predict.build import build, describe_subset, informative, subsets
+from symspectra.predict.build import build, describe_subset, informative, seal, subsets
 from symspectra.predict.predictor import SHIPPED, Predictor, predict, shipped, subset_key
 from symspectra.spectra.spectrum import Spectrum
 from symspectra.training.runs import run
@@ -186,21 +186,38 @@ def test_a_run_becomes_a_predictor_that_is_read_back(tmp_path):
     assert folder.exists()
 
 
-@pytest.mark.parametrize("damage", ["missing", "text", "other model", "lost key"])
-def test_a_damaged_folder_is_named(tmp_path, damage):
+@pytest.mark.parametrize("name", ["model.safetensors", "likeness.safetensors", "predictor.json", "measured.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
+def test_a_damaged_file_is_named(tmp_path, name, damage):
+    file = shutil.copytree(SHIPPED, tmp_path / "p") / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed = {"flip": content, "cut": content[:-1], "empty": b"", "missing": None}[damage]
+    file.unlink() if changed is None else file.write_bytes(changed)
+    with pytest.raises(DataError, match=name):
+        Predictor(tmp_path / "p")
+
+
+def test_a_predictor_without_checksums_is_refused(tmp_path):
+    (shutil.copytree(SHIPPED, tmp_path / "p") / "manifest.json").unlink()
+    with pytest.raises(DataError, match="manifest.json"):
+        Predictor(tmp_path / "p")
+
+
+@pytest.mark.parametrize("damage", ["text", "other model", "lost key"])
+def test_a_card_that_was_written_wrongly_is_named(tmp_path, damage):
     folder = tmp_path / "p"
     shutil.copytree(SHIPPED, folder)
     card = folder / "predictor.json"
     content = json.loads(card.read_text())
-    if damage == "missing":
-        card.unlink()
-    elif damage == "text":
+    if damage == "text":
         card.write_text("{")
     elif damage == "other model":
         card.write_text(json.dumps(content | {"modalities": ["ir"]}))
     else:
         del content["subsets"]
         card.write_text(json.dumps(content))
+    seal(folder)
     with pytest.raises(DataError, match="predictor.json"):
         Predictor(folder)
 
@@ -319,6 +336,7 @@ def test_what_a_damaged_card_lacks_is_named(tmp_path, change, named):
     content = json.loads(card.read_text())
     change(content)
     card.write_text(json.dumps(content))
+    seal(tmp_path / "p")
     with pytest.raises(DataError, match=f"predictor.json.*{named}"):
         Predictor(tmp_path / "p")
 

@@ -1,7 +1,7 @@
 """Charts of scores: bars, curves, grids, scatter plots, histories of training, and tables of text.
 
-Scores (`symspectra.exhibits.comparison.Score`) are brought into a tidy table (`_table`) and drawn by seaborn; error bars
-are standard deviations over seeds. Every function returns a `matplotlib.figure.Figure`.
+Scores (`symspectra.exhibits.comparison.Score`) are brought into a tidy table (`_table`) and drawn by seaborn; error
+bars are standard deviations over seeds. Every function returns a `matplotlib.figure.Figure`.
 """
 
 from __future__ import annotations

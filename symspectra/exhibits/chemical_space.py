@@ -98,8 +98,8 @@ def beside_their_own(xy: Float[np.ndarray, "row 2"], in_test: Bool[np.ndarray, "
 def similarity_curves(similarity: Mapping[str, Float[np.ndarray, " test"]]) -> Figure:
     """Share of the test molecules whose nearest training molecule is at most so similar, one curve a split.
 
-    A dot marks each median. ``similarity`` is as from `symspectra.groups.scaffolds.nearest_similarity`; a curve farther to
-    the left is of test molecules that are less like the training molecules.
+    A dot marks each median. ``similarity`` is as from `symspectra.groups.scaffolds.nearest_similarity`; a curve farther
+    to the left is of test molecules that are less like the training molecules.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from symspectra.errors import ReadError, suggest
+from symspectra.errors import DataError, ReadError, suggest
+from symspectra.files import written
 from symspectra.groups.table8 import NAMES
 from symspectra.modalities import KINDS, MODALITIES
 from symspectra.predict.predictor import Predictor, spectrum_of
@@ -171,7 +171,14 @@ def _unique(path: Path, names: pd.Series) -> None:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table to a temporary name and rename it."""
-    temporary = path.with_name(path.name + ".tmp")
-    table.to_csv(temporary, index=False)
-    os.replace(temporary, path)
+    """Write a table, whole or not at all.
+
+    Raises
+    ------
+    DataError : it cannot be written (a full disk, say); nothing of it is left.
+    """
+    try:
+        with written(path) as temporary:
+            table.to_csv(temporary, index=False)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -6,7 +6,6 @@ Both are of the molecules that have all spectra: of ``open+experimental``, the s
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from itertools import combinations
@@ -19,6 +18,7 @@ from jaxtyping import Bool, Float
 
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import DataError
+from symspectra.files import write_manifest, written
 from symspectra.models.registry import save_model
 from symspectra.predict.calibration import calibration_error, fit_scaling
 from symspectra.predict.likeness import Likeness
@@ -71,18 +71,21 @@ def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
         }
         card["subsets"][subset_key(subset)] = describe_subset(y["validation"], p["validation"], y["test"], p["test"])
     arrays = _likeness(dataset)
-    work = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(work, ignore_errors=True)
-    if folder.exists():
-        shutil.copytree(folder, work)
-        (work / "measured.json").unlink(missing_ok=True)
-    work.mkdir(parents=True, exist_ok=True)
-    save_model(work / "model.safetensors", model, run.config)
-    save_file(arrays, work / "likeness.safetensors")
-    (work / "predictor.json").write_text(json.dumps(card) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(work, folder)
+    with written(folder) as work:
+        if folder.exists():
+            shutil.copytree(folder, work)
+            (work / "measured.json").unlink(missing_ok=True)
+        work.mkdir(exist_ok=True)
+        save_model(work / "model.safetensors", model, run.config)
+        save_file(arrays, work / "likeness.safetensors")
+        (work / "predictor.json").write_text(json.dumps(card) + "\n")
+        seal(work)
     return card
+
+
+def seal(folder: Path) -> None:
+    """Write the checksums of a predictor's files, which `symspectra.predict.predictor.Predictor` compares."""
+    write_manifest(folder, {}, without=["README.md"])
 
 
 def _likeness(dataset: SpectraDataset) -> dict[str, np.ndarray]:

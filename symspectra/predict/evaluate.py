@@ -7,7 +7,6 @@ from then on where it does much worse on measured spectra than on simulated ones
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from jaxtyping import Bool
 
 from symspectra.datasets.prepared import read_folder
 from symspectra.datasets.splits import split_of
+from symspectra.files import written
+from symspectra.predict.build import seal
 from symspectra.predict.calibration import calibration_error
 from symspectra.predict.predictor import SHIPPED, Predictor, subset_key
 from symspectra.training.metrics import multilabel_metrics
@@ -84,10 +85,9 @@ def main(folder: Path, predictor: Path = SHIPPED) -> None:
     for key, s in scores.items():
         print(f"{key}: {s['molecules']} molecules, micro-F1 {s['micro_f1']:.3f}, simulated", end=" ")
         print(f"{own.card['subsets'][key]['micro_f1']:.3f}; calibration error {s['calibration_error']:.4f}")
-    path = predictor / "measured.json"
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(scores, indent=1) + "\n")
-    os.replace(temporary, path)
+    with written(predictor / "measured.json") as temporary:
+        temporary.write_text(json.dumps(scores, indent=1) + "\n")
+    seal(predictor)
 
 
 if __name__ == "__main__":

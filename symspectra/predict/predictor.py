@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float
 
 from symspectra.config import Config
 from symspectra.errors import DataError, ReadError, suggest
+from symspectra.files import check
 from symspectra.groups.table8 import NAMES
 from symspectra.modalities import MODALITIES
 from symspectra.predict.calibration import Scaling
@@ -65,6 +66,7 @@ class Predictor:
         from symspectra.models.restriction import quick
 
         folder = Path(folder)
+        check(folder, "make it again with `symspectra calibrate`, or install the package again")
         self.card = _read_card(folder / "predictor.json")
         self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
