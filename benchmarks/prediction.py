@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from common import median_seconds, options, report
+from measuring import median_seconds, options, report
 
 from symspectra.datasets.base import OPEN_DIRECTORY
 from symspectra.predict.batch import predict_table

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from common import median_seconds, options, report
+from measuring import median_seconds, options, report
 from plain_alberts import plain
 
 from symspectra.datasets.alberts.columns import CURVES, ENERGIES, POLARITIES

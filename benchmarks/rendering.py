@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from common import median_seconds, options, report
+from measuring import median_seconds, options, report
 
 from symspectra.datasets.base import OPEN_DIRECTORY
 from symspectra.modalities import MODALITIES

@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before the libraries are loaded
 
-from common import options, report  # noqa: E402
+from measuring import options, report  # noqa: E402
 from rdkit import Chem  # noqa: E402
 
 from symspectra.simulation.quantum import force_field_geometry, relax, simulate  # noqa: E402

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from common import median_seconds, options, report
+from measuring import median_seconds, options, report
 from plain import plain_copy, plain_loader, plain_optimizer, train_epoch_plain
 
 from symspectra import load_profile
