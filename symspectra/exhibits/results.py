@@ -65,8 +65,9 @@ def results(exhibit: str, profile: str = "demo", figures: str | Path | None = No
     DataError : the exhibit is not there, or its table is damaged; the message says which command makes it.
     """
     path = Path(figures or project() / "figures") / profile / f"{exhibit}.csv"
+    words = dict.fromkeys(("exhibit", "row", "column", "metric", "run"), "string")
     try:
-        table = pd.read_csv(path, dtype={"run": "string", "row": "string", "column": "string", "seed": "Int64"})
+        table = pd.read_csv(path, dtype={**words, "seed": "Int64"})
     except FileNotFoundError as error:
         raise DataError(f"{path}: not there; `symspectra reproduce --profile {profile}` makes it") from error
     except ValueError as error:
