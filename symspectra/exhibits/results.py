@@ -34,7 +34,8 @@ def tidy(exhibit: str, numbers: Mapping[Any, Any]) -> pd.DataFrame:
         for i, value in enumerate(leaf.values):
             run = {"seed": leaf.runs[i].seed, "run": leaf.runs[i].id} if leaf.runs else {"seed": i}
             lines.append({**place, "value": value, **run})
-    return pd.DataFrame(lines, columns=COLUMNS).astype({"seed": "Int64"})
+    table = pd.DataFrame(lines, columns=COLUMNS).astype({"seed": "Int64"})
+    return table.fillna({"metric": "", "run": ""})
 
 
 def _leaves(numbers: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
@@ -74,4 +75,4 @@ def results(exhibit: str, profile: str = "demo", figures: str | Path | None = No
         raise DataError(f"{path}: not the table of an exhibit ({error})") from error
     if list(table.columns) != COLUMNS:
         raise DataError(f"{path}: has the columns {', '.join(table.columns)}; expected {', '.join(COLUMNS)}")
-    return table
+    return table.fillna(dict.fromkeys(words, ""))
