@@ -24,7 +24,8 @@ def tidy(exhibit: str, numbers: Mapping[Any, Any]) -> pd.DataFrame:
     lines = []
     for path, leaf in _leaves(numbers):
         names = [" ".join(str(part).split()) for part in path]
-        place = {"exhibit": exhibit, "row": " / ".join(names[:-1] or names), "column": names[-1] if names[1:] else ""}
+        row, column = (" / ".join(names[:-1]), names[-1]) if names[1:] else (names[0], "")
+        place = {"exhibit": exhibit, "row": row, "column": column, "metric": "", "run": ""}
         if not isinstance(leaf, Score):
             lines.append({**place, "value": leaf})
             continue
@@ -34,8 +35,7 @@ def tidy(exhibit: str, numbers: Mapping[Any, Any]) -> pd.DataFrame:
         for i, value in enumerate(leaf.values):
             run = {"seed": leaf.runs[i].seed, "run": leaf.runs[i].id} if leaf.runs else {"seed": i}
             lines.append({**place, "value": value, **run})
-    table = pd.DataFrame(lines, columns=COLUMNS).astype({"seed": "Int64"})
-    return table.fillna({"metric": "", "run": ""})
+    return pd.DataFrame(lines, columns=COLUMNS).astype({"seed": "Int64"})
 
 
 def _leaves(numbers: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
