@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-HOME = {"results": "results", "tidy": "results", "save_figure": "style", "write_report": "report"}
+HOME = {"results": "tables", "tidy": "tables", "save_figure": "style", "write_report": "report"}
 __all__ = list(HOME)
 
 
@@ -11,5 +11,5 @@ def __getattr__(name: str) -> Any:
     if name not in HOME:
         raise AttributeError(f"{__name__} has no {name}")
     module = import_module(f"{__name__}.{HOME[name]}")
-    globals()[name] = value = getattr(module, name)  # a module of the same name does not stand in for it
+    globals()[name] = value = getattr(module, name)
     return value

@@ -18,7 +18,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from symspectra.exhibits.comparison import as_json
-from symspectra.exhibits.results import tidy
+from symspectra.exhibits.tables import tidy
 from symspectra.training.runs import Run, code_digest
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def save_figure(
 ) -> Path:
     """Write ``<exhibit>.png``, ``.pdf``, ``.json`` and ``.csv`` to temporary names and rename them; the PNG's path.
 
-    The CSV is the tidy table of the numbers (`symspectra.exhibits.results.tidy`).
+    The CSV is the tidy table of the numbers (`symspectra.exhibits.tables.tidy`).
 
     Parameters
     ----------

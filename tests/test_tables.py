@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from symspectra.errors import DataError
 from symspectra.exhibits import results, save_figure, tidy
 from symspectra.exhibits.comparison import Score, Seed, summarise
-from symspectra.exhibits.results import COLUMNS
+from symspectra.exhibits.tables import COLUMNS
 
 RUNS = (Seed(0, "aa"), Seed(1, "bb"))
 NUMBERS = {
