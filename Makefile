@@ -1,4 +1,4 @@
-# make reproduce   set up .venv, train, execute the notebooks, write figures/<profile>/   (PROFILE=smoke|demo|open|paper)
+# make reproduce   set up .venv, train, execute the notebooks, write figures/<profile>/   (PROFILE=smoke|demo|evening|open|paper)
 # make test        set up .venv, run the tests; make test-all runs the slow ones too
 # make bench       speed beside the plain way of doing the same, as CSV in runs/bench/
 # make lab         set up .venv, open the notebooks
