@@ -1,4 +1,5 @@
 import gzip
+import lzma
 import os
 import subprocess
 import sys
@@ -101,6 +102,25 @@ def test_a_path_may_be_text(file):
 def test_what_is_not_read_is_named_with_the_way_out(file, data, name, message):
     path = file(name, data)
     with pytest.raises(ReadError, match=message) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+MISTAKES = {
+    "tiff": b"II*\0\x08\0\0\0" + bytes(64),
+    "tiff of the other byte order": b"MM\0*\0\0\0\x08" + bytes(64),
+    "hdf5": b"\x89HDF\r\n\x1a\n" + bytes(64),
+    "xz": lzma.compress(b"400 0.1\n402 0.2\n"),  # stored, so that lines of two numbers stand in it
+    "rar 4": b"Rar!\x1a\x07\x00" + bytes(64),
+    "rar 5": b"Rar!\x1a\x07\x01\x00" + bytes(64),
+}
+
+
+@pytest.mark.parametrize("data", MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.parametrize("name", ["a", "a.csv", "a.jdx", "a.mgf", "a.msp", "a.mzML", "a.jdf", "a.zip", "1r"])
+def test_binary_files_of_other_kinds_are_refused_whatever_their_name(file, name, data):
+    path = file(name, data)
+    with pytest.raises(ReadError) as error:
         read(path)
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 

@@ -54,7 +54,7 @@ def folder_refusal(suffix: str) -> str:
 def format_of(head: bytes, suffix: str) -> str | None:
     """``"JCAMP-DX"``, ``"mzML"`` (or mzXML), ``"MGF"``, ``"MSP"`` or ``"text"``; None for binary files.
 
-    What the text begins with decides, then the extension; any other text is a table.
+    What the text begins with decides, then the extension, which a binary file cannot claim; any other text is a table.
     """
     text = _decoded(head)
     start = next((line for line in map(str.strip, text.splitlines()) if line and not line.startswith("$$")), "")
@@ -66,9 +66,7 @@ def format_of(head: bytes, suffix: str) -> str | None:
         return "MGF"
     if re.search(r"^\s*num ?peaks\s*:", text, re.M | re.I):
         return "MSP"
-    if suffix in _EXTENSIONS:
-        return _EXTENSIONS[suffix]
-    return None if _is_binary(head) else "text"
+    return None if _is_binary(head) else _EXTENSIONS.get(suffix, "text")
 
 
 def text_refusal(head: bytes) -> str | None:
