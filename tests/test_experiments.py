@@ -32,6 +32,19 @@ def test_every_profile_can_be_planned(name):
         assert set(planned_runs(profile, [notebook])) <= set(planned)
 
 
+# Runs per profile, with simulated spectra alone and with measured ones.
+COUNTS = {"smoke": (68, 153), "demo": (119, 265), "evening": (244, 462), "open": (534, 1052), "paper": (534, 1052)}
+
+
+@pytest.mark.parametrize(("name", "counts"), COUNTS.items())
+def test_number_of_runs(name, counts, tmp_path, monkeypatch):
+    simulated = planned_runs(load_profile(name))
+    (tmp_path / "experimental").mkdir()
+    (tmp_path / "experimental" / "manifest.json").write_text("{}")
+    monkeypatch.setenv("SYMSPECTRA_DATA", str(tmp_path))
+    assert (len(simulated), len(planned_runs(load_profile(name)))) == counts
+
+
 def test_cells_of_table_1():
     profile = load_profile("demo")
     for row, spectra in TABLE_1_SIMULATED.items():

@@ -128,7 +128,7 @@ def test_a_model_of_your_own_is_trained_in_this_process(tmp_path, monkeypatch):
         return registry.JungCNN(2, 37, (8, 8, 8), filters=(2, 2))
 
     monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
-    monkeypatch.setattr(registry._settings, "MODELS", registry._settings.MODELS)
+    monkeypatch.setitem(registry._settings.MODELS, "own", None)  # taken out again afterwards
     monkeypatch.setattr(registry, "_OWN", {})
     registry.register_model("own", own)
     assert train_missing([tiny(model="own", molecules=100, seed=seed) for seed in (0, 1)], tmp_path, 2, "cpu") == 2
