@@ -158,10 +158,6 @@ class Encoder(Model):
     @model_validator(mode="after")
     def _fit_together(self) -> Encoder:
         self._multiple("width", "attention_heads")
-        if 600 % getattr(self, "patch", 1):
-            raise ValueError(f"patch is {self.patch}; expected a divisor of the 600 points")
-        if hasattr(self, "inner"):
-            self._multiple("inner", "attention_heads")
         return self
 
 
@@ -172,19 +168,33 @@ class TokenTransformer(Encoder):
     points: Annotated[int, Field(ge=1, le=600)] = 400
 
 
+def _divides_the_points(patch: int) -> int:
+    if 600 % patch:
+        raise ValueError("expected a divisor of the 600 points")
+    return patch
+
+
+Patch = Annotated[int, Field(ge=1, le=600), AfterValidator(_divides_the_points)]
+
+
 class PatchTransformer(Encoder):
     """Wu et al.: ``patch`` are the points of a token, ``inner`` the width within it."""
 
     name: Literal["patch_transformer"] = "patch_transformer"
-    patch: Size = 20
+    patch: Patch = 20
     inner: Size = 512
+
+    @model_validator(mode="after")
+    def _heads_divide_both(self) -> PatchTransformer:
+        self._multiple("inner", "attention_heads")
+        return self
 
 
 class PatchEmbedding(Encoder):
     """Alberts et al.: ``patch`` are the points of a token."""
 
     name: Literal["patch_embedding"] = "patch_embedding"
-    patch: Size = 25
+    patch: Patch = 25
     layers: Size = 6
 
 

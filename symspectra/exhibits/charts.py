@@ -175,7 +175,10 @@ def curves(
     ax = figure.subplots()
     _draw_curves(ax, series, log_x, colours)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    _legend_above(figure, ax) if len(series) > 1 else ax.get_legend().remove()
+    if len(series) > 1:
+        _legend_above(figure, ax)
+    else:
+        ax.get_legend().remove()
     return figure
 
 

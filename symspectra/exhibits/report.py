@@ -7,7 +7,6 @@ paper that no exhibit answers is listed with the reason.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from symspectra.exhibits.comparison import Score, with_spread
 from symspectra.exhibits.lettering import wrapped
 from symspectra.exhibits.paper import PaperValue, exhibits, paper_table, paper_value
 from symspectra.exhibits.style import PAGE, styled
+from symspectra.files import written
 
 NAME = "report"
 EXHIBITS = {  # of the paper -> the notebook that makes it
@@ -166,9 +166,8 @@ def write_report(folder: str | Path, profile: str) -> Path:
         *_missing(folder, profile),
     ]
     path = folder / f"{NAME}.md"
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with written(path) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
 
 

@@ -130,13 +130,13 @@ def train(client: Client, configs: list[Config], store: Path, device: str) -> It
     ------
     WorkerError : the scheduler is gone, or a worker cannot be used.
     """
-    from symspectra.training.runs import code_digest, find_run
+    from symspectra.training.runs import code_digest, find_run, name_of
 
     store.mkdir(parents=True, exist_ok=True)
     arguments, futures = (str(store.resolve()), device, code_digest()), {}
     for config in configs:
         before = futures.get(config.pretraining())
-        futures[config] = client.submit(_train, config.to_dict(), _name(config), *arguments, before)
+        futures[config] = client.submit(_train, config.to_dict(), name_of(config), *arguments, before)
     of = {future: config for config, future in futures.items()}
     for future, error in results(client, of):
         deadline = time.monotonic() + VISIBLE_SECONDS
@@ -148,18 +148,11 @@ def train(client: Client, configs: list[Config], store: Path, device: str) -> It
         yield of[future], error and (str(error) or type(error).__name__)
 
 
-def _name(config: Config) -> str:
-    """Name of a run by the code and data of this process."""
-    from symspectra.training import runs
-
-    return runs.run_id(config, runs._data_digest(config, None))
-
-
 def _train(settings: dict[str, Any], name: str, store: str, device: str, code: str, before: None) -> None:
     """Train or read a run on a worker, if there it would be the run of this name."""
     from distributed import get_worker
 
-    from symspectra.training.runs import code_digest, run
+    from symspectra.training.runs import code_digest, name_of, run
 
     config, worker = Config.from_dict(settings), get_worker()
     threads, who = worker.state.nthreads, f"the worker at {worker.address}"
@@ -169,6 +162,6 @@ def _train(settings: dict[str, Any], name: str, store: str, device: str, code: s
         raise WorkerError(f"{who} does not see {store}; the run store has to be a folder that all workers share")
     if code_digest() != code:
         raise WorkerError(f"{who} has another version of symspectra than this command; its runs would be others")
-    if _name(config) != name:
+    if name_of(config) != name:
         raise WorkerError(f"{who} has other data of the name {config.data.dataset!r} than this command")
     run(config, store, device)

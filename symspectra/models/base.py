@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+PREDICTED = {"cpu": 512, "cuda": 256}  # molecules whose groups are predicted at once
 
 
 @dataclass
@@ -67,3 +70,21 @@ class SpectrumClassifier(nn.Module):
     ) -> Float[Tensor, "batch group"]:
         """Probabilities of the functional groups, in the order of Table 8."""
         return self(x, present).float().sigmoid()
+
+
+@torch.no_grad()
+def probabilities(
+    model: SpectrumClassifier,
+    x: Float[Tensor, "row modality 600"],
+    present: Bool[Tensor, "row modality"],
+    batch: int | None = None,
+    predict: Callable[..., Tensor] | None = None,
+) -> Float[Tensor, "row group"]:
+    """Probabilities for some spectra, in evaluation mode, where the spectra are.
+
+    ``predict`` may be another form of the model's own.
+    """
+    model.eval()
+    predict = predict or model.predict
+    parts = [part.split(batch or PREDICTED[x.device.type]) for part in (x, present)]
+    return torch.cat([predict(*chunk).float().clone() for chunk in zip(*parts, strict=True)])

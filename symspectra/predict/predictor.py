@@ -166,12 +166,12 @@ class Predictor:
         present: Bool[torch.Tensor, "molecule modality"],
     ) -> Float[np.ndarray, "molecule 37"]:
         """What a model of the named spectra alone says of molecules that have no others."""
+        from symspectra.models.base import probabilities
         from symspectra.models.restriction import quick
 
         kept = [self.modalities.index(name) for name in names]
-        model = quick(self._trained, names).eval()
-        chunks = zip(*(part[:, kept].split(BATCH // len(names)) for part in (x, present)), strict=True)
-        return torch.cat([model.predict(*chunk).float() for chunk in chunks]).numpy()
+        batch = BATCH // len(names)
+        return probabilities(quick(self._trained, names), x[:, kept], present[:, kept], batch).numpy()
 
     def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
         """The gate p of every token of every spectrum of a prediction (`SymSpectra.gates`)."""

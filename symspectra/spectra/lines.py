@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass, replace
 from math import comb
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from symspectra.errors import DataError
+from symspectra.files import digest, written
 from symspectra.groups.table8 import from_bits
 
 COLUMNS: dict[str, str] = {
@@ -129,9 +129,8 @@ def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
         table = pa.Table.from_pylist(rows, schema=arrow_schema())
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"{path}: a value does not fit its column ({error})") from error
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(table, temporary, compression="zstd", compression_level=19, dictionary_pagesize_limit=1 << 22)
-    os.replace(temporary, path)
+    with written(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", compression_level=19, dictionary_pagesize_limit=1 << 22)
 
 
 def _check_row(row: dict[str, Any], where: str) -> None:
@@ -152,12 +151,6 @@ def _check_row(row: dict[str, Any], where: str) -> None:
                 raise DataError(f"{where}, {row['smiles']}: {name} holds a value that is not finite")
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
 def append_shard(directory: Path, rows: list[dict[str, Any]]) -> Path:
     """Add a shard to a directory and to its manifest. What is there already is never rewritten."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -165,10 +158,9 @@ def append_shard(directory: Path, rows: list[dict[str, Any]]) -> Path:
     shards = json.loads(manifest.read_text())["shards"] if manifest.exists() else []
     path = directory / f"lines-{len(shards):03d}.parquet"
     write_shard(path, rows)
-    shards.append({"file": path.name, "molecules": len(rows), "sha256": file_digest(path)})
-    temporary = manifest.with_name("manifest.json.tmp")
-    temporary.write_text(json.dumps({"shards": shards}, indent=1) + "\n")
-    os.replace(temporary, manifest)
+    shards.append({"file": path.name, "molecules": len(rows), "sha256": digest(path)})
+    with written(manifest) as temporary:
+        temporary.write_text(json.dumps({"shards": shards}, indent=1) + "\n")
     return path
 
 
@@ -195,7 +187,7 @@ def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
         path = directory / shard["file"]
         if not path.exists():
             raise DataError(f"{path}: the shard is named in {manifest.name} but missing")
-        if file_digest(path) != shard["sha256"]:
+        if digest(path) != shard["sha256"]:
             raise DataError(
                 f"{path}: its checksum is not the one in {manifest.name}; the file is damaged, fetch it again"
             )

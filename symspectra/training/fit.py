@@ -15,10 +15,10 @@ from symspectra.datasets.augmentation import Augmented
 from symspectra.datasets.base import SpectraDataset, evaluated_groups
 from symspectra.datasets.views import Oversampled, Resplit, Scarce, Withheld
 from symspectra.errors import DataError
-from symspectra.models.base import SpectrumClassifier
+from symspectra.models.base import SpectrumClassifier, probabilities
 from symspectra.models.registry import build_model
 from symspectra.training.metrics import multilabel_metrics, validation_scores
-from symspectra.training.trainer import Trainer, TrainingResult, TrainingState, probabilities
+from symspectra.training.trainer import Trainer, TrainingResult, TrainingState
 
 Report = Callable[[dict[str, float]], None]
 

@@ -53,9 +53,14 @@ def run_id(config: Config, data_digest: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def name_of(config: Config, dataset: SpectraDataset | None = None) -> str:
+    """Name of the run of a configuration, on data of one's own or on those that it names, with this code."""
+    return run_id(config, _data_digest(config, dataset))
+
+
 def find_run(config: Config, store: str | Path = "runs", dataset: SpectraDataset | None = None) -> Run | None:
     """The finished run of a configuration, or None."""
-    path = Path(store) / run_id(config, _data_digest(config, dataset))
+    path = Path(store) / name_of(config, dataset)
     return Run(path) if (path / DONE).exists() else None
 
 
@@ -106,7 +111,7 @@ def run(
     from safetensors import SafetensorError
 
     on, dataset = choose_device(device), dataset or _dataset(config)
-    path = Path(store) / run_id(config, _data_digest(config, dataset))
+    path = Path(store) / name_of(config, dataset)
     work = path.with_name(f"{path.name}.partial")
     if not (path / DONE).exists():
         before = config.pretraining()

@@ -15,6 +15,7 @@ import torch
 
 from symspectra.config import Config
 from symspectra.errors import RunError
+from symspectra.files import digest
 from symspectra.models.base import SpectrumClassifier
 from symspectra.models.registry import load_model
 
@@ -115,5 +116,5 @@ class Run:
 
 def mark_done(folder: Path) -> None:
     """Write the digests of all files of a run's folder into its file DONE, which makes it a run."""
-    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+    digests = {file.name: digest(file) for file in sorted(folder.iterdir())}
     (folder / DONE).write_text(json.dumps(digests, indent=1))

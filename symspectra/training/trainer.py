@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,14 +19,14 @@ from torch import Tensor
 from symspectra.config import Config
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import DataError
-from symspectra.models.base import SpectrumClassifier
+from symspectra.files import written
+from symspectra.models.base import SpectrumClassifier, probabilities
 from symspectra.models.registry import build_model, load_model, own_source
 from symspectra.training.losses import criterion
 from symspectra.training.schedules import epoch_draw, epoch_order, learning_rate
 from symspectra.training.steps import Captured, CudaGraph, Step, make_optimizer, set_learning_rate
 
 RENDERED = {"cpu": 512, "cuda": 8192}  # molecules whose spectra are rendered at once
-PREDICTED = {"cpu": 512, "cuda": 256}  # and whose groups are predicted at once
 
 
 @dataclass
@@ -167,9 +166,8 @@ class Trainer:
         meta = {"config": json.dumps(self.config.to_dict()), "state": json.dumps(vars(self.state))}
         meta |= {"data": self.dataset.digest, "weighted": json.dumps(self.step.weighted)}
         tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        temporary = path.with_name(path.name + ".tmp")
-        save_file(tensors, temporary, metadata={**meta, "digest": _digest(tensors, meta)})
-        os.replace(temporary, path)
+        with written(path) as temporary:
+            save_file(tensors, temporary, metadata={**meta, "digest": _digest(tensors, meta)})
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint of the same configuration and data."""
@@ -248,21 +246,3 @@ def ahead(blocks: Iterator[tuple[Tensor, ...]], device: torch.device) -> Iterato
             for tensor in block:
                 tensor.record_stream(present)
             yield block
-
-
-@torch.no_grad()
-def probabilities(
-    model: SpectrumClassifier,
-    x: Float[Tensor, "row modality 600"],
-    present: Bool[Tensor, "row modality"],
-    batch: int | None = None,
-    predict: Callable[..., Tensor] | None = None,
-) -> Float[Tensor, "row group"]:
-    """Probabilities for some spectra, in evaluation mode, where the spectra are.
-
-    ``predict`` may be another form of the model's own.
-    """
-    model.eval()
-    predict = predict or model.predict
-    parts = [part.split(batch or PREDICTED[x.device.type]) for part in (x, present)]
-    return torch.cat([predict(*chunk).float().clone() for chunk in zip(*parts, strict=True)])
