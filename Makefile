@@ -1,7 +1,7 @@
 # make reproduce   set up .venv, train, execute the notebooks, write figures/<profile>/   (PROFILE=smoke|demo|evening|open|paper)
 # make test        set up .venv, run the tests; make test-all runs the slow ones too
 # make bench       speed beside the plain way of doing the same, as CSV in runs/bench/
-# make lab         set up .venv, open the notebooks
+# make lab         set up .venv and JupyterLab, open the notebooks
 # On Linux without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves downloading CUDA.
 
 PYTHON ?= python3
@@ -20,7 +20,7 @@ test: .venv/ready
 test-all: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
 
-lab: .venv/ready
+lab: .venv/lab
 	$(BIN)/jupyter lab notebooks
 
 bench: .venv/ready
@@ -35,9 +35,13 @@ lint: .venv/ready
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SymSpectra needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.lock)")
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch .venv/ready
+
+.venv/lab: .venv/ready requirements-lab.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-lab.lock
+	touch .venv/lab
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
