@@ -162,7 +162,7 @@ def test_an_unexpected_error_of_a_reader_becomes_one_line(file, monkeypatch):
     def fail(data, block):
         raise KeyError("first\nsecond")
 
-    monkeypatch.setattr("symspectra.spectra.readers.jcamp.read_jcamp", fail)
+    monkeypatch.setattr("symspectra.spectra.readers.read_jcamp", fail)
     path = file("a.dx", IR)
     with pytest.raises(ReadError) as error:
         read(path)

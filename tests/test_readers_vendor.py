@@ -94,7 +94,7 @@ def test_a_bruker_experiment_can_be_named_in_several_ways(tmp_path):
     folder = bruker(tmp_path / "10", "13C")
     archive = shutil.make_archive(tmp_path / "sample", "zip", tmp_path, "10")
     for path in (folder, tmp_path, folder / "pdata/1", folder / "pdata/1/1r", tmp_path / "sample.zip"):
-        assert vendor_of(path) == "bruker"
+        assert vendor_of(path) == "Bruker"
         (spectrum,) = read_bruker(path)
         assert spectrum.modality == "c13" and spectrum.meta["solvent"] == "CDCl3"
     assert zipfile.is_zipfile(archive)
@@ -175,7 +175,7 @@ def test_large_archives_are_refused(tmp_path):
 def test_jeol_files(tmp_path, order):
     path = tmp_path / "a.jdf"
     path.write_bytes(jeol(order=order))
-    assert vendor_of(path) == "jeol"
+    assert vendor_of(path) == "JEOL"
     (spectrum,) = read_jeol(path)
     has_the_lines(spectrum)
     assert spectrum.modality == "h1"

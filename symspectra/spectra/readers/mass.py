@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 
 from symspectra.errors import ReadError
 from symspectra.spectra.readers.scan import Peaks, Scan, key, spectra
+from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import Spectrum
 
 Lines = list[tuple[int, str]]  # with their numbers
@@ -174,13 +175,7 @@ def _begins_a_number(line: str) -> bool:
     return line[0] in "0123456789.+-("
 
 
-def _lines(data: bytes, blank: bool = False) -> Iterator[tuple[int, str]]:
+def _lines(data: bytes, blank: bool = False) -> Lines:
     """The stripped lines of a text with their numbers from 1, empty ones if ``blank``."""
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        if line or blank:
-            yield number, line
+    lines = enumerate(map(str.strip, decoded(data).splitlines()), 1)
+    return [(number, line) for number, line in lines if line or blank]

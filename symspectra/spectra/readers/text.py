@@ -10,6 +10,7 @@ import numpy as np
 from symspectra.errors import ReadError
 from symspectra.modalities import KINDS
 from symspectra.spectra.readers.peak_lists import looks_like_peaks, parse_peaks
+from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
 __all__ = ["looks_like_peaks", "parse_peaks", "read_table"]
@@ -48,7 +49,10 @@ def read_table(
     ------
     ReadError : the units are not known, a line is not two numbers, or the columns to read are not clear.
     """
-    table = _split(_decode(data))
+    text = decoded(data)
+    if "\0" in text:
+        raise ReadError("the file is binary; expected columns of text")
+    table = _split(text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " "))
     names = _names(table)
     at, header_x, header_y = _columns(table, names)
     x_unit = _agreed("x_unit", header_x, x_unit, X_UNITS)
@@ -77,19 +81,6 @@ def read_table(
         peaks = True
         steps.append("taken as a list of peaks, because the rows are few or unevenly spaced")
     return [Spectrum(x, y, x_unit, y_unit, modality, {"format": "text"}, peaks, tuple(steps))]
-
-
-def _decode(data: bytes) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = data.decode("utf-16", "replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("latin-1")
-    if "\0" in text:
-        raise ReadError("the file is binary; expected columns of text")
-    return text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _separator(line: str) -> str:
