@@ -19,17 +19,10 @@ from symspectra.errors import ReadError
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]\d+)?"  # E without a sign would be the digit 5 of the SQZ form
 _TOKEN = re.compile(rf"{_NUMBER}|[@A-Ia-i%J-Rj-rS-Zs]\d*(?:\.\d*)?", re.ASCII)
 _SEPARATOR = re.compile(r"[\s,;]+")
-
-
-def _digits(zero: str, positive: str, negative: str) -> dict[str, str]:
-    return {zero: "0"} | {
-        c: f"{sign}{i}" for sign, cs in (("", positive), ("-", negative)) for i, c in enumerate(cs, 1)
-    }
-
-
-_VALUE = _digits("@", "ABCDEFGHI", "abcdefghi")  # SQZ: the first digit and the sign of a value
-_DIFFERENCE = _digits("%", "JKLMNOPQR", "jklmnopqr")  # DIF
-_REPEAT = {c: str(i) for i, c in enumerate("STUVWXYZs", 1)}  # DUP
+_DIGITS = [str(i) for i in (*range(10), *range(-1, -10, -1))]
+_VALUE = dict(zip("@ABCDEFGHIabcdefghi", _DIGITS, strict=True))  # SQZ: a letter is the first digit and the sign
+_DIFFERENCE = dict(zip("%JKLMNOPQRjklmnopqr", _DIGITS, strict=True))  # DIF
+_REPEAT = dict(zip("STUVWXYZs", _DIGITS[1:10], strict=True))  # DUP
 _FIRST_DIGIT = _VALUE | _DIFFERENCE | _REPEAT
 
 Pair = tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]

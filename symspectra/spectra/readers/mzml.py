@@ -173,9 +173,7 @@ class _File:
         for term, element in terms.items():
             name = element.get("name", "")
             if "compression" in name.lower() and term not in (_UNPACKED, _ZLIB):
-                raise ReadError(
-                    f"{where} is packed by {name[:60]!r}; convert the file with zlib or without compression"
-                )
+                raise ReadError(f"{where} is packed by {name[:60]!r}; convert it with zlib or without compression")
         types = [code for term, code in _NUMBER_TYPES.items() if term in terms]
         if len(types) != 1:
             raise ReadError(f"{where} states {len(types)} number types; expected one")
