@@ -223,7 +223,7 @@ def from_axis(x_axis: ArrayLike, y: ArrayLike, modality: str, how: str = "linear
 
 
 def check_finite(x: Float[Tensor, "batch points"], names: Sequence[str], modality: str) -> None:
-    """Refuse spectra that hold NaN or infinity by a ValueError that names the first molecule, its modality and point."""
+    """Refuse spectra that hold NaN or infinity: a ValueError names the first molecule, its modality and point."""
     if x.ndim != 2 or len(x) != len(names):
         raise ValueError(f"{modality}: spectra of shape {tuple(x.shape)} for {len(names)} names")
     bad = ~x.isfinite()

@@ -93,8 +93,7 @@ def _separator(line: str) -> str:
 
 
 def _fields(line: str, separator: str) -> list[str]:
-    parts = line.split() if separator == " " else line.split(separator)
-    parts = [part.strip(" \t\"'") for part in parts]
+    parts = [part.strip(" \t\"'") for part in (line.split() if separator == " " else line.split(separator))]
     while len(parts) > 2 and not parts[-1]:
         parts.pop()
     return parts
@@ -140,30 +139,25 @@ def _split(text: str) -> _Table:
 
 def _values(table: _Table, at: tuple[int, int]) -> tuple[np.ndarray, bool]:
     """The two columns as numbers, and whether they have decimal commas."""
-    columns = [[row[i] for _, row in table.rows] for i in at]
-    for column in columns:
-        wrong = next((i for i, text in enumerate(column) if not _is_number(text)), None)
-        if wrong is not None:
-            raise ReadError(f"line {table.rows[wrong][0]} holds {column[wrong][:_SHOWN]!r}; expected a number")
-    joined = " ".join(text for column in columns for text in column)
-    commas = "," in joined
-    if commas and "." in joined:
+    pairs = [[row[i] for i in at] for _, row in table.rows]
+    for (number, _), pair in zip(table.rows, pairs, strict=True):
+        if wrong := [text for text in pair if not _is_number(text)]:
+            raise ReadError(f"line {number} holds {wrong[0][:_SHOWN]!r}; expected a number")
+    commas = any("," in text for pair in pairs for text in pair)
+    if commas and any("." in text for pair in pairs for text in pair):
         raise ReadError("both commas and points are used as decimal marks; expected one of them")
-    joined = joined.replace(",", ".").replace("d", "e").replace("D", "e")
-    values = np.array([float(text) for text in joined.split(" ")]).reshape(2, -1)
-    large = np.flatnonzero(~np.isfinite(values).all(axis=0))
+    values = np.array([[float(text.lower().replace(",", ".").replace("d", "e")) for text in pair] for pair in pairs])
+    large = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(large):
         number, row = table.rows[large[0]]
         raise ReadError(f"line {number} holds a number that is too large ({' '.join(row)[:_SHOWN]!r})")
-    return values, commas
+    return values.T, commas
 
 
 def _uneven(x: np.ndarray) -> bool:
-    if len(x) < _CURVE_POINTS:
-        return True
     with np.errstate(over="ignore"):
         gaps = np.abs(np.diff(x))
-    return bool(gaps.max() > 10 * np.median(gaps))
+    return len(x) < _CURVE_POINTS or bool(gaps.max() > 10 * np.median(gaps))
 
 
 def _names(table: _Table) -> list[str]:
@@ -204,47 +198,39 @@ def _agreed(name: str, header: str | None, given: str | None, units: dict[str, t
 
 
 def _ask(x_unit: str | None, y_unit: str | None, names: list[str]) -> str:
-    wanted = []
-    if x_unit is None:
-        wanted.append(('x_unit="1/cm"', "--x-unit 1/cm"))
-    if y_unit is None:
-        wanted.append(('y_unit="absorbance"', "--y-unit absorbance"))
+    rows = (("x_unit", "1/cm", x_unit, "unit of the axis"), ("y_unit", "absorbance", y_unit, "unit of the values"))
+    wanted = [row for row in rows if row[2] is None]
+    what = "units" if len(wanted) == 2 else wanted[0][3]
     said = ", ".join(repr(name[:_SHOWN]) for name in names)
-    what = "units" if len(wanted) == 2 else "unit of the axis" if x_unit is None else "unit of the values"
-    arguments, options = (" and ".join(pair[i] for pair in wanted) for i in range(2))
+    arguments = " and ".join(f'{name}="{example}"' for name, example, *_ in wanted)
+    options = " and ".join(f"--{name.replace('_', '-')} {example}" for name, example, *_ in wanted)
     return (
         f"the {what} cannot be told from the header ({said}); give for example {arguments} "
         f"(on the command line {options})"
     )
 
 
-def _plain(name: str) -> str:
-    for old, new in (("⁻¹", "-1"), ("[", "("), ("]", ")"), ("{", "("), ("}", ")"), ("_", " "), ('"', ""), ("'", "")):
-        name = name.replace(old, new)
-    return " ".join(name.split()).lower()
-
-
-def _parts(name: str) -> tuple[str, str]:
-    """What a column is called and what stands in brackets, after a slash or as the last word."""
+def _parts(name: str) -> tuple[str, str, str]:
+    """The name of a column in plain letters; what it is called; what stands in brackets, after a slash or last."""
+    name = name.replace("⁻¹", "-1").translate(str.maketrans("[]{}_", "()() ", "\"'"))
+    name = " ".join(name.split()).lower()
     match = re.fullmatch(r"([^()]*)\(([^()]*)\)", name) or re.fullmatch(r"([^/]+)/ ?(.+)", name)
     match = match or re.fullmatch(r"(.+) (\S+)", name)
-    return (match[1].strip(), match[2].strip()) if match else (name, "")
+    return (name, match[1].strip(), match[2].strip()) if match else (name, name, "")
 
 
 def _x_unit_of(name: str) -> str | None:
     """The key of `X_UNITS` that the name of a column stands for, such as ``Wavenumber [cm-1]``; None if none."""
-    name = _plain(name)
-    label, inside = _parts(name)
+    name, label, inside = _parts(name)
     found = unit(name, X_UNITS) or unit(inside, X_UNITS)
-    if found is None and (not inside or inside in ("da", "th", "amu", "u")):
+    if found is None and inside in ("", "da", "th", "amu", "u"):
         found = unit(label, X_UNITS)
     return found
 
 
 def _y_unit_of(name: str) -> str | None:
     """The key of `Y_UNITS` that the name of a column stands for, such as ``Transmittance (%)``; None if none."""
-    name = _plain(name)
-    label, inside = _parts(name)
+    name, label, inside = _parts(name)
     label = "" if len(label) == 1 and inside not in ("", "%") else label  # T (K) is no transmittance
     found = unit(name, Y_UNITS) or unit(label, Y_UNITS) or unit(inside, Y_UNITS)
     if "%" in name or "percent" in name:
