@@ -36,7 +36,7 @@ class Modality:
 
 
 _MASS = {"unit": "m/z", "figure_unit": "m/z", "axis": (0.0, 600.0), "limits": (0.0, 10_000.0)}
-_PPM = {"unit": "ppm", "figure_unit": "ppm"}
+_PPM = {"unit": "ppm", "figure_unit": "ppm", "other_units": ("Hz",)}
 
 #: The five kinds of the paper, in the order in which models take them.
 KINDS: dict[str, Modality] = {

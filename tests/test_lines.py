@@ -145,9 +145,7 @@ def test_more_molecules_than_there_are(lines_builder):
 def test_lists_of_different_length_are_refused(lines_builder, column):
     lines_builder.molecule("CC").molecule("CCO", **ETHANOL)
     lines_builder.rows[1][column] = [*lines_builder.rows[1][column], "" if column == "h1_couplings" else 1]
-    with pytest.raises(
-        DataError, match=rf"000.parquet, row 1, CCO: lists of one spectrum differ .*{column}"
-    ):
+    with pytest.raises(DataError, match=rf"000.parquet, row 1, CCO: lists of one spectrum differ .*{column}"):
         lines_builder.write()
     assert not list(lines_builder.directory.glob("*"))
 

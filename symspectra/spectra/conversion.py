@@ -42,18 +42,11 @@ SOLVENT_WIDTH = {"h1": 0.04, "c13": 0.9}  # ppm on either side: 13C lines of deu
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spectrum as the model reads it, and how it came to be.
+    """A spectrum as the model reads it, and how it came to be."""
 
-    Parameters
-    ----------
-    modality : one of `symspectra.modalities.MODALITIES`
-    vector : what the model reads
-    spectrum : the spectrum in the modality's own units, before it was resampled; its ``steps`` tell everything
-    """
-
-    modality: str
-    vector: Float[np.ndarray, " 600"]
-    spectrum: Spectrum
+    modality: str  #: one of `symspectra.modalities.MODALITIES`
+    vector: Float[np.ndarray, " 600"]  #: what the model reads
+    spectrum: Spectrum  #: in the modality's own units, before it was resampled; its ``steps`` tell everything
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -76,7 +69,7 @@ def prepare_all(spectra: Sequence[Spectrum], modalities: Sequence[str | None] | 
 
     Parameters
     ----------
-    modalities : one a spectrum; None where the spectrum itself says
+    modalities : one per spectrum; None where the spectrum itself says
 
     Raises
     ------

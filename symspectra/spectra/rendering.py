@@ -110,21 +110,15 @@ class Canvas:
         """The spectra without the margins."""
         return self._y[:, self.margin : self.margin + self.points]
 
-    def add(
-        self,
-        position: Float[Tensor, " line"],
-        area: Float[Tensor, " line"],
-        hwhm: Float[Tensor, " line"],
-        row: Int[Tensor, " line"],
-        window: int,
-    ) -> None:
+    def add(self, position: Tensor, area: Tensor, hwhm: Tensor, row: Int[Tensor, " line"], window: int) -> None:
         """Add Lorentzian lines: what falls into each point of the axis, so that no area is lost between points.
 
         What lies outside the window is lost: about a tenth of the area of most lines, up to a quarter of broad ones.
 
         Parameters
         ----------
-        position, hwhm : centre and half width at half maximum, in points of the axis; a centre off the axis is left out
+        position, area, hwhm : of each line; the centre and the half width at half maximum in points of the axis. A
+            centre off the axis is left out.
         row : spectrum of each line
         window : points drawn on either side, at most the margin; the profile is cut there, continuously
         """

@@ -116,17 +116,10 @@ def vendor_of(path: Path) -> str | None:
 
 
 def read_bruker(path: Path, block: int | None = None) -> list[Spectrum]:
-    """Read the processed 1H and 13C spectra of a Bruker experiment, or of a folder or .zip archive of experiments.
+    """The processed 1H and 13C spectra of a Bruker experiment, or of a folder or .zip archive of experiments.
 
-    Parameters
-    ----------
-    path : see `vendor_of`
-    block : of several experiments, the number of one: the name of its folder, or its place from 1; of one experiment,
-        the number N of its processed data ``pdata/N``, by default the first
-
-    Raises
-    ------
-    ReadError : nothing can be read; the message is that of the first experiment.
+    ``block`` is the number of one of several experiments (the name of its folder, or its place from 1), or, in one
+    experiment, the N of ``pdata/N``, by default the first.
     """
     with _opened(path) as root:
         folders = _find(root, _is_experiment)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from symspectra.errors import ReadError
-from symspectra.modalities import OF_NUCLEUS
+from symspectra.modalities import KINDS, OF_NUCLEUS
 from symspectra.spectra.readers.jcamp_data import Table, finite
 from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
@@ -40,22 +40,10 @@ _META = {
 
 
 def read_jcamp(data: bytes, block: int | None = None) -> list[Spectrum]:
-    """All spectra of a JCAMP-DX file.
+    """All spectra of a JCAMP-DX file, or of the block ``block`` (from 1) of those that hold data.
 
-    Parameters
-    ----------
-    data : the content of the file
-    block : only this one of the blocks that hold data, from 1; all by default
-
-    Returns
-    -------
-    The spectra, one a block (one a page in a block of several mass spectra), in the units of the file, except that an
-    NMR axis in Hz is converted to ppm. ``meta["block"]`` counts the blocks that hold data from 1.
-
-    Raises
-    ------
-    ReadError : the file is not JCAMP-DX, it has no such block, or none of its blocks can be read (the reason is that
-        of the first). A block that cannot be read beside others that can is named in their ``steps``.
+    One per block, or per page in a block of several mass spectra, in the units of the file; only an NMR axis in Hz
+    becomes ppm. A block that cannot be read beside others that can is named in the ``steps`` of these.
     """
     everything = _blocks(decoded(data))
     found = [candidate for candidate in everything if candidate.tables]
@@ -87,11 +75,29 @@ def read_jcamp(data: bytes, block: int | None = None) -> list[Spectrum]:
 
 
 def _spectra(block: Block, number: int, most: int) -> list[Spectrum]:
+    """One per table, with its units and referencing."""
     modality, meta = _modality(block)
     meta |= {"title": block["TITLE"].partition("\n")[0].strip(), "format": "JCAMP-DX", "block": number}
     meta |= {key: " ".join(block[label].split()) for key, label in _META.items() if block[label]}
-    found, steps = _tables(block, real_only=modality is not None)
-    return [_spectrum(table, block, modality, meta, steps, most) for table in found]
+    found, left_out = _tables(block, real_only=modality is not None)
+    spectra = []
+    for table in found:
+        steps = list(left_out)
+        peaks = table.peaks or (modality is None and table.form != "X++YY")
+        if modality is None and peaks and not (table.head.get("XUNITS") or table.head.get("YUNITS")):
+            x_unit, y_unit = "m/z", "intensity"
+            steps.append("the file names no units; peaks of a mass spectrum are m/z and intensity")
+        else:
+            x_unit, y_unit = _units(table, modality)
+        with np.errstate(over="ignore", invalid="ignore"):  # Spectrum refuses what is not finite
+            x, y, more = table.values(most)
+            steps += more
+            if x_unit == "Hz":
+                x, step = _ppm(x, block, peaks)
+                x_unit, steps = "ppm", [*steps, step]
+        page = {"page": table.page} if table.page and modality is None else {}
+        spectra.append(Spectrum(x, y, x_unit, y_unit, modality, meta | page, peaks, tuple(steps)))
+    return spectra
 
 
 def _modality(block: Block) -> tuple[str | None, dict[str, Any]]:
@@ -118,35 +124,13 @@ def _modality(block: Block) -> tuple[str | None, dict[str, Any]]:
     return OF_NUCLEUS[nucleus], meta
 
 
-def _spectrum(
-    table: Table, block: Block, modality: str | None, meta: dict[str, Any], steps: tuple[str, ...], most: int
-) -> Spectrum:
-    """One table with its units and referencing."""
-    peaks = table.peaks or (modality is None and table.form != "X++YY")
-    if modality is None and peaks and not (table.head.get("XUNITS") or table.head.get("YUNITS")):
-        x_unit, y_unit = "m/z", "intensity"
-        steps += ("the file names no units; peaks of a mass spectrum are m/z and intensity",)
-    else:
-        x_unit, y_unit = _units(table, modality)
-    with np.errstate(over="ignore", invalid="ignore"):  # Spectrum refuses what is not finite
-        x, y, more = table.values(most)
-        steps += more
-        if x_unit == "Hz":
-            x, step = _ppm(x, block, peaks)
-            x_unit, steps = "ppm", (*steps, step)
-    page = {"page": table.page} if table.page and modality is None else {}
-    return Spectrum(x, y, x_unit, y_unit, modality, meta | page, peaks, steps)
-
-
 def _units(table: Table, modality: str | None) -> list[str]:
     """Of the axis and of the values."""
-    if modality == "ir":
-        y_units = [name for name in Y_UNITS if name != "intensity"]
-        expected = ["1/cm", "um", "nm"], y_units
-    else:
-        expected = ["m/z"] if modality is None else ["ppm", "Hz"], ["intensity"]
+    kind = KINDS.get(modality)
+    x_units = (kind.unit, *kind.other_units) if kind else ("m/z",)
+    y_units = [name for name in Y_UNITS if name != "intensity"] if modality == "ir" else ["intensity"]
     found = []
-    for label, units, names in zip(("XUNITS", "YUNITS"), (X_UNITS, Y_UNITS), expected, strict=True):
+    for label, units, names in zip(("XUNITS", "YUNITS"), (X_UNITS, Y_UNITS), (x_units, y_units), strict=True):
         text = table.head.get(label, "")
         found.append(unit(text, units))
         if found[-1] not in names:
@@ -167,12 +151,11 @@ def _ppm(x: Float[np.ndarray, " point"], block: Block, peaks: bool) -> tuple[Flo
     if bruker:
         return offset + (x - x.max()) / frequency, f"{converted}, its left end at {offset:.8g} ppm (##$OFFSET=)"
     reference = block[".SHIFTREFERENCE"].strip("() \n").split(",")
-    if len(reference) == 4:
-        point, shift = finite(reference[2]), finite(reference[3])
-        if point is not None and shift is not None and 1 <= point <= len(x):  # point 0 says that there is none
-            zero = np.interp(point, np.arange(1, len(x) + 1), x)
-            step = f"{converted}, point {point:g} at {shift:.8g} ppm (##.SHIFT REFERENCE=)"
-            return shift + (x - zero) / frequency, step
+    point, shift = map(finite, reference[2:]) if len(reference) == 4 else (None, None)
+    if None not in (point, shift) and 1 <= point <= len(x):  # point 0 says that there is none
+        zero = np.interp(point, np.arange(1, len(x) + 1), x)
+        step = f"{converted}, point {point:g} at {shift:.8g} ppm (##.SHIFT REFERENCE=)"
+        return shift + (x - zero) / frequency, step
     if min(abs(x[0]), abs(x[-1])) <= 1.5 * abs(x[-1] - x[0]) / max(len(x) - 1, 1):
         raise ReadError(
             "the axis is in Hz from one end of the spectrum, and neither ##.SHIFT REFERENCE= nor ##$OFFSET= and ##$SF= "
@@ -183,12 +166,8 @@ def _ppm(x: Float[np.ndarray, " point"], block: Block, peaks: bool) -> tuple[Flo
 
 # ---- blocks, labelled records and data tables, as text
 
-_TABLES = {
-    "XYDATA": "further XYDATA table",
-    "XYPOINTS": "XYPOINTS table",
-    "PEAKTABLE": "peak table",
-    "PEAKASSIGNMENTS": "table of assigned peaks",
-}
+_TABLES = {"XYDATA": "further XYDATA table", "XYPOINTS": "XYPOINTS table", "PEAKTABLE": "peak table"}
+_TABLES["PEAKASSIGNMENTS"] = "table of assigned peaks"
 _COLUMNS = ("VARNAME", "VARDIM", "UNITS", "FACTOR", "FIRST", "LAST", "MIN", "MAX")
 
 

@@ -37,17 +37,7 @@ class Ordinates(NamedTuple):
 
 
 def ordinates(text: str, most: int) -> Ordinates:
-    """Decode a (X++(Y..Y)) table in AFFN, PAC, SQZ, DIF or DIFDUP form.
-
-    Parameters
-    ----------
-    text : the lines of the table
-    most : number of points beyond which the table is refused
-
-    Raises
-    ------
-    ReadError : a line that is no such data, a failed check ordinate, or more than ``most`` points.
-    """
+    """Decode a (X++(Y..Y)) table of at most ``most`` points in AFFN, PAC, SQZ, DIF or DIFDUP form."""
     y: list[float] = []
     lines: list[tuple[str, int]] = []
     step: float | None = None  # the difference that the last point came by
@@ -164,16 +154,7 @@ class Table(NamedTuple):
         return int(number) if number is not None and number >= 0 and number.is_integer() else None
 
     def values(self, most: int) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"], tuple[str, ...]]:
-        """Positions and values with the factors applied, and the steps to tell.
-
-        Parameters
-        ----------
-        most : number of points beyond which a compressed table is refused
-
-        Raises
-        ------
-        ReadError : the numbers cannot be decoded, or contradict what the head of the table says of them.
-        """
+        """Positions and values with the factors applied, and the steps to tell; ``most`` points if it is compressed."""
         points, step = self.points, ()
         x_factor, y_factor = self.factor("XFACTOR"), self.factor("YFACTOR")
         if self.form == "X++YY":
@@ -189,12 +170,9 @@ class Table(NamedTuple):
             if raw.closing is not None:
                 step = (f"ignored the closing check value {raw.closing:g}, which is not the last value",)
         else:
-            pairs = (
-                _assignments(self.text, "Y" in self.form)
-                if self.form.endswith("A")
-                else _groups(self.text, len(self.form))
-            )
-            x, y = pairs[0] * x_factor, pairs[1] * y_factor
+            assigned = self.form.endswith("A")
+            x, y = _assignments(self.text, "Y" in self.form) if assigned else _groups(self.text, len(self.form))
+            x, y = x * x_factor, y * y_factor
             _check_count(len(x), len(x) if points is None else points)
             if points is None:
                 step = (f"##NPOINTS= is missing; took all {len(x)} points",)

@@ -52,12 +52,7 @@ def _parameters(data: bytes, start: int, order: str) -> dict[str, str | int | fl
 
 
 def read_jeol(path: Path) -> list[Spectrum]:
-    """Read a JEOL .jdf file.
-
-    Raises
-    ------
-    ReadError : the file is no processed 1H or 13C spectrum of one dimension, or is damaged.
-    """
+    """The processed 1H or 13C spectrum of a JEOL .jdf file."""
     data = path.read_bytes()
     if data[:8] not in MAGIC or len(data) < _HEADER.itemsize:
         raise ReadError(f"the file begins with {data[:8]!r}; expected the header of a JEOL .jdf file")

@@ -21,12 +21,7 @@ _FIELD = re.compile(r"([A-Za-z][^:]{0,60}):(.*)")
 
 
 def read_mgf(data: bytes, block: int | None = None) -> list[Spectrum]:
-    """The spectra of a Mascot generic format file; ``block`` picks one, from 1.
-
-    Raises
-    ------
-    ReadError : not MGF, no peaks, no such block, or a line that is not understood.
-    """
+    """The spectra of a Mascot generic format file; ``block`` picks one, from 1."""
     defaults: dict[str, str] = {}
     scans: list[Scan] = []
     fields: dict[str, str] | None = None
@@ -66,12 +61,7 @@ def _mgf_scan(number: int, fields: MutableMapping[str, str], lines: Lines) -> Sc
 
 
 def read_msp(data: bytes, block: int | None = None) -> list[Spectrum]:
-    """The spectra of an MSP library (NIST, MoNA, MassBank, RIKEN, Golm); ``block`` picks one, from 1.
-
-    Raises
-    ------
-    ReadError : not MSP, no peaks or not as many as announced, no such block, or a peak line that is not understood.
-    """
+    """The spectra of an MSP library (NIST, MoNA, MassBank, RIKEN, Golm); ``block`` picks one, from 1."""
     entries: list[_Entry] = []
     entry = _Entry()
     for number, line in _lines(data, blank=True):

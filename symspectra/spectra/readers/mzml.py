@@ -48,10 +48,6 @@ def read_mzml(data: bytes, block: int | None = None) -> list[Spectrum]:
     """The spectra of an mzML file, also packed with gzip; ``block`` picks one scan, from 1.
 
     MS1 scans are left out where there are MS/MS scans. Profiles become peaks (`symspectra.spectra.readers.scan`).
-
-    Raises
-    ------
-    ReadError : not such a file, damaged or too large, compressed otherwise than by zlib, no peaks, or no such block.
     """
     file = _File(_room(data))
     if data[:2] == b"\x1f\x8b":
@@ -65,12 +61,7 @@ def _room(data: bytes) -> int:
 
 
 def unpacked(data: bytes) -> bytes:
-    """What a gzip file holds.
-
-    Raises
-    ------
-    ReadError : damaged, or larger than `LIMIT_BYTES` or `EXPANSION` times itself.
-    """
+    """What a gzip file holds, if that is no more than `LIMIT_BYTES` and `EXPANSION` times itself."""
     most = min(LIMIT_BYTES, _room(data))
     try:
         content = gzip.GzipFile(fileobj=io.BytesIO(data)).read(most + 1)

@@ -41,22 +41,13 @@ _ABSENT = ("", "n/a", "na", "none", "nan", "null", "unknown")
 
 @dataclass
 class Scan:
-    """One scan or library entry.
+    """One scan or library entry."""
 
-    Parameters
-    ----------
-    number : its place in the file, from 1
-    fields : what the file says of it, by `key`
-    peaks : gives m/z and intensities; called only for the scans that are wanted
-    profile : whether it is a curve rather than peaks, None where the file does not say but should
-    steps : what the format had to do
-    """
-
-    number: int
-    fields: Mapping[str, str]
-    peaks: Callable[[], Peaks]
-    profile: bool | None = False
-    steps: list[str] = field(default_factory=list)
+    number: int  #: its place in the file, from 1
+    fields: Mapping[str, str]  #: what the file says of it, by `key`
+    peaks: Callable[[], Peaks]  #: m/z and intensities; called only for the scans that are wanted
+    profile: bool | None = False  #: whether a curve rather than peaks, None where the file does not say but should
+    steps: list[str] = field(default_factory=list)  #: what the format had to do
 
     @property
     def name(self) -> str:
@@ -131,10 +122,6 @@ def spectra(
 
     Scans without peaks are left out, and those of level 1 with ``skip_ms1`` where there are others; the steps of the
     spectra say so.
-
-    Raises
-    ------
-    ReadError : nothing is there, no such block, or a peak that cannot be.
     """
     if not scans:
         raise ReadError(f"holds no spectrum; expected {format}")

@@ -51,18 +51,10 @@ def decoded(data: bytes) -> str:
 
 
 def format_of(data: bytes, suffix: str) -> str:
-    """``"JCAMP-DX"``, ``"mzML"`` (or mzXML), ``"MGF"``, ``"MSP"`` or ``"text"``.
+    """``"JCAMP-DX"``, ``"mzML"`` (or mzXML), ``"MGF"``, ``"MSP"`` or ``"text"``; for other kinds a `ReadError`.
 
-    What a text begins with decides, then the extension, which a binary file cannot claim; any other text is a table.
-
-    Parameters
-    ----------
-    data : of the file
-    suffix : its extension in lower case, with the dot
-
-    Raises
-    ------
-    ReadError : it is of a kind that is not read; the message says what to give instead.
+    What a text begins with decides, then the extension ``suffix`` (lower case, with the dot), which a binary file
+    cannot claim; any other text is a table. The error says what to give instead.
     """
     head = data[:HEAD_BYTES]
     binary = b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")

@@ -37,17 +37,12 @@ class _Table:
 def read_table(
     data: bytes, modality: str | None, x_unit: str | None = None, y_unit: str | None = None
 ) -> list[Spectrum]:
-    """Read a table of two columns, separated by tabs, semicolons, commas or blanks.
+    """The spectrum of a table of two columns, separated by tabs, semicolons, commas or blanks.
 
     Parameters
     ----------
-    data : the file, in UTF-8, UTF-16 with its mark, or Latin-1
     modality : what the spectrum is, if known; of NMR and mass spectra the axis is then ppm or m/z
     x_unit, y_unit : units where the header does not name them, keys of `X_UNITS` and `Y_UNITS`
-
-    Raises
-    ------
-    ReadError : the units are not known, a line is not two numbers, or the columns to read are not clear.
     """
     text = decoded(data)
     if "\0" in text:
