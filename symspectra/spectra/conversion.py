@@ -141,20 +141,17 @@ def _absorbance(s: Spectrum) -> Spectrum:
     if s.y_unit in ("absorbance", "absorption coefficient"):
         return s
     if s.y_unit not in ("transmittance", "percent transmittance"):
-        raise ReadError(
-            f"the values are {s.y_unit}; expected absorbance or transmittance, as in y_unit='absorbance' (--y-unit)"
-        )
-    percent = s.y_unit == "percent transmittance"
-    t = s.y / 100 if percent else s.y
-    if not percent and np.percentile(t, 95) > 2:
+        expected = "absorbance or transmittance, as in y_unit='absorbance' (--y-unit)"
+        raise ReadError(f"the values are {s.y_unit}; expected {expected}")
+    t = s.y / 100 if s.y_unit == "percent transmittance" else s.y
+    if s.y_unit == "transmittance" and np.percentile(t, 95) > 2:
         raise ReadError(
             f"the values are said to be transmittance and reach {t.max():g}; if they are percent, say "
             "y_unit='percent transmittance' (--y-unit)"
         )
     floor = 10**-MOST_ABSORBANCE
-    dark = int((t < floor).sum())
     words = f"{s.y_unit} converted to absorbance, A = -log10 T"
-    if dark:
+    if dark := int((t < floor).sum()):
         words += f"; {dark} points below T = {floor:g} set to A = {MOST_ABSORBANCE:g}"
     return s.then(words, y=-np.log10(np.clip(t, floor, None)), y_unit="absorbance")
 

@@ -206,15 +206,9 @@ def line_table(table: Any, digest: str = "") -> LineTable:
             offsets = array.offsets.to_numpy().astype(np.int64)
             values.append(array.values.slice(offsets[0], offsets[-1] - offsets[0]).to_numpy(zero_copy_only=False))
         offsets -= offsets[0]
-        match kind:
-            case "ir":
-                spectra[kind] = _ir(offsets, *values, table["polar_h"].to_numpy().astype(np.int64))
-            case "c13":
-                spectra[kind] = _c13(offsets, *values)
-            case "h1":
-                spectra[kind] = _h1(offsets, *values)
-            case _:
-                spectra[kind] = _ragged(offsets, mz=values[0], intensity=values[1])
+        if kind == "ir":
+            values.append(table["polar_h"].to_numpy().astype(np.int64))
+        spectra[kind] = _LINES[kind](offsets, *values)
     smiles = tuple(table["smiles"].to_pylist())
     return LineTable(
         smiles=smiles,
@@ -242,6 +236,10 @@ def _ir(offsets: np.ndarray, cm1: np.ndarray, km_mol: np.ndarray, polar_h: np.nd
     cm1, km_mol = cm1[descending], km_mol[descending]
     number = np.arange(len(cm1)) - offsets[:-1][row]
     return _ragged(offsets, cm1=cm1, km_mol=km_mol, polar=(number < polar_h[row]) & (cm1 > 3200))
+
+
+def _msms(offsets: np.ndarray, mz: np.ndarray, percent: np.ndarray) -> Ragged:
+    return _ragged(offsets, mz=mz, intensity=percent)
 
 
 def _c13(offsets: np.ndarray, ppm: np.ndarray, count: np.ndarray, hydrogens: np.ndarray) -> Ragged:
@@ -282,3 +280,6 @@ def _h1(offsets: np.ndarray, ppm: np.ndarray, count: np.ndarray, couplings: np.n
         spread=spread[group],
         group=(np.arange(len(ppm)) - first)[group],
     )
+
+
+_LINES = {"ir": _ir, "c13": _c13, "h1": _h1, "msms_pos": _msms, "msms_neg": _msms}

@@ -166,12 +166,11 @@ def render_axis(
 
 
 # Position of each line in units of the axis, area, half width at half maximum in points, and which lines are broad.
+Columns = dict[str, Tensor]
 Lines = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
-def _ir_lines(
-    columns: dict[str, Tensor], row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float
-) -> Lines:
+def _ir_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float) -> Lines:
     """Harmonic modes, scaled (0.973 below 2600 cm-1, 1.010 above; 25 known bands), as Lorentzians of one width."""
     cm1 = columns["cm1"] * torch.where(columns["cm1"] < 2600, 0.973, 1.010)
     area, polar = columns["km_mol"], columns["polar"]
@@ -187,9 +186,7 @@ def _ir_lines(
     return cm1, area, hwhm * scale, polar
 
 
-def _c13_lines(
-    columns: dict[str, Tensor], row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float
-) -> Lines:
+def _c13_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float) -> Lines:
     """Proton-decoupled: one line per environment."""
     ppm = columns["ppm"]
     if n.c13_shift:
@@ -197,9 +194,7 @@ def _c13_lines(
     return ppm, columns["area"], torch.full_like(ppm, C13_HWHM * scale), None
 
 
-def _h1_lines(
-    columns: dict[str, Tensor], row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float
-) -> Lines:
+def _h1_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float) -> Lines:
     """First-order multiplets at 400 MHz; exchangeable H broad (4 to 38 Hz wide), at a shift drawn from its range."""
     line_seed, group, labile = seed[row], columns["group"], columns["spread"] > 0
     ppm, hz = columns["ppm"], columns["hz"]

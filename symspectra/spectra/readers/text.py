@@ -64,18 +64,15 @@ def read_table(
     values, decimal_commas = _values(table, at)
     if decimal_commas:
         steps.append("decimal commas read as points")
-    others = len(table.rows[0][1]) - 2
-    if others:
+    if others := len(names) - 2:
         steps.append(f"columns {names[at[0]]!r} and {names[at[1]]!r} taken, {others} not read")
-    unused = sum(1 for line in table.header if line.strip()) - (1 if header_x or header_y else 0)
-    if unused > 0 or table.comments:
-        steps.append(f"lines of header and comments not used: {max(unused, 0) + table.comments}")
-    x, y = values
-    peaks = x_unit == "m/z"
-    if x_unit == "ppm" and _uneven(x):
-        peaks = True
+    unused = max(sum(bool(line.strip()) for line in table.header) - bool(header_x or header_y), 0) + table.comments
+    if unused:
+        steps.append(f"lines of header and comments not used: {unused}")
+    few = x_unit == "ppm" and _uneven(values[0])
+    if few:
         steps.append("taken as a list of peaks, because the rows are few or unevenly spaced")
-    return [Spectrum(x, y, x_unit, y_unit, modality, {"format": "text"}, peaks, tuple(steps))]
+    return [Spectrum(*values, x_unit, y_unit, modality, {"format": "text"}, few or x_unit == "m/z", tuple(steps))]
 
 
 def _separator(line: str) -> str:
