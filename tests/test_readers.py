@@ -1,4 +1,5 @@
 import gzip
+import io
 import lzma
 import os
 import subprocess
@@ -6,13 +7,11 @@ import sys
 import zipfile
 from random import Random
 
-import numpy as np
 import pytest
 from mutations import mutated
 
 import symspectra.spectra.readers
 from symspectra.errors import ReadError
-from symspectra.modalities import MODALITIES
 from symspectra.spectra.readers import read, read_one
 from symspectra.spectra.spectrum import Spectrum
 
@@ -47,6 +46,12 @@ def file(tmp_path):
     return write
 
 
+def zipped(name):
+    with zipfile.ZipFile(stream := io.BytesIO(), "w") as archive:
+        archive.writestr(name, "hello")
+    return stream.getvalue()
+
+
 def refused(path, message="."):
     """In one sentence that begins with the path."""
     with pytest.raises(ReadError, match=message) as error:
@@ -63,11 +68,10 @@ def test_the_content_decides_whatever_the_name(file, name, data, modality):
         assert read_one(file(name + ".gz", gzip.compress(MZML))).modality == "msms_pos"
 
 
-@pytest.mark.parametrize("before", [b"", b"\n\n", b"$$ a comment\n \n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("before", [b"\n\n", b"$$ a comment\n \n", b"\xef\xbb\xbf"])
 def test_jcamp_after_comments(file, before):
     spectrum = read_one(file("a.txt", before + IR))
-    assert (spectrum.modality, spectrum.x_unit) == ("ir", "1/cm")
-    np.testing.assert_allclose(spectrum.y, [0.1, 0.2, 0.3, 0.4])
+    assert (spectrum.modality, spectrum.x_unit, spectrum.y.tolist()) == ("ir", "1/cm", [0.1, 0.2, 0.3, 0.4])
 
 
 def test_columns_of_text(file):
@@ -95,6 +99,8 @@ def test_columns_of_text(file):
         (b"##TITLE= Parameter file, TOPSPIN\n##NPOINTS= 3\n", "acqus", "give the folder of the experiment"),
         (gzip.compress(IR), "a.jdx.gz", "packed with gzip"),
         (b"", "a.jdx", "is empty"),
+        (zipped("[Content_Types].xml"), "a.zip", "Excel or Word"),
+        (zipped("a.txt"), "a.zip", "zip archive"),
         (b"hello", "a.mgf", "line 1 reads 'hello' outside of BEGIN IONS"),
     ],
 )
@@ -116,14 +122,6 @@ MISTAKES = {
 @pytest.mark.parametrize("name", ["a", "a.csv", "a.jdx", "a.mgf", "a.msp", "a.mzML", "a.jdf", "a.zip", "1r"])
 def test_binary_files_of_other_kinds_are_refused_whatever_their_name(file, name, data):
     refused(file(name, data))
-
-
-@pytest.mark.parametrize("inside, message", [("[Content_Types].xml", "Excel or Word"), ("a.txt", "zip archive")])
-def test_zip_archives(tmp_path, inside, message):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr(inside, "hello")
-    with pytest.raises(ReadError, match=message):
-        read(tmp_path / "a.zip")
 
 
 def test_paths_that_are_no_readable_file(tmp_path, monkeypatch, file):
@@ -166,14 +164,13 @@ def test_a_stated_modality_must_agree(file):
         read(path, "raman")
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_a_modality_that_is_not_stated_is_taken_as_asked_if_the_unit_fits(file, modality):
+def test_a_modality_that_is_not_stated_is_taken_as_asked_if_the_unit_fits(file):
     path = file("a.mgf", UNSAID)
-    if modality.startswith("msms"):
+    for modality in ("msms_pos", "msms_neg"):
         spectrum = read_one(path, modality)
         assert spectrum.modality == modality
         assert spectrum.steps[-2] == "polarity not stated" and spectrum.steps[-1].endswith("as asked")
-    else:
+    for modality in ("ir", "c13", "h1"):
         with pytest.raises(ReadError, match="a.mgf: has an axis in m/z; expected"):
             read(path, modality)
 

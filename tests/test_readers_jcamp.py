@@ -22,30 +22,27 @@ def digits(number, zero, positive, negative):
     return first + text[1:]
 
 
-def squeezed(number):
-    return digits(number, "@", "ABCDEFGHI", "abcdefghi")
-
-
-def difference(number):
-    return digits(number, "%", "JKLMNOPQR", "jklmnopqr")
+SQUEEZED, DIFFERENCE = ("@", "ABCDEFGHI", "abcdefghi"), ("%", "JKLMNOPQR", "jklmnopqr")
 
 
 def encoded(y, form, a_line=7, x=None):
     """The lines of a (X++(Y..Y)) table; differences are followed by the check ordinate on the next line."""
     x = list(range(len(y))) if x is None else x
     if form in ("AFFN", "PAC", "SQZ"):
-        write = {"AFFN": " {}".format, "PAC": "{:+d}".format, "SQZ": squeezed}[form]
+        write = {"AFFN": " {}".format, "PAC": "{:+d}".format, "SQZ": lambda value: digits(value, *SQUEEZED)}[form]
         starts = range(0, len(y), a_line)
         return "\n".join(f"{x[i]:g}" + "".join(map(write, y[i : i + a_line])) for i in starts)
     lines = []
     for i in range(0, max(len(y) - 1, 1), a_line):  # a line begins with the last point of the line before
-        steps = [difference(after - before) for before, after in zip(y[i : i + a_line], y[i + 1 :], strict=False)]
+        steps = [
+            digits(after - before, *DIFFERENCE) for before, after in zip(y[i : i + a_line], y[i + 1 :], strict=False)
+        ]
         if form == "DIFDUP":
             runs = [(step, len(list(run))) for step, run in groupby(steps)]
             steps = [step + (digits(count, "", "STUVWXYZs", "") if count > 1 else "") for step, count in runs]
-        lines.append(f"{x[i]:g}" + squeezed(y[i]) + "".join(steps))
+        lines.append(f"{x[i]:g}" + digits(y[i], *SQUEEZED) + "".join(steps))
     if len(y) > 1:
-        lines.append(f"{x[-1]:g}" + squeezed(y[-1]))
+        lines.append(f"{x[-1]:g}" + digits(y[-1], *SQUEEZED))
     return "\n".join(lines)
 
 

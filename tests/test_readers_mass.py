@@ -95,6 +95,8 @@ def test_mgf_is_read_with_what_it_says():
         **{"ms_level": 2, "smiles": "CCO"},
     }
     assert second.x.tolist() == [71.1] and second.meta["charge"] == -1
+    # Parameters before the first entry hold for all.
+    assert [s.modality for s in read_mgf(b"CHARGE=1+\n" + MGF)] == ["msms_pos", "msms_pos"]
     assert second.steps == (
         "further columns of the peak lines (charges, annotations) left out",
         "1 peak of zero intensity left out",
@@ -126,10 +128,6 @@ def test_the_modality_is_ms_ms_of_the_polarity_that_is_stated(fields, modality, 
     assert (spectrum.modality, spectrum.steps) == (modality, steps)
 
 
-def test_parameters_before_the_first_entry_hold_for_all():
-    assert [s.modality for s in read_mgf(b"CHARGE=1+\n" + MGF)] == ["msms_pos", "msms_pos"]
-
-
 def test_msp_is_read_in_its_styles():
     kojic, adp, ethanol = read_msp(MSP)
     assert (kojic.modality, adp.modality, ethanol.modality) == ("msms_neg", "msms_pos", None)
@@ -154,10 +152,8 @@ def test_msp_peaks_may_be_separated_in_many_ways(peaks):
 
 
 def test_msp_lines_that_are_not_understood_are_said():
-    data = b"* a remark\n\nName: x\nwrapped name\nNum Peaks: 1\n43 999\n"
-    (spectrum,) = read_msp(data)
+    (spectrum,) = read_msp(b"* a remark\n\nName: x\nwrapped name\nNum Peaks: 1\n43 999\n")
     assert "2 lines not understood and left out, first '* a remark'" in spectrum.steps
-    assert spectrum.meta["block"] == 1
 
 
 PEAKS = st.lists(st.tuples(st.floats(0, 2000), st.floats(1e-3, 1e9)), min_size=1, max_size=8)
@@ -300,9 +296,9 @@ def test_entities_are_never_declared(declaration, encoding):
         read_mzml(data)
 
 
-@pytest.mark.parametrize("encode", [lambda t: t.encode("utf-16"), lambda t: t.encode("latin-1"), lambda t: t.encode()])
-def test_text_encodings(encode):
-    assert read_mgf(encode("BEGIN IONS\nTITLE=Säure\n50 1\nEND IONS\n"))[0].meta["title"] == "Säure"
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "utf-8"])
+def test_text_encodings(encoding):
+    assert read_mgf("BEGIN IONS\nTITLE=Säure\n50 1\nEND IONS\n".encode(encoding))[0].meta["title"] == "Säure"
 
 
 @pytest.mark.parametrize(

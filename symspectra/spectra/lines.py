@@ -1,6 +1,6 @@
 """Line lists: the spectra of many molecules as the positions and strengths of their lines.
 
-A shard is a parquet file with one row a molecule, in physical units (`COLUMNS`); a directory of shards has a
+A shard is a parquet file with one row per molecule, in physical units (`COLUMNS`); a directory of shards has a
 ``manifest.json`` with their checksums, and is only ever appended to. `read_lines` turns them into flat tensors
 that `symspectra.spectra.rendering` draws.
 """
@@ -73,7 +73,7 @@ class LineTable:
     """Line lists of N molecules, ready to be rendered.
 
     ``spectra`` maps a modality to its lines: ``ir`` (cm1, km_mol, polar), ``c13`` (ppm, area), ``h1`` (one entry
-    a multiplet component: ppm, hz, area, spread, group), ``msms_pos`` and ``msms_neg`` (mz, intensity).
+    per component of a multiplet: ppm, hz, area, spread, group), ``msms_pos`` and ``msms_neg`` (mz, intensity).
     """
 
     smiles: tuple[str, ...]

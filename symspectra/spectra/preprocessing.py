@@ -54,7 +54,7 @@ def resample(
     length = y.shape[1]
     if how == "linear":
         if length < 2:
-            raise ValueError(f"linear interpolation needs at least 2 points a spectrum, got {length}")
+            raise ValueError(f"linear interpolation needs at least 2 points per spectrum, got {length}")
         x = torch.linspace(0, length - 1, points, dtype=torch.float64, device=y.device)
         i = x.long().clamp(max=length - 2)
         return y[:, i] + (x - i).to(y.dtype) * (y[:, i + 1] - y[:, i])  # Eq. 32

@@ -54,7 +54,7 @@ class Nuisance:
 
 CLEAN = Nuisance(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
-# Streams of random numbers: one a purpose, so that they are independent.
+# Streams of random numbers: one per purpose, so that they are independent.
 _STREAMS = ("c13", "h1", "coupling", "labile", "labile_width", "ir", "ir_width", "bond", "drop", "strength", "baseline")
 _STREAM = {name: 0x3C6EF372 * (i + 1) for i, name in enumerate(_STREAMS)}
 

@@ -25,7 +25,7 @@ LIMIT_BYTES = 200_000_000
 #: Name, extensions and content of what is read.
 FORMATS: tuple[tuple[str, str, str], ...] = (
     ("JCAMP-DX", ".jdx .dx .jcamp .jcm", "IR, 1H and 13C NMR, mass spectra; one or several blocks"),
-    ("Columns of text", ".csv .tsv .txt .dpt .xy", "a position and a value a line; units from the header or given"),
+    ("Columns of text", ".csv .tsv .txt .dpt .xy", "a position and a value per line; units from the header or given"),
     ("Bruker", "folder or .zip", "1H and 13C NMR: processed spectra (1r)"),
     ("JEOL Delta", ".jdf", "1H and 13C NMR: processed spectra"),
     ("MGF", ".mgf", "MS/MS peak lists"),

@@ -1,4 +1,4 @@
-"""Two columns of text, a position and a value a line; and peak lists as they are typed (`parse_peaks`)."""
+"""Two columns of text, a position and a value per line; and peak lists as they are typed (`parse_peaks`)."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def _split(text: str) -> _Table:
     first = next((i for i, line in enumerate(lines) if line and _is_row(line)), None)
     if first is None:
         shown = next((line.strip() for line in lines if line.strip()), "")
-        raise ReadError(f"no line holds two numbers; expected a position and a value a line, found {shown[:_SHOWN]!r}")
+        raise ReadError(
+            f"no line holds two numbers; expected a position and a value per line, found {shown[:_SHOWN]!r}"
+        )
     separator = _separator(lines[first].strip())
     fields = _fields(lines[first], separator)
     if len(fields) > _MAX_COLUMNS:
