@@ -155,8 +155,9 @@ def render_axis(
     scale = (canvas.points - 1) / (stop - start)
     position, area, hwhm, broad = _DRAW[modality](columns, row, number, seed, nuisance, abs(scale))
     position = (position - start) * scale
-    # Windows are in points of the standard axis, and shrink with the axis.
-    windows = [-(-window * canvas.points // len(AXES[modality])) for window in WINDOW[modality]]
+    windows = WINDOW[modality]
+    if modality == "ir":  # in points of the standard axis: they shrink with it
+        windows = [-(-window * canvas.points // len(AXES["ir"])) for window in windows]
     for chosen, window in zip((slice(None),) if broad is None else (~broad, broad), windows, strict=True):
         canvas.add(position[chosen], area[chosen], hwhm[chosen], row[chosen], window)
     if modality != "ir":
