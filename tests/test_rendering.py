@@ -53,7 +53,9 @@ def test_lines_add_up_and_those_off_the_axis_are_left_out():
 @pytest.mark.parametrize(("modality", "ppm"), [("c13", 128.4), ("h1", 7.26), ("c13", 0.0), ("h1", -1.0)])
 def test_nmr_peak_at_its_place_on_the_axis(lines_builder, modality, ppm):
     line = {"c13": (ppm, 1, 1), "h1": (ppm, 1, "", 0.0)}[modality]
-    y = render_axis(lines_builder.molecule(**{modality: [line]}).read(), ROW, modality)[0]
+    lines = lines_builder.molecule(**{modality: [line]}).read()
+    y = render_axis(lines, ROW, modality)[0]
+    assert int((render_axis(lines, ROW, modality, points=20_000) > 0).sum()) <= 2 * 8 + 1  # the window of a narrow line
     step = abs(AXES[modality][1] - AXES[modality][0])
     assert abs(AXES[modality][int(y.argmax())] - ppm) <= step / 2 + 1e-4
     assert float(y.sum()) == pytest.approx(0.88, abs=0.06)
