@@ -7,36 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Modality:
-    """A kind of spectrum.
-
-    Parameters
-    ----------
-    label : its name in a sentence
-    figure_label : its name in a figure
-    unit, figure_unit : of its axis, in a table and in a figure
-    axis : first and last position of the axis that becomes 600 points (App. F), in ``unit``
-    colour : in figures
-    said : its name in the messages of the readers
-    limits : positions that a peak can have, in ``unit``
-    nucleus : of an NMR spectrum, else None
-    other_units : in which a file may give its axis as well
-    """
+    """A kind of spectrum."""
 
     name: str
-    label: str
+    label: str  #: in a sentence
     figure_label: str
-    unit: str
+    unit: str  #: of its axis, in a table
     figure_unit: str
-    axis: tuple[float, float]
-    colour: str
-    said: str
-    limits: tuple[float, float]
-    nucleus: str | None = None
-    other_units: tuple[str, ...] = ()
+    axis: tuple[float, float]  #: first and last position of the axis that becomes 600 points (App. F), in ``unit``
+    colour: str  #: in figures
+    said: str  #: in the messages of the readers
+    limits: tuple[float, float]  #: positions that a peak can have, in ``unit``
+    nucleus: str | None = None  #: of an NMR spectrum
+    other_units: tuple[str, ...] = ()  #: in which a file may give its axis as well
 
 
 _MASS = {"unit": "m/z", "figure_unit": "m/z", "axis": (0.0, 600.0), "limits": (0.0, 10_000.0)}
-_PPM = {"unit": "ppm", "figure_unit": "ppm"}
+_PPM = {"unit": "ppm", "figure_unit": "ppm", "other_units": ("Hz",)}
 
 #: The five kinds of the paper, in the order in which models take them.
 KINDS: dict[str, Modality] = {

@@ -4,67 +4,38 @@ For folders of sample files such as those of the packages named in the README. N
 """
 
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 from symspectra.errors import ReadError
 from symspectra.spectra.conversion import prepare
-from symspectra.spectra.readers import read
+from symspectra.spectra.readers import FORMATS, read
 
-JCAMP = (".dx", ".jdx", ".jcm", ".jcamp")
-MASS = (".mgf", ".msp", ".mzml")
-
-
-def kind_of(path: Path) -> str | None:
-    """Which format a path claims to be; None for what is none of them."""
-    ending = path.suffix.lower()
-    if path.is_dir():
-        return "Bruker folder" if (path / "acqus").exists() else None
-    if ending in JCAMP:
-        return "JCAMP-DX"
-    if ending in MASS:
-        return {".mgf": "MGF", ".msp": "MSP", ".mzml": "mzML"}[ending]
-    return {".jdf": "JEOL", ".zip": "Bruker or other .zip"}.get(ending)
+EXTENSIONS = {ending.lower() for row in FORMATS for ending in row[1].split()} - {".csv", ".tsv", ".txt", ".xy", "or"}
 
 
 def main(folder: Path) -> None:
     """Print the table."""
-    read_files, refused, spectra, converted, reasons = Counter(), Counter(), Counter(), Counter(), Counter()
-    start, slowest = time.perf_counter(), (0.0, "")
+    counts: Counter[tuple[str, str]] = Counter()
     for path in sorted(folder.rglob("*")):
-        kind = kind_of(path)
-        if kind is None:
+        bruker = path.is_dir() and (path / "acqus").exists()
+        if not bruker and path.suffix.lower() not in EXTENSIONS:
             continue
-        begin = time.perf_counter()
+        kind = "Bruker folder" if bruker else path.suffix.lower()
         try:
             found = read(path)
         except ReadError as error:
-            refused[kind] += 1
-            reasons[kind, str(error).removeprefix(f"{path}: ")[:110]] += 1
+            counts[kind, f"refused: {str(error).removeprefix(f'{path}: ')[:110]}"] += 1
             continue
-        finally:
-            slowest = max(slowest, (time.perf_counter() - begin, str(path)))
-        read_files[kind] += 1
+        counts[kind, "files read"] += 1
         for spectrum in found:
-            spectra[kind, spectrum.modality] += 1
+            counts[kind, f"spectra, {spectrum.modality or 'kind not stated'}"] += 1
             try:
                 prepare(spectrum, spectrum.modality or "msms_pos")
-                converted[kind, "for the model"] += 1
             except ReadError as error:
-                converted[kind, str(error).removeprefix(path.name + ": ")[:70]] += 1
-    for kind in sorted(read_files | refused):
-        print(f"{kind}: {read_files[kind]} read, {refused[kind]} refused")
-        for (name, modality), n in sorted(spectra.items(), key=str):
-            if name == kind:
-                print(f"    {n} spectra, {modality or 'kind not stated'}")
-        for (name, words), n in converted.most_common():
-            if name == kind:
-                print(f"    {n} converted: {words}")
-        for (name, reason), n in reasons.most_common():
-            if name == kind:
-                print(f"    {n} refused: {reason}")
-    print(f"{time.perf_counter() - start:.1f} s; the slowest {slowest[0]:.2f} s, {Path(slowest[1]).name}")
+                counts[kind, f"not converted: {str(error).removeprefix(f'{path.name}: ')[:70]}"] += 1
+    for (kind, words), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
+        print(f"{kind}: {n} {words}")
 
 
 if __name__ == "__main__":

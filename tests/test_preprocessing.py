@@ -6,16 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symspectra.spectra.preprocessing import (
-    AXES,
-    check_finite,
-    from_axis,
-    ir_vector,
-    min_max,
-    msms_vector,
-    nmr_vector,
-    resample,
-)
+from symspectra.spectra import preprocessing
+from symspectra.spectra.preprocessing import AXES, from_axis, ir_vector, min_max, msms_vector, nmr_vector, resample
 
 # Where annotations are checked in the test run, a wrong shape is refused (as a TypeError) before the function looks.
 REFUSED = (ValueError, TypeError)
@@ -34,9 +26,9 @@ def literal_msms(mz, intensity, bc_type):
     return sampled / (np.linalg.norm(sampled) + 1e-12)
 
 
-def one_spectrum(mz, intensity, **options):
+def one_spectrum(mz, intensity):
     row = torch.zeros(len(mz), dtype=torch.long)
-    return msms_vector(torch.tensor(mz), torch.tensor(intensity), row, 1, **options)[0]
+    return msms_vector(torch.tensor(mz), torch.tensor(intensity), row, 1)[0]
 
 
 @given(st.integers(600, 3000), st.sampled_from(["blockmax", "blockmean"]), st.integers(0, 2**31))
@@ -54,8 +46,6 @@ def test_linear_is_interpolation_on_the_index_axis():
     positions = np.linspace(0, 1799, 600)
     expected = np.stack([np.interp(positions, np.arange(1800), row) for row in y.numpy()])
     np.testing.assert_allclose(resample(y, how="linear").numpy(), expected, atol=1e-6)
-    ramp = torch.linspace(0, 1, 10_000)[None]
-    torch.testing.assert_close(resample(ramp, how="linear"), torch.linspace(0, 1, 600)[None])
 
 
 def test_blockmax_keeps_every_narrow_line_and_linear_does_not():
@@ -111,15 +101,6 @@ def test_msms_equals_gaussian_and_cubic_spline(bc_type):
         np.testing.assert_allclose(one_spectrum([edge], [3.0]).numpy(), literal_msms([edge], [3.0], bc_type), atol=1e-6)
 
 
-def test_blocksum_is_the_area_in_every_whole_mass():
-    mz, intensity = np.array([0.0, 18.04, 57.39, 100.96, 599.9]), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    x = np.arange(6000)
-    gaussians = np.exp(-((x - np.floor(np.round(10 * mz, 6))[:, None]) ** 2) / 8)
-    s = (intensity[:, None] * gaussians / gaussians.sum(1, keepdims=True)).sum(0).reshape(600, 10).sum(1)
-    np.testing.assert_allclose(one_spectrum(mz, intensity, how="blocksum").numpy(), s / np.linalg.norm(s), atol=1e-6)
-    assert s.sum() == pytest.approx(intensity.sum())
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_every_tenth_of_a_mass_falls_in_its_own_bin(dtype):
     # 57.3 * 10 is 572.999.. in floating point. Two whole masses from a peak nothing is left, so the pair of samples
@@ -155,23 +136,24 @@ def test_msms_does_not_depend_on_scale_or_order(scale, order):
 
 
 @pytest.mark.parametrize(
-    ("mz", "intensity"),
-    [(-1.0, 1.0), (math.nan, 1.0), (math.inf, 1.0), (1.0, -1.0), (1.0, math.nan), (1.0, math.inf)],
+    ("mz", "intensity", "row"),
+    [
+        *(
+            (-1.0, 1.0, 7),
+            (math.nan, 1.0, 7),
+            (math.inf, 1.0, 7),
+            (1.0, -1.0, 7),
+            (1.0, math.nan, 7),
+            (1.0, math.inf, 7),
+        ),
+        *((1.0, 1.0, -1), (1.0, 1.0, 8)),
+    ],
 )
-def test_bad_peaks_are_refused_with_their_row(mz, intensity):
-    with pytest.raises(ValueError, match="row 7: "):
-        msms_vector(torch.tensor([5.0, mz]), torch.tensor([1.0, intensity]), torch.tensor([3, 7]), 8)
-
-
-def test_peaks_outside_the_batch_and_unequal_lengths_are_refused():
-    one = torch.ones(1)
-    for row in (-1, 2):
-        with pytest.raises(ValueError, match=f"row {row}: "):
-            msms_vector(one, one, torch.tensor([row]), 2)
+def test_bad_peaks_are_refused_with_their_row(mz, intensity, row):
+    with pytest.raises(ValueError, match=f"row {row}: "):
+        msms_vector(torch.tensor([5.0, mz]), torch.tensor([1.0, intensity]), torch.tensor([3, row]), 8)
     with pytest.raises(REFUSED, match="equal length|Type-check"):
-        msms_vector(torch.ones(2), one, torch.tensor([0]), 1)
-    with pytest.raises(ValueError, match="'cubic'"):
-        msms_vector(one, one, torch.tensor([0]), 1, how="cubic")
+        msms_vector(torch.ones(2), torch.ones(1), torch.tensor([0]), 1)
 
 
 @pytest.mark.parametrize("modality", ["h1", "c13", "ir"])
@@ -210,7 +192,7 @@ def test_from_axis_blockmax_keeps_a_line_narrower_than_the_grid():
     ("x", "y", "modality", "message"),
     [
         ([400, 500, 450], [0, 1, 2], "ir", "strictly"),
-        ([400, 400, 500], [0, 1, 2], "ir", "strictly"),
+        ([500, 400, 400], [0, 1, 2], "ir", "strictly"),
         ([400, 500], [0, 1, 2], "ir", "equal lengths"),
         ([400], [1], "ir", "equal lengths"),
         ([400, np.nan, 500], [0, 1, 2], "ir", "axis at point 1 is nan"),
@@ -219,22 +201,21 @@ def test_from_axis_blockmax_keeps_a_line_narrower_than_the_grid():
         ([1, 2], [0, 1], "msms_pos", "msms_vector"),
     ],
 )
-def test_from_axis_refuses_bad_spectra_by_name(x, y, modality, message):
-    with pytest.raises(ValueError, match=message) as error:
-        from_axis(np.array(x), np.array(y), modality, name="aspirin.jdx")
-    assert str(error.value).startswith(f"aspirin.jdx: {modality}: ")
+def test_from_axis_refuses_bad_spectra(x, y, modality, message):
+    with pytest.raises(ValueError, match=message):
+        from_axis(np.array(x), np.array(y), modality)
     with pytest.raises(ValueError, match="'cubic'"):
         from_axis(np.array([1.0, 2.0]), np.array([0.0, 1.0]), "h1", "cubic")
 
 
 def test_check_finite_names_molecule_and_modality():
     x = torch.zeros(3, 600)
-    check_finite(x, ["a", "b", "c"], "ir")
+    preprocessing.check_finite(x, ["a", "b", "c"], "ir")
     x[1, 5] = torch.nan
     with pytest.raises(ValueError, match="b: ir is nan at point 5"):
-        check_finite(x, ["a", "b", "c"], "ir")
+        preprocessing.check_finite(x, ["a", "b", "c"], "ir")
     with pytest.raises(REFUSED, match="2 names|Type-check"):
-        check_finite(x, ["a", "b"], "ir")
+        preprocessing.check_finite(x, ["a", "b"], "ir")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -242,6 +223,4 @@ def test_gpu_gives_the_same_vectors():
     y = torch.rand(4, 10_000)
     torch.testing.assert_close(nmr_vector(y.cuda()).cpu(), nmr_vector(y))
     mz, row = torch.rand(200) * 650, torch.randint(0, 5, (200,))
-    for how in ("spline", "blocksum"):
-        on_gpu = msms_vector(mz.cuda(), mz.cuda(), row.cuda(), 5, how)
-        torch.testing.assert_close(on_gpu.cpu(), msms_vector(mz, mz, row, 5, how))
+    torch.testing.assert_close(msms_vector(mz.cuda(), mz.cuda(), row.cuda(), 5).cpu(), msms_vector(mz, mz, row, 5))

@@ -1,4 +1,5 @@
 import gzip
+import io
 import lzma
 import os
 import subprocess
@@ -6,14 +7,12 @@ import sys
 import zipfile
 from random import Random
 
-import numpy as np
 import pytest
 from mutations import mutated
 
 import symspectra.spectra.readers
 from symspectra.errors import ReadError
-from symspectra.modalities import MODALITIES
-from symspectra.spectra.readers import FORMATS, read, read_one
+from symspectra.spectra.readers import read, read_one
 from symspectra.spectra.spectrum import Spectrum
 
 MGF = b"BEGIN IONS\nTITLE=a\nPEPMASS=200\nIONMODE=positive\n50 1\n60 2\nEND IONS\n"
@@ -47,24 +46,32 @@ def file(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("data, modality, unit", [(MGF, "msms_pos", "m/z"), (MSP, "msms_neg", "m/z")])
-@pytest.mark.parametrize("name", ["a.mgf", "a.msp", "a.txt", "a.jdx", "a"])
-def test_the_content_decides_whatever_the_name(file, name, data, modality, unit):
-    (spectrum,) = read(file(name, data))
-    assert (spectrum.modality, spectrum.x_unit, spectrum.meta["source"]) == (modality, unit, name)
+def zipped(name):
+    with zipfile.ZipFile(stream := io.BytesIO(), "w") as archive:
+        archive.writestr(name, "hello")
+    return stream.getvalue()
 
 
-@pytest.mark.parametrize("name", ["a.mzML", "a.xml", "a.txt"])
-def test_mzml(file, name):
-    assert read_one(file(name, MZML)).modality == "msms_pos"
-    assert read_one(file(name + ".gz", gzip.compress(MZML))).modality == "msms_pos"
+def refused(path, message="."):
+    """In one sentence that begins with the path."""
+    with pytest.raises(ReadError, match=message) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("before", [b"", b"\n\n", b"$$ a comment\n \n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("data, modality", [(MGF, "msms_pos"), (MSP, "msms_neg"), (MZML, "msms_pos")])
+@pytest.mark.parametrize("name", ["a.mgf", "a.msp", "a.txt", "a.jdx", "a.xml", "a"])
+def test_the_content_decides_whatever_the_name(file, name, data, modality):
+    (spectrum,) = read(str(file(name, data)))
+    assert (spectrum.modality, spectrum.x_unit, spectrum.meta["source"]) == (modality, "m/z", name)
+    if data is MZML:
+        assert read_one(file(name + ".gz", gzip.compress(MZML))).modality == "msms_pos"
+
+
+@pytest.mark.parametrize("before", [b"\n\n", b"$$ a comment\n \n", b"\xef\xbb\xbf"])
 def test_jcamp_after_comments(file, before):
     spectrum = read_one(file("a.txt", before + IR))
-    assert (spectrum.modality, spectrum.x_unit) == ("ir", "1/cm")
-    np.testing.assert_allclose(spectrum.y, [0.1, 0.2, 0.3, 0.4])
+    assert (spectrum.modality, spectrum.x_unit, spectrum.y.tolist()) == ("ir", "1/cm", [0.1, 0.2, 0.3, 0.4])
 
 
 def test_columns_of_text(file):
@@ -74,10 +81,6 @@ def test_columns_of_text(file):
     with pytest.raises(ReadError, match="b.csv: .*unit"):
         read(bare, "ir")
     assert len(read_one(bare, "ir", x_unit="1/cm", y_unit="absorbance")) == 40
-
-
-def test_a_path_may_be_text(file):
-    assert read_one(str(file("a.mgf", MGF))).meta["source"] == "a.mgf"
 
 
 @pytest.mark.parametrize(
@@ -96,14 +99,14 @@ def test_a_path_may_be_text(file):
         (b"##TITLE= Parameter file, TOPSPIN\n##NPOINTS= 3\n", "acqus", "give the folder of the experiment"),
         (gzip.compress(IR), "a.jdx.gz", "packed with gzip"),
         (b"", "a.jdx", "is empty"),
+        (zipped("[Content_Types].xml"), "a.zip", "Excel or Word"),
+        (zipped("a.txt"), "a.zip", "zip archive"),
         (b"hello", "a.mgf", "line 1 reads 'hello' outside of BEGIN IONS"),
     ],
 )
 def test_what_is_not_read_is_named_with_the_way_out(file, data, name, message):
     path = file(name, data)
-    with pytest.raises(ReadError, match=message) as error:
-        read(path)
-    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+    refused(path, message)
 
 
 MISTAKES = {
@@ -111,26 +114,14 @@ MISTAKES = {
     "tiff of the other byte order": b"MM\0*\0\0\0\x08" + bytes(64),
     "hdf5": b"\x89HDF\r\n\x1a\n" + bytes(64),
     "xz": lzma.compress(b"400 0.1\n402 0.2\n"),  # stored, so that lines of two numbers stand in it
-    "rar 4": b"Rar!\x1a\x07\x00" + bytes(64),
-    "rar 5": b"Rar!\x1a\x07\x01\x00" + bytes(64),
+    "rar": b"Rar!\x1a\x07\x01\x00" + bytes(64),
 }
 
 
 @pytest.mark.parametrize("data", MISTAKES.values(), ids=MISTAKES)
 @pytest.mark.parametrize("name", ["a", "a.csv", "a.jdx", "a.mgf", "a.msp", "a.mzML", "a.jdf", "a.zip", "1r"])
 def test_binary_files_of_other_kinds_are_refused_whatever_their_name(file, name, data):
-    path = file(name, data)
-    with pytest.raises(ReadError) as error:
-        read(path)
-    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("inside, message", [("[Content_Types].xml", "Excel or Word"), ("a.txt", "zip archive")])
-def test_zip_archives(tmp_path, inside, message):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr(inside, "hello")
-    with pytest.raises(ReadError, match=message):
-        read(tmp_path / "a.zip")
+    refused(file(name, data))
 
 
 def test_paths_that_are_no_readable_file(tmp_path, monkeypatch, file):
@@ -149,24 +140,19 @@ def test_paths_that_are_no_readable_file(tmp_path, monkeypatch, file):
         with pytest.raises(ReadError, match=message):
             read(tmp_path / name)
     path = file("a.mgf", MGF)
-    monkeypatch.setattr(symspectra.spectra.readers, "LIMIT_BYTES", 50)
-    with pytest.raises(ReadError, match="expected at most"):
-        read(path)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(symspectra.spectra.readers, "LIMIT_BYTES", 50)
+        refused(path, "expected at most")
     monkeypatch.setattr("pathlib.Path.read_bytes", lambda path: (_ for _ in ()).throw(PermissionError(13, "Denied")))
-    with pytest.raises(ReadError, match="a.mgf: denied"):
-        read(path)
+    refused(path, "a.mgf: denied")
 
 
 def test_an_unexpected_error_of_a_reader_becomes_one_line(file, monkeypatch):
     def fail(data, block):
         raise KeyError("first\nsecond")
 
-    monkeypatch.setattr("symspectra.spectra.readers.jcamp.read_jcamp", fail)
-    path = file("a.dx", IR)
-    with pytest.raises(ReadError) as error:
-        read(path)
-    assert str(error.value).startswith(f"{path}: cannot be read as JCAMP-DX (") and "\n" not in str(error.value)
+    monkeypatch.setattr("symspectra.spectra.readers.read_jcamp", fail)
+    refused(file("a.dx", IR), r"a.dx: cannot be read as JCAMP-DX \(")
 
 
 def test_a_stated_modality_must_agree(file):
@@ -178,14 +164,13 @@ def test_a_stated_modality_must_agree(file):
         read(path, "raman")
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_a_modality_that_is_not_stated_is_taken_as_asked_if_the_unit_fits(file, modality):
+def test_a_modality_that_is_not_stated_is_taken_as_asked_if_the_unit_fits(file):
     path = file("a.mgf", UNSAID)
-    if modality.startswith("msms"):
+    for modality in ("msms_pos", "msms_neg"):
         spectrum = read_one(path, modality)
         assert spectrum.modality == modality
         assert spectrum.steps[-2] == "polarity not stated" and spectrum.steps[-1].endswith("as asked")
-    else:
+    for modality in ("ir", "c13", "h1"):
         with pytest.raises(ReadError, match="a.mgf: has an axis in m/z; expected"):
             read(path, modality)
 
@@ -194,12 +179,8 @@ def test_one_of_several_is_chosen_by_its_block(file):
     path = file("library.mgf", MGF + UNSAID)
     assert [s.meta["title"] for s in read(path)] == ["a", "b"]
     assert read_one(path, block=2).meta["title"] == "b"
-    with pytest.raises(ReadError) as error:
+    with pytest.raises(ReadError, match="has 2 spectra: 1: a, positive MS/MS; 2: b, kind not stated; choose one with"):
         read_one(path)
-    assert str(error.value) == (
-        f"{path}: has 2 spectra: 1: a, positive MS/MS; 2: b, kind not stated; "
-        "choose one with block=N (--block N on the command line)"
-    )
     for block in (0, 3):
         with pytest.raises(ReadError, match=f"no spectrum {block}; there are 2"):
             read(path, block=block)
@@ -212,11 +193,6 @@ def test_one_of_several_is_chosen_by_its_block(file):
 def test_units_are_for_columns_of_text(file):
     with pytest.raises(ReadError, match="is MGF, which states its units"):
         read(file("a.mgf", MGF), x_unit="m/z")
-
-
-def test_formats_are_rows_of_name_extensions_and_content():
-    assert all(len(row) == 3 and all(row) for row in FORMATS)
-    assert {extension for row in FORMATS for extension in row[1].split()} >= {".jdx", ".csv", ".mgf", ".msp", ".mzml"}
 
 
 def test_importing_the_front_door_imports_no_reader_library():
@@ -237,11 +213,8 @@ def test_damaged_files_of_any_kind_are_read_or_refused(file):
     assert results and all(isinstance(result, Spectrum) for result in results)
 
 
-def test_percent_under_the_label_transmittance_is_corrected_when_asked(tmp_path):
-    path = tmp_path / "percent.dx"
-    lines = ["##TITLE=x", "##JCAMP-DX=4.24", "##DATA TYPE=INFRARED SPECTRUM", "##XUNITS=1/CM", "##YUNITS=TRANSMITTANCE"]
-    lines += ["##FIRSTX=400", "##LASTX=4000", "##NPOINTS=3", "##XFACTOR=1", "##YFACTOR=1", "##XYDATA=(X++(Y..Y))"]
-    path.write_text("\n".join([*lines, "400 90 50 80", "##END="]) + "\n")
+def test_percent_under_the_label_transmittance_is_corrected_when_asked(file):
+    path = file("percent.dx", IR.replace(b"ABSORBANCE", b"TRANSMITTANCE"))
     (as_said,) = read(path)
     (corrected,) = read(path, y_unit="%T")
     assert as_said.y_unit == "transmittance" and corrected.y_unit == "percent transmittance"

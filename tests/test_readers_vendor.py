@@ -57,16 +57,12 @@ def jeol(label=b"Proton", order="<", **changes):
     table = b""
     for name, kind, value in entries:
         scale = 6 if name == "x_freq" else 0
-        text = (
-            value.ljust(16)
-            if kind == 0
-            else np.array(value, f"{order}i4" if kind == 1 else number).tobytes().ljust(16, b"\0")
-        )
+        dtype = ("S16", f"{order}i4", number)[kind]
+        text = np.array(value, dtype).tobytes().ljust(16, b"\0")
         table += b"\0" * 4 + np.array(scale, f"{order}i2").tobytes() + b"\0" * 10 + text
         table += np.array(kind, f"{order}i4").tobytes() + name.encode().ljust(28)
     counts = np.array([64, 0, len(entries), 0], f"{order}u4").tobytes()
-    order_mark = b"JEOL.NMR"
-    return order_mark + head.tobytes()[8:] + counts + table + parts.astype(number).tobytes()
+    return b"JEOL.NMR" + head.tobytes()[8:] + counts + table + parts.astype(number).tobytes()
 
 
 def has_the_lines(spectrum, within=0.003):
@@ -92,12 +88,11 @@ def test_processed_bruker_data(tmp_path, dtype):
 
 def test_a_bruker_experiment_can_be_named_in_several_ways(tmp_path):
     folder = bruker(tmp_path / "10", "13C")
-    archive = shutil.make_archive(tmp_path / "sample", "zip", tmp_path, "10")
+    shutil.make_archive(tmp_path / "sample", "zip", tmp_path, "10")
     for path in (folder, tmp_path, folder / "pdata/1", folder / "pdata/1/1r", tmp_path / "sample.zip"):
-        assert vendor_of(path) == "bruker"
+        assert vendor_of(path) == "Bruker"
         (spectrum,) = read_bruker(path)
         assert spectrum.modality == "c13" and spectrum.meta["solvent"] == "CDCl3"
-    assert zipfile.is_zipfile(archive)
     shutil.copytree(folder / "pdata/1", tmp_path / "alone")
     (spectrum,) = read_bruker(tmp_path / "alone")
     assert spectrum.modality == "c13" and "solvent" not in spectrum.meta
@@ -175,7 +170,7 @@ def test_large_archives_are_refused(tmp_path):
 def test_jeol_files(tmp_path, order):
     path = tmp_path / "a.jdf"
     path.write_bytes(jeol(order=order))
-    assert vendor_of(path) == "jeol"
+    assert vendor_of(path) == "JEOL"
     (spectrum,) = read_jeol(path)
     has_the_lines(spectrum)
     assert spectrum.modality == "h1"

@@ -6,16 +6,7 @@ from scipy.stats import kstest
 
 from symspectra.spectra import rendering
 from symspectra.spectra.preprocessing import AXES, ir_vector
-from symspectra.spectra.rendering import (
-    _STREAMS,
-    CLEAN,
-    Canvas,
-    Nuisance,
-    draw_seed,
-    render,
-    render_axis,
-    uniform,
-)
+from symspectra.spectra.rendering import _STREAMS, CLEAN, Canvas, Nuisance, draw_seed, render, render_axis, uniform
 
 ALL = ("ir", "c13", "h1", "msms_pos", "msms_neg")
 ROW = torch.tensor([0])
@@ -52,12 +43,8 @@ def test_a_profile_is_the_lorentzian_integrated_over_each_point():
 
 
 def test_lines_add_up_and_those_off_the_axis_are_left_out():
-    torch.testing.assert_close(
-        canvas_with([50.0, 60.2, 60.2], 1.0),
-        canvas_with([50.0], 1.0) + 2 * canvas_with([60.2], 1.0),
-        atol=1e-6,
-        rtol=1e-5,
-    )
+    three = canvas_with([50.0, 60.2, 60.2], 1.0)
+    torch.testing.assert_close(three, canvas_with([50.0], 1.0) + 2 * canvas_with([60.2], 1.0), atol=1e-6, rtol=1e-5)
     assert (canvas_with([-0.6, -30.0, 399.6, 1e6], 1.0) == 0).all()
     edge = canvas_with([0.0, 399.0], 1.0)
     assert edge[0] == edge[399] > 0.2
@@ -66,7 +53,9 @@ def test_lines_add_up_and_those_off_the_axis_are_left_out():
 @pytest.mark.parametrize(("modality", "ppm"), [("c13", 128.4), ("h1", 7.26), ("c13", 0.0), ("h1", -1.0)])
 def test_nmr_peak_at_its_place_on_the_axis(lines_builder, modality, ppm):
     line = {"c13": (ppm, 1, 1), "h1": (ppm, 1, "", 0.0)}[modality]
-    y = render_axis(lines_builder.molecule(**{modality: [line]}).read(), ROW, modality)[0]
+    lines = lines_builder.molecule(**{modality: [line]}).read()
+    y = render_axis(lines, ROW, modality)[0]
+    assert int((render_axis(lines, ROW, modality, points=20_000) > 0).sum()) <= 2 * 8 + 1  # the window of a narrow line
     step = abs(AXES[modality][1] - AXES[modality][0])
     assert abs(AXES[modality][int(y.argmax())] - ppm) <= step / 2 + 1e-4
     assert float(y.sum()) == pytest.approx(0.88, abs=0.06)
@@ -127,10 +116,11 @@ def test_draws(random_lines, modality):
     def spectra(nuisance, draw):
         return render(random_lines, torch.arange(60), (modality,), nuisance, draw)[:, 0]
 
-    noisy = Nuisance()
+    noisy, state = Nuisance(), torch.get_rng_state()
     first = spectra(noisy, 0)
     one, two = spectra(noisy, 1), spectra(noisy, 2)
     assert torch.equal(spectra(noisy, 0), first) and torch.equal(spectra(noisy, 1), one)
+    assert torch.equal(torch.get_rng_state(), state)  # the global generator is left alone
     filled = spectra(CLEAN, 0).amax(dim=1) > 0
     assert filled.sum() > 30
     for a, b in ((first, one), (one, two), (first, spectra(CLEAN, 0))):
@@ -138,12 +128,6 @@ def test_draws(random_lines, modality):
         assert changed > (0.6 if modality.startswith("msms") else 0.99)  # a single peak has unit norm in any draw
     assert torch.equal(spectra(CLEAN, 0), spectra(CLEAN, 1))
     assert first.isfinite().all() and first.max() <= 1.02 and first.min() >= -0.0101
-
-
-def test_rendering_leaves_the_global_generator_alone(random_lines):
-    state = torch.get_rng_state()
-    render(random_lines, torch.arange(5), ALL, Nuisance(), 3)
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("field", Nuisance.__dataclass_fields__)
@@ -187,24 +171,16 @@ def test_a_molecule_without_lines_is_zeros(lines_builder):
     assert render(lines, ROW, ALL, Nuisance()).isfinite().all()
 
 
-def test_hashed_numbers_are_uniform():
+def test_hashed_numbers_are_uniform_and_shared_by_no_two_purposes_or_lines():
     seed = torch.randint(-(2**31), 2**31, (500,), dtype=torch.int32, generator=torch.Generator().manual_seed(0))
-    number = torch.arange(40)
-    for stream in ("c13", "ir", "drop"):
-        u = uniform(seed.repeat_interleave(40), number.repeat(500), stream)
-        assert u.min() > 0 and u.max() < 1
-        assert kstest(u.numpy(), "uniform").pvalue > 1e-3
-    # Small consecutive seeds are as good, and so are the draws of one molecule.
-    assert kstest(uniform(torch.arange(20_000, dtype=torch.int32), 0, "bond").numpy(), "uniform").pvalue > 1e-3
     drawn = torch.cat([draw_seed(seed[:1], draw) for draw in range(5000)])
     assert len(drawn.unique()) > 4990
-    assert kstest(uniform(drawn, 7, "h1").numpy(), "uniform").pvalue > 1e-3
-
-
-def test_no_two_purposes_or_lines_share_a_number():
-    seed = torch.full((200,), 12345, dtype=torch.int32)
-    number = torch.arange(200)
-    values = torch.cat([uniform(seed, number, stream) for stream in _STREAMS])
+    many, number = seed.repeat_interleave(40), torch.arange(40).repeat(500)
+    samples = [uniform(many, number, stream) for stream in ("c13", "ir", "drop")]
+    samples += [uniform(torch.arange(20_000, dtype=torch.int32), 0, "bond"), uniform(drawn, 7, "h1")]
+    for u in samples:
+        assert u.min() > 0 and u.max() < 1 and kstest(u.numpy(), "uniform").pvalue > 1e-3
+    values = torch.cat([uniform(seed[:1].repeat(200), torch.arange(200), stream) for stream in _STREAMS])
     assert len(values.unique()) > 0.999 * len(values)
 
 

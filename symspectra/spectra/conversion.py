@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symspectra.errors import ReadError, suggest
-from symspectra.modalities import MODALITIES
+from symspectra.modalities import KINDS, MODALITIES
 from symspectra.spectra.lines import LineTable, Ragged, multiplet
-from symspectra.spectra.preprocessing import AXES, MZ_MAX, POINTS, from_axis, ir_vector, msms_vector, nmr_vector
+from symspectra.spectra.preprocessing import MZ_MAX, POINTS, from_axis, ir_vector, msms_vector, nmr_vector
 from symspectra.spectra.rendering import render_axis
 from symspectra.spectra.spectrum import Spectrum
 
@@ -25,39 +26,27 @@ LEAST_COVERED = 0.25  # of the axis; with less, a spectrum says nothing of most 
 
 # Residual solvent, water and 13C, ppm: Fulmer et al., Organometallics 29 (2010) 2176, Tables 1 and 2. Names as files
 # write them, without blanks, hyphens and brackets.
-SOLVENTS: dict[str, dict[str, tuple[float, ...]]] = {
-    "cdcl3": {"h1": (7.26, 1.56), "c13": (77.16,)},
-    "dmso": {"h1": (2.50, 3.33), "c13": (39.52,)},
-    "cd3od": {"h1": (3.31, 4.87), "c13": (49.00,)},
-    "d2o": {"h1": (4.79,), "c13": ()},
-    "acetone": {"h1": (2.05, 2.84), "c13": (29.84, 206.26)},
-    "c6d6": {"h1": (7.16, 0.40), "c13": (128.06,)},
-    "cd2cl2": {"h1": (5.32, 1.52), "c13": (53.84,)},
-    "cd3cn": {"h1": (1.94, 2.13), "c13": (1.32, 118.26)},
-}
-SOLVENT_NAMES = {
-    **{"chloroform": "cdcl3", "chloroformd": "cdcl3", "chloroformd1": "cdcl3", "dmsod6": "dmso", "cd32so": "dmso"},
-    **{"methanol": "cd3od", "methanold4": "cd3od", "meod": "cd3od", "cd3odspe": "cd3od", "acetoned6": "acetone"},
-    **{"cd32co": "acetone", "benzene": "c6d6", "benzened6": "c6d6", "dichloromethaned2": "cd2cl2", "h2o+d2o": "d2o"},
-    **{"water": "d2o", "acetonitriled3": "cd3cn", "deuteriumoxide": "d2o", "dimethylsulfoxided6": "dmso"},
-}
+_SOLVENTS = (
+    ("cdcl3 chloroform chloroformd chloroformd1", (7.26, 1.56), (77.16,)),
+    ("dmso dmsod6 cd32so dimethylsulfoxided6", (2.50, 3.33), (39.52,)),
+    ("cd3od cd3odspe methanol methanold4 meod", (3.31, 4.87), (49.00,)),
+    ("d2o h2o+d2o water deuteriumoxide", (4.79,), ()),
+    ("acetone acetoned6 cd32co", (2.05, 2.84), (29.84, 206.26)),
+    ("c6d6 benzene benzened6", (7.16, 0.40), (128.06,)),
+    ("cd2cl2 dichloromethaned2", (5.32, 1.52), (53.84,)),
+    ("cd3cn acetonitriled3", (1.94, 2.13), (1.32, 118.26)),
+)
+SOLVENTS = {name: {"h1": h1, "c13": c13} for names, h1, c13 in _SOLVENTS for name in names.split()}
 SOLVENT_WIDTH = {"h1": 0.04, "c13": 0.9}  # ppm on either side: 13C lines of deuterated solvents are multiplets
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spectrum as the model reads it, and how it came to be.
+    """A spectrum as the model reads it, and how it came to be."""
 
-    Parameters
-    ----------
-    modality : one of `symspectra.modalities.MODALITIES`
-    vector : what the model reads
-    spectrum : the spectrum in the modality's own units, before it was resampled; its ``steps`` tell everything
-    """
-
-    modality: str
-    vector: Float[np.ndarray, " 600"]
-    spectrum: Spectrum
+    modality: str  #: one of `symspectra.modalities.MODALITIES`
+    vector: Float[np.ndarray, " 600"]  #: what the model reads
+    spectrum: Spectrum  #: in the modality's own units, before it was resampled; its ``steps`` tell everything
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -80,7 +69,7 @@ def prepare_all(spectra: Sequence[Spectrum], modalities: Sequence[str | None] | 
 
     Parameters
     ----------
-    modalities : one a spectrum; None where the spectrum itself says
+    modalities : one per spectrum; None where the spectrum itself says
 
     Raises
     ------
@@ -88,32 +77,32 @@ def prepare_all(spectra: Sequence[Spectrum], modalities: Sequence[str | None] | 
         with the axis, or too little; nothing but a constant. The message begins with the file's name.
     """
     wanted = modalities or [None] * len(spectra)
-    ready: list[tuple[str, Spectrum]] = []
+    ready: list[Spectrum] = []
     for spectrum, modality in zip(spectra, wanted, strict=True):
         try:
             modality = _modality(spectrum, modality)
-            ready.append((modality, _CONVERT[modality](spectrum, modality)))
+            ready.append(_CONVERT[modality](replace(spectrum, modality=modality)))
         except ReadError as error:
-            source = spectrum.meta.get("source", "")
-            raise ReadError(
-                f"{source}: {error}" if source and not str(error).startswith(source) else str(error)
-            ) from None
+            raise _named(spectrum, str(error)) from None
     vectors = np.zeros((len(ready), POINTS), dtype=np.float32)
     for modality in MODALITIES:
-        lists = [i for i, (own, s) in enumerate(ready) if own == modality and s.peaks]
+        lists = [i for i, s in enumerate(ready) if s.modality == modality and s.peaks]
         if lists:
-            vectors[lists] = peak_vectors([ready[i][1] for i in lists], modality).numpy()
+            vectors[lists] = peak_vectors([ready[i] for i in lists], modality).numpy()
     prepared = []
-    for i, (modality, spectrum) in enumerate(ready):
-        if not spectrum.peaks:
-            vectors[i] = _curve_vector(spectrum, modality)
-        if not vectors[i].any():
-            raise ReadError(
-                f"{spectrum.meta.get('source', modality)}: nothing is left of the spectrum but its baseline"
-            )
-        drawn = "drawn" if spectrum.peaks else "resampled"
-        prepared.append(Prepared(modality, vectors[i], spectrum.then(f"{drawn} on the model's {POINTS} points")))
+    for s, vector in zip(ready, vectors, strict=True):
+        if not s.peaks:
+            vector[:] = _curve_vector(s)
+        if not vector.any():
+            raise _named(s, "nothing is left of the spectrum but its baseline")
+        drawn = "drawn" if s.peaks else "resampled"
+        prepared.append(Prepared(s.modality, vector, s.then(f"{drawn} on the model's {POINTS} points")))
     return prepared
+
+
+def _named(spectrum: Spectrum, message: str) -> ReadError:
+    source = spectrum.meta.get("source", "")
+    return ReadError(f"{source}: {message}" if source else message)
 
 
 def _modality(spectrum: Spectrum, modality: str | None) -> str:
@@ -130,66 +119,52 @@ def _modality(spectrum: Spectrum, modality: str | None) -> str:
 # ---- infrared
 
 
-def _infrared(spectrum: Spectrum, modality: str) -> Spectrum:
-    if spectrum.peaks:
+def _infrared(s: Spectrum) -> Spectrum:
+    if s.peaks:
         raise ReadError("is a list of infrared bands; the model reads the whole curve")
-    s = _wavenumbers(spectrum)
-    s = _inside(_sorted(_absorbance(s)), float(AXES["ir"][0]), float(AXES["ir"][-1]))
+    if s.x_unit != "1/cm":
+        factor = {"um": 1e4, "nm": 1e7}.get(s.x_unit)
+        if factor is None:
+            raise ReadError(f"the axis is in {s.x_unit}; expected 1/cm, um or nm for infrared")
+        if not (s.x > 0).all():
+            raise ReadError(f"the axis holds {s.x.min():g} {s.x_unit}; expected wavelengths above zero")
+        s = s.then(f"axis converted from {s.x_unit} to 1/cm", x=factor / s.x, x_unit="1/cm")
+    s = _on_the_axis(_absorbance(s))
     low, high = np.percentile(s.y, 1), s.y.max()
     if not high > low:
         raise ReadError("the spectrum is constant")
-    return s.then(
-        f"baseline set to zero (1st percentile, {low:.3g}), maximum to 1",
-        y=np.clip((s.y - low) / (high - low), 0, None),
-    )
-
-
-def _wavenumbers(s: Spectrum) -> Spectrum:
-    if s.x_unit == "1/cm":
-        return s
-    factor = {"um": 1e4, "nm": 1e7}.get(s.x_unit)
-    if factor is None:
-        raise ReadError(f"the axis is in {s.x_unit}; expected 1/cm, um or nm for infrared")
-    if not (s.x > 0).all():
-        raise ReadError(f"the axis holds {s.x.min():g} {s.x_unit}; expected wavelengths above zero")
-    return s.then(f"axis converted from {s.x_unit} to 1/cm", x=factor / s.x, x_unit="1/cm")
+    words = f"baseline set to zero (1st percentile, {low:.3g}), maximum to 1"
+    return s.then(words, y=np.clip((s.y - low) / (high - low), 0, None))
 
 
 def _absorbance(s: Spectrum) -> Spectrum:
     if s.y_unit in ("absorbance", "absorption coefficient"):
         return s
     if s.y_unit not in ("transmittance", "percent transmittance"):
-        raise ReadError(
-            f"the values are {s.y_unit}; expected absorbance or transmittance, as in y_unit='absorbance' (--y-unit)"
-        )
-    percent = s.y_unit == "percent transmittance"
-    t = s.y / 100 if percent else s.y
-    if not percent and np.percentile(t, 95) > 2:
+        expected = "absorbance or transmittance, as in y_unit='absorbance' (--y-unit)"
+        raise ReadError(f"the values are {s.y_unit}; expected {expected}")
+    t = s.y / 100 if s.y_unit == "percent transmittance" else s.y
+    if s.y_unit == "transmittance" and np.percentile(t, 95) > 2:
         raise ReadError(
             f"the values are said to be transmittance and reach {t.max():g}; if they are percent, say "
             "y_unit='percent transmittance' (--y-unit)"
         )
     floor = 10**-MOST_ABSORBANCE
-    dark = int((t < floor).sum())
     words = f"{s.y_unit} converted to absorbance, A = -log10 T"
-    if dark:
+    if dark := int((t < floor).sum()):
         words += f"; {dark} points below T = {floor:g} set to A = {MOST_ABSORBANCE:g}"
     return s.then(words, y=-np.log10(np.clip(t, floor, None)), y_unit="absorbance")
 
 
-def _sorted(s: Spectrum) -> Spectrum:
-    """Ascending x, each position once."""
-    if (np.diff(s.x) > 0).all():
-        return s
-    x, where = np.unique(s.x, return_inverse=True)
-    y = np.bincount(where, weights=s.y) / np.bincount(where)
-    if len(x) < len(s.x):
-        s = s.then(f"{len(s.x) - len(x)} points at positions that occur twice averaged")
-    return s.then("axis put into ascending order", x=x, y=y)
-
-
-def _inside(s: Spectrum, low: float, high: float) -> Spectrum:
-    """Points of a curve on the model's axis, which must be covered well enough."""
+def _on_the_axis(s: Spectrum) -> Spectrum:
+    """The points of a curve on the model's axis, which must be covered well enough; ascending, each position once."""
+    if not (np.diff(s.x) > 0).all():
+        x, where = np.unique(s.x, return_inverse=True)
+        y = np.bincount(where, weights=s.y) / np.bincount(where)
+        if len(x) < len(s.x):
+            s = s.then(f"{len(s.x) - len(x)} points at positions that occur twice averaged")
+        s = s.then("axis put into ascending order", x=x, y=y)
+    low, high = sorted(KINDS[s.modality].axis)
     inside = (s.x >= low) & (s.x <= high)
     span = f"{s.x.min():g} to {s.x.max():g} {s.x_unit}"
     if inside.sum() < 2:
@@ -212,8 +187,7 @@ def _inside(s: Spectrum, low: float, high: float) -> Spectrum:
 # ---- NMR
 
 
-def _nmr(spectrum: Spectrum, modality: str) -> Spectrum:
-    s = spectrum
+def _nmr(s: Spectrum) -> Spectrum:
     if s.x_unit == "Hz":
         mhz = s.meta.get("frequency_mhz")
         if not mhz:
@@ -221,32 +195,26 @@ def _nmr(spectrum: Spectrum, modality: str) -> Spectrum:
         s = s.then(f"axis converted from Hz to ppm by {mhz:g} MHz", x=s.x / mhz, x_unit="ppm")
     if s.x_unit != "ppm":
         raise ReadError(f"the axis is in {s.x_unit}; expected ppm for an NMR spectrum")
-    high, low = float(AXES[modality][0]), float(AXES[modality][-1])
     if s.peaks:
-        return _listed(s, low, high)
-    s = _inside(_sorted(s), low, high)
-    s = s.then("baseline (median) set to zero", y=s.y - np.median(s.y))
-    s = _without_solvent(s, modality)
+        return _listed(s, *sorted(KINDS[s.modality].axis))
+    s = _on_the_axis(s)
+    s = _without_solvent(s.then("baseline (median) set to zero", y=s.y - np.median(s.y)))
     noise = 1.4826 * np.median(np.abs(s.y))
-    words = f"points below {NOISE:g} times the noise set to zero, the highest to 1"
     y = np.where(s.y > NOISE * noise, s.y, 0.0)
     if not y.max() > 0:
         raise ReadError("no peak rises above the noise")
-    return s.then(words, y=y / y.max())
+    return s.then(f"points below {NOISE:g} times the noise set to zero, the highest to 1", y=y / y.max())
 
 
-def _without_solvent(s: Spectrum, modality: str) -> Spectrum:
+def _without_solvent(s: Spectrum) -> Spectrum:
     """Mask what is not the compound: the peaks of the stated solvent, and TMS."""
     stated = str(s.meta.get("solvent") or "")
-    key = "".join(c for c in stated.lower() if c.isalnum() or c == "+")
-    solvent = SOLVENTS.get(SOLVENT_NAMES.get(key, key))
+    solvent = SOLVENTS.get("".join(c for c in stated.lower() if c.isalnum() or c == "+"))
     if solvent is None:
         what = f"solvent {stated!r} is not known here" if stated else "solvent not stated"
         return s.then(f"{what}: its peaks, if any, are left in")
-    peaks, width = (*solvent[modality], 0.0), SOLVENT_WIDTH[modality]
-    masked = np.zeros(len(s.x), dtype=bool)
-    for ppm in peaks:
-        masked |= np.abs(s.x - ppm) <= width
+    peaks, width = (*solvent[s.modality], 0.0), SOLVENT_WIDTH[s.modality]
+    masked = (np.abs(s.x[:, None] - peaks) <= width).any(axis=1)
     at = ", ".join(f"{ppm:g}" for ppm in peaks)
     return s.then(f"masked within {width:g} ppm of {at} ppm ({stated} and TMS)", y=np.where(masked, 0.0, s.y))
 
@@ -272,8 +240,7 @@ def _listed(s: Spectrum, low: float, high: float) -> Spectrum:
 # ---- mass spectra
 
 
-def _mass(spectrum: Spectrum, modality: str) -> Spectrum:
-    s = spectrum
+def _mass(s: Spectrum) -> Spectrum:
     if s.x_unit != "m/z":
         raise ReadError(f"the axis is in {s.x_unit}; expected m/z for a mass spectrum")
     s = _listed(s, 0.0, np.nextafter(MZ_MAX, 0.0))
@@ -294,49 +261,39 @@ _CONVERT = {"ir": _infrared, "c13": _nmr, "h1": _nmr, "msms_pos": _mass, "msms_n
 # ---- to 600 points
 
 
-def _curve_vector(s: Spectrum, modality: str) -> Float[np.ndarray, " 600"]:
-    how = "blockmean" if modality == "ir" else "blockmax"
-    y = torch.from_numpy(from_axis(s.x, s.y, modality, how))[None]
-    vector = (ir_vector(y) if modality == "ir" else nmr_vector(y))[0].numpy()
+def _curve_vector(s: Spectrum) -> Float[np.ndarray, " 600"]:
+    infrared = s.modality == "ir"
+    y = torch.from_numpy(from_axis(s.x, s.y, s.modality, "blockmean" if infrared else "blockmax"))[None]
+    vector = (ir_vector(y) if infrared else nmr_vector(y))[0].numpy()
     return vector / max(float(vector.max()), 1e-9)
 
 
 def peak_vectors(spectra: Sequence[Spectrum], modality: str) -> Float[Tensor, "spectrum 600"]:
     """Lists of peaks as the model reads them: the line shapes of the training data, without its noise."""
-    row = torch.repeat_interleave(torch.tensor([len(s) for s in spectra]))
+    n, lengths = len(spectra), [len(s) for s in spectra]
     x = torch.from_numpy(np.concatenate([s.x for s in spectra])).float()
     y = torch.from_numpy(np.concatenate([s.y for s in spectra])).float()
     if modality.startswith("ms"):
-        return msms_vector(x, y, row, len(spectra))
-    lines = _multiplets(spectra, x, y) if modality == "h1" else _carbons(spectra, x, y)
-    n = len(spectra)
+        return msms_vector(x, y, torch.repeat_interleave(torch.tensor(lengths)), n)
+
+    def said(name: str, otherwise: Any) -> list[Any]:
+        """What the lists say of every peak."""
+        return [value for s in spectra for value in s.meta.get(name) or [otherwise] * len(s)]
+
+    offsets = torch.tensor([0, *np.cumsum(lengths)])
+    if modality == "c13":  # carbons known to bear no hydrogen are half as strong, as in the training data
+        area = y * torch.tensor([0.5 if attached == 0 else 1.0 for attached in said("attached", None)])
+        lines = Ragged(offsets, {"ppm": x, "area": area})
+    else:  # one line per component of a multiplet; what has no couplings stated is a singlet
+        couplings = said("couplings", "")
+        drawn = {text: multiplet(text) for text in set(couplings)}
+        multiplets = [drawn[text] for text in couplings]
+        size = torch.tensor([len(hz) for hz, _ in multiplets])
+        peak = torch.repeat_interleave(size)
+        hz, share = (torch.from_numpy(np.concatenate(part)).float() for part in zip(*multiplets, strict=True))
+        spread = torch.tensor(said("broad", False))[peak].float()
+        columns = {"ppm": x[peak], "hz": hz, "area": share * y[peak], "spread": spread, "group": peak}
+        lines = Ragged(torch.cat([size.new_zeros(1), size.cumsum(0)])[offsets], columns)
     nothing = torch.zeros(n, dtype=torch.int32)
     table = LineTable(("",) * n, ("",) * n, torch.zeros(n, 37), nothing, {modality: lines}, "")
     return nmr_vector(render_axis(table, torch.arange(n), modality))
-
-
-def _offsets(lengths: Sequence[int]) -> Tensor:
-    return torch.tensor([0, *np.cumsum(lengths)])
-
-
-def _carbons(spectra: Sequence[Spectrum], x: Tensor, y: Tensor) -> Ragged:
-    """Carbons known to bear no hydrogen are half as strong, as in the training data."""
-    attached = [a for s in spectra for a in s.meta.get("attached") or [None] * len(s)]
-    area = y * torch.tensor([0.5 if a == 0 else 1.0 for a in attached])
-    return Ragged(_offsets([len(s) for s in spectra]), {"ppm": x, "area": area})
-
-
-def _multiplets(spectra: Sequence[Spectrum], x: Tensor, y: Tensor) -> Ragged:
-    """One line a component of a multiplet; what has no couplings stated is a singlet."""
-    couplings = [c for s in spectra for c in s.meta.get("couplings") or [""] * len(s)]
-    broad = torch.tensor([b for s in spectra for b in s.meta.get("broad") or [False] * len(s)])
-    patterns = {c: multiplet(c) for c in set(couplings)}
-    size = torch.tensor([len(patterns[c][0]) for c in couplings])
-    peak = torch.repeat_interleave(size)
-    hz = torch.from_numpy(np.concatenate([patterns[c][0] for c in couplings])).float()
-    share = torch.from_numpy(np.concatenate([patterns[c][1] for c in couplings])).float()
-    per_spectrum = torch.zeros(len(spectra), dtype=torch.long).index_add_(
-        0, torch.repeat_interleave(torch.tensor([len(s) for s in spectra])), size
-    )
-    columns = {"ppm": x[peak], "hz": hz, "area": share * y[peak], "spread": broad[peak].float(), "group": peak}
-    return Ragged(_offsets(per_spectrum.tolist()), columns)

@@ -1,6 +1,6 @@
 """Line lists: the spectra of many molecules as the positions and strengths of their lines.
 
-A shard is a parquet file with one row a molecule, in physical units (`COLUMNS`); a directory of shards has a
+A shard is a parquet file with one row per molecule, in physical units (`COLUMNS`); a directory of shards has a
 ``manifest.json`` with their checksums, and is only ever appended to. `read_lines` turns them into flat tensors
 that `symspectra.spectra.rendering` draws.
 """
@@ -22,6 +22,7 @@ from torch import Tensor
 from symspectra.errors import DataError
 from symspectra.files import digest, written
 from symspectra.groups.table8 import from_bits
+from symspectra.modalities import MODALITIES
 
 COLUMNS: dict[str, str] = {
     "smiles": "string",  # canonical, without stereochemistry
@@ -42,13 +43,8 @@ COLUMNS: dict[str, str] = {
     "msms_neg_mz": "list<float>",
     "msms_neg_percent": "list<uint8>",
 }
-LIST_GROUPS = {
-    "ir": ("ir_cm1", "ir_km_mol"),
-    "c13": ("c13_ppm", "c13_count", "c13_hydrogens"),
-    "h1": ("h1_ppm", "h1_count", "h1_couplings", "h1_spread"),
-    "msms_pos": ("msms_pos_mz", "msms_pos_percent"),
-    "msms_neg": ("msms_neg_mz", "msms_neg_percent"),
-}
+#: Of each kind of spectrum.
+LIST_GROUPS = {kind: tuple(name for name in COLUMNS if name.startswith(f"{kind}_")) for kind in MODALITIES}
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ class LineTable:
     """Line lists of N molecules, ready to be rendered.
 
     ``spectra`` maps a modality to its lines: ``ir`` (cm1, km_mol, polar), ``c13`` (ppm, area), ``h1`` (one entry
-    a multiplet component: ppm, hz, area, spread, group), ``msms_pos`` and ``msms_neg`` (mz, intensity).
+    per component of a multiplet: ppm, hz, area, spread, group), ``msms_pos`` and ``msms_neg`` (mz, intensity).
     """
 
     smiles: tuple[str, ...]
@@ -113,26 +109,6 @@ def arrow_schema() -> Any:
     return pa.schema(fields)
 
 
-def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write line-list rows as one parquet shard (zstd, dictionary-encoded), to a temporary name and renamed.
-
-    Raises
-    ------
-    DataError : a row lacks a column, or the lists that describe one spectrum differ in length.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for i, row in enumerate(rows):
-        _check_row(row, f"{path}, row {i}")
-    try:
-        table = pa.Table.from_pylist(rows, schema=arrow_schema())
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"{path}: a value does not fit its column ({error})") from error
-    with written(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", compression_level=19, dictionary_pagesize_limit=1 << 22)
-
-
 def _check_row(row: dict[str, Any], where: str) -> None:
     missing = [name for name in COLUMNS if name not in row]
     if missing:
@@ -152,12 +128,26 @@ def _check_row(row: dict[str, Any], where: str) -> None:
 
 
 def append_shard(directory: Path, rows: list[dict[str, Any]]) -> Path:
-    """Add a shard to a directory and to its manifest. What is there already is never rewritten."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Add a shard (parquet, zstd) to a directory and to its manifest. What is there already is never rewritten.
+
+    Raises
+    ------
+    DataError : a row lacks a column, the lists that describe one spectrum differ in length, or a value does not fit.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     manifest = directory / "manifest.json"
     shards = json.loads(manifest.read_text())["shards"] if manifest.exists() else []
     path = directory / f"lines-{len(shards):03d}.parquet"
-    write_shard(path, rows)
+    for i, row in enumerate(rows):
+        _check_row(row, f"{path}, row {i}")
+    try:
+        table = pa.Table.from_pylist(rows, schema=arrow_schema())
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"{path}: a value does not fit its column ({error})") from error
+    with written(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", compression_level=19, dictionary_pagesize_limit=1 << 22)
     shards.append({"file": path.name, "molecules": len(rows), "sha256": digest(path)})
     with written(manifest) as temporary:
         temporary.write_text(json.dumps({"shards": shards}, indent=1) + "\n")
@@ -202,22 +192,23 @@ def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
 
 def read_lines(directory: Path, molecules: int = 0) -> LineTable:
     """Read line-list shards into flat tensors. Raises `DataError` like `read_rows`."""
-    table, digest = read_rows(directory, molecules)
-    return line_table(table, digest)
+    return line_table(*read_rows(directory, molecules))
 
 
 def line_table(table: Any, digest: str = "") -> LineTable:
     """Flat tensors of a pyarrow table with the columns of `COLUMNS`."""
     table = table.combine_chunks()
-    ragged = {name: _ragged(table, columns) for name, columns in LIST_GROUPS.items()}
-    spectra = {
-        "ir": _ir(ragged["ir"], torch.from_numpy(table["polar_h"].to_numpy().astype(np.int64))),
-        "c13": _c13(ragged["c13"]),
-        "h1": _h1(ragged["h1"]),
-    }
-    for name in ("msms_pos", "msms_neg"):
-        offsets, mz, percent = ragged[name]
-        spectra[name] = Ragged(torch.from_numpy(offsets), {"mz": _float(mz), "intensity": _float(percent)})
+    spectra = {}
+    for kind, names in LIST_GROUPS.items():
+        values = []
+        for name in names:
+            array = table[name].chunk(0) if table[name].num_chunks else table[name].combine_chunks()
+            offsets = array.offsets.to_numpy().astype(np.int64)
+            values.append(array.values.slice(offsets[0], offsets[-1] - offsets[0]).to_numpy(zero_copy_only=False))
+        offsets -= offsets[0]
+        if kind == "ir":
+            values.append(table["polar_h"].to_numpy().astype(np.int64))
+        spectra[kind] = _LINES[kind](offsets, *values)
     smiles = tuple(table["smiles"].to_pylist())
     return LineTable(
         smiles=smiles,
@@ -229,37 +220,31 @@ def line_table(table: Any, digest: str = "") -> LineTable:
     )
 
 
-def _ragged(table: Any, columns: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-    """Offsets, then the flat values of each column."""
-    values = []
-    for name in columns:
-        array = table[name].chunk(0) if table[name].num_chunks else table[name].combine_chunks()
-        offsets = array.offsets.to_numpy().astype(np.int64)
-        values.append(array.values.slice(offsets[0], offsets[-1] - offsets[0]).to_numpy(zero_copy_only=False))
-    return offsets - offsets[0], *values
+def _ragged(offsets: np.ndarray, **columns: np.ndarray) -> Ragged:
+    """Numbers become single precision, marks (bool) and numbers of groups (int64) stay as they are."""
+    kept = {
+        name: torch.from_numpy(column if column.dtype in (bool, np.int64) else column.astype(np.float32))
+        for name, column in columns.items()
+    }
+    return Ragged(torch.from_numpy(offsets), kept)
 
 
-def _float(x: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(x, dtype=np.float32))
-
-
-def _ir(ragged: tuple[np.ndarray, ...], polar_h: Tensor) -> Ragged:
+def _ir(offsets: np.ndarray, cm1: np.ndarray, km_mol: np.ndarray, polar_h: np.ndarray) -> Ragged:
     """Lines by descending wavenumber; ``polar`` marks the O-H and N-H stretches: the highest ``polar_h`` above 3200."""
-    offsets, cm1, km_mol = ragged
     row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     descending = np.lexsort((-cm1, row))
     cm1, km_mol = cm1[descending], km_mol[descending]
     number = np.arange(len(cm1)) - offsets[:-1][row]
-    polar = (number < polar_h.numpy()[row]) & (cm1 > 3200)
-    columns = {"cm1": _float(cm1), "km_mol": _float(km_mol), "polar": torch.from_numpy(polar)}
-    return Ragged(torch.from_numpy(offsets), columns)
+    return _ragged(offsets, cm1=cm1, km_mol=km_mol, polar=(number < polar_h[row]) & (cm1 > 3200))
 
 
-def _c13(ragged: tuple[np.ndarray, ...]) -> Ragged:
+def _msms(offsets: np.ndarray, mz: np.ndarray, percent: np.ndarray) -> Ragged:
+    return _ragged(offsets, mz=mz, intensity=percent)
+
+
+def _c13(offsets: np.ndarray, ppm: np.ndarray, count: np.ndarray, hydrogens: np.ndarray) -> Ragged:
     """Area by number of carbons; carbons without hydrogen relax slowly and lack the Overhauser gain: half as strong."""
-    offsets, ppm, count, hydrogens = ragged
-    area = count.astype(np.float32) * np.where(hydrogens == 0, 0.5, 1.0)
-    return Ragged(torch.from_numpy(offsets), {"ppm": _float(ppm), "area": _float(area)})
+    return _ragged(offsets, ppm=ppm, area=count * np.where(hydrogens == 0, 0.5, 1.0))
 
 
 def multiplet(couplings: str) -> tuple[np.ndarray, np.ndarray]:
@@ -279,22 +264,22 @@ def multiplet(couplings: str) -> tuple[np.ndarray, np.ndarray]:
     return hz[keep], area[keep] / area[keep].sum()
 
 
-def _h1(ragged: tuple[np.ndarray, ...]) -> Ragged:
-    """One entry a multiplet component."""
-    offsets, ppm, count, couplings, spread = ragged
+def _h1(offsets: np.ndarray, ppm: np.ndarray, count: np.ndarray, couplings: np.ndarray, spread: np.ndarray) -> Ragged:
+    """One entry per component of a multiplet."""
     patterns, which = np.unique(couplings.astype(str), return_inverse=True)
     multiplets = [multiplet(p) for p in patterns]
     size = np.array([len(hz) for hz, _ in multiplets], dtype=np.int64)[which]
     group = np.repeat(np.arange(len(ppm)), size)
-    hz = np.concatenate([multiplets[w][0] for w in which]) if len(which) else np.zeros(0)
-    area = np.concatenate([multiplets[w][1] for w in which]) if len(which) else np.zeros(0)
-    component_offsets = np.concatenate([[0], np.cumsum(size)])[offsets]
-    first_group = np.repeat(offsets[:-1], np.diff(offsets))
-    columns = {
-        "ppm": _float(ppm[group]),
-        "hz": _float(hz),
-        "area": _float(area * count[group]),
-        "spread": _float(spread[group]),
-        "group": torch.from_numpy((np.arange(len(ppm)) - first_group)[group]),
-    }
-    return Ragged(torch.from_numpy(component_offsets.astype(np.int64)), columns)
+    hz, area = (np.concatenate([np.zeros(0), *(multiplets[w][part] for w in which)]) for part in range(2))
+    first = np.repeat(offsets[:-1], np.diff(offsets))  # of the molecule
+    return _ragged(
+        np.concatenate([[0], np.cumsum(size)])[offsets].astype(np.int64),
+        ppm=ppm[group],
+        hz=hz,
+        area=area * count[group],
+        spread=spread[group],
+        group=(np.arange(len(ppm)) - first)[group],
+    )
+
+
+_LINES = {"ir": _ir, "c13": _c13, "h1": _h1, "msms_pos": _msms, "msms_neg": _msms}

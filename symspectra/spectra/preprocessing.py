@@ -36,34 +36,25 @@ _TAPS = 4  # samples j-1 .. j+2 around a bin of sample j: the next one is 20 bin
 def resample(
     y: Float[Tensor, "batch points"], points: int = POINTS, how: str = "blockmax"
 ) -> Float[Tensor, "batch {points}"]:
-    """Spectra on an even axis of P points to fewer points.
+    """Spectra on an even axis of P points to fewer points (App. F.1).
 
     Parameters
     ----------
-    y
-        Spectra.
-    points
-        Number of points wanted.
-    how
-        ``"linear"``: linear interpolation at evenly spaced positions from the first point to the last (Eq. 32 read
+    points : number wanted
+    how : ``"linear"``: linear interpolation at evenly spaced positions from the first point to the last (Eq. 32 read
         literally: it passes over lines narrower than the new step). ``"blockmax"`` / ``"blockmean"``: maximum / mean
         over block i = [floor(i P / points), floor((i + 1) P / points)), so no line falls between two samples.
 
     Raises
     ------
-    ValueError
-        Unknown `how`, not a batch of spectra, or fewer points than blocks.
-
-    References
-    ----------
-    Paper, Appendix F.1.
+    ValueError : unknown ``how``, not a batch of spectra, or fewer points than blocks.
     """
     if y.ndim != 2:
         raise ValueError(f"expected spectra of shape (batch, points), got {tuple(y.shape)}")
     length = y.shape[1]
     if how == "linear":
         if length < 2:
-            raise ValueError(f"linear interpolation needs at least 2 points a spectrum, got {length}")
+            raise ValueError(f"linear interpolation needs at least 2 points per spectrum, got {length}")
         x = torch.linspace(0, length - 1, points, dtype=torch.float64, device=y.device)
         i = x.long().clamp(max=length - 2)
         return y[:, i] + (x - i).to(y.dtype) * (y[:, i + 1] - y[:, i])  # Eq. 32
@@ -83,117 +74,79 @@ def resample(
 
 
 def min_max(y: Float[Tensor, "*batch points"]) -> Float[Tensor, "*batch points"]:
-    """Scale each spectrum to [0, 1]; a constant spectrum becomes zeros.
-
-    References
-    ----------
-    Paper, Eq. 33.
-    """
+    """Scale each spectrum to [0, 1]; a constant spectrum becomes zeros."""
     low, high = y.aminmax(dim=-1, keepdim=True)
     span = high - low
     return (y - low) / torch.where(span > 0, span, 1.0)  # Eq. 33
 
 
 def nmr_vector(y: Float[Tensor, "batch 10000"], how: str = "blockmax") -> Float[Tensor, "batch 600"]:
-    """1H or 13C spectra on their standard axis (`AXES`) to 600 points in [0, 1].
+    """1H or 13C spectra on their standard axis (`AXES`) to 600 points in [0, 1] (App. F.1; ``how``: see `resample`).
 
     Raises
     ------
-    ValueError
-        The spectra do not have 10,000 points (see `from_axis`), or `how` is unknown.
-
-    References
-    ----------
-    Paper, Appendix F.1.
+    ValueError : the spectra do not have 10,000 points (see `from_axis`), or ``how`` is unknown.
     """
-    _on_axis(y, "h1")  # 13C has as many points
-    return min_max(resample(y, POINTS, how))
+    return min_max(resample(_on_axis(y, "h1"), POINTS, how))  # 13C has as many points
 
 
 def ir_vector(y: Float[Tensor, "batch 1800"]) -> Float[Tensor, "batch 600"]:
-    """IR spectra on the ascending axis 400 .. 4000 cm-1 to 600 points; intensities are not scaled.
+    """IR spectra on the ascending axis 400 .. 4000 cm-1 to 600 points; intensities are not scaled (App. F.2).
 
     Values alone do not tell the direction of their axis: bring a spectrum measured from 4000 down to 400 cm-1 onto the
     standard axis with `from_axis` first.
 
     Raises
     ------
-    ValueError
-        The spectra do not have 1800 points.
-
-    References
-    ----------
-    Paper, Appendix F.2.
+    ValueError : the spectra do not have 1800 points.
     """
-    _on_axis(y, "ir")
-    return resample(y, POINTS, "linear")
+    return resample(_on_axis(y, "ir"), POINTS, "linear")
 
 
-def _on_axis(y: Tensor, modality: str) -> None:
+def _on_axis(y: Tensor, modality: str) -> Tensor:
     expected = len(AXES[modality])
     if y.ndim != 2 or y.shape[1] != expected:
         raise ValueError(f"expected spectra of shape (batch, {expected}), got {tuple(y.shape)}; see from_axis")
+    return y
 
 
 @lru_cache(maxsize=4)
-def _bin_response(how: str, device: torch.device) -> Float[Tensor, "6000 4"]:
-    """What a unit peak in bin p = 10 j + r adds to samples j-1, j, j+1 and j+2."""
+def _bin_response(device: torch.device) -> Float[Tensor, "6000 4"]:
+    """What a unit peak in bin p = 10 j + r adds to samples j-1, j, j+1 and j+2.
+
+    The samples x_j = 10 j are knots of the spline (Eq. 37), where it equals the data whatever its end conditions.
+    """
     p = np.arange(MSMS_BINS)[:, None]
 
     def gaussian(x):  # Eq. 35 without 1/Z, zero outside the 6000 bins
         return np.exp(-((x - p) ** 2) / (2 * MSMS_SIGMA**2)) * ((x >= 0) & (x < MSMS_BINS))
 
     z = gaussian(p + np.arange(-50, 51)).sum(1, keepdims=True)
-    sample = BINS_PER_MZ * (p // BINS_PER_MZ + np.arange(-1, _TAPS - 1))
-    if how == "spline":
-        # Eq. 37: the samples x_j = 10 j are knots of the spline, where it equals the data whatever its end conditions.
-        response = gaussian(sample)
-    else:
-        response = sum(gaussian(sample + k) for k in range(BINS_PER_MZ))
+    response = gaussian(BINS_PER_MZ * (p // BINS_PER_MZ + np.arange(-1, _TAPS - 1)))
     return torch.from_numpy(response / z).to(device)
 
 
 def msms_vector(
-    mz: Float[Tensor, " peak"],
-    intensity: Float[Tensor, " peak"],
-    row: Int[Tensor, " peak"],
-    n_rows: int,
-    how: str = "spline",
+    mz: Float[Tensor, " peak"], intensity: Float[Tensor, " peak"], row: Int[Tensor, " peak"], n_rows: int
 ) -> Float[Tensor, "{n_rows} 600"]:
-    """Peak lists of mass spectra to 600 points of unit l2 norm.
+    """Peak lists of mass spectra to 600 points of unit l2 norm (App. F.3).
 
     Peaks go to 6000 bins of 0.1 m/z, are spread by a Gaussian of 2 bins, and the cubic spline through the bins is
     sampled at x_j = 10 j bins (0, 1, .. 599 m/z): evenly spaced over [0, 600) without its end, so that the sharp peaks
     at whole masses fall on samples. There the spline passes through the data, so the result is exact without fitting
-    it; it is nowhere negative, so the clip of Eq. 37 has nothing to do.
+    it; it is nowhere negative, so the clip of Eq. 37 has nothing to do. Peaks at m/z >= 600 do not count.
 
     Parameters
     ----------
-    mz, intensity, row
-        All peaks of all spectra, flat, in any order: m/z, intensity (any scale) and the spectrum each belongs to.
-        Peaks that belong to several collision energies of one molecule add up.
-    n_rows
-        Number of spectra; one without peaks is a row of zeros.
-    how
-        ``"spline"`` (Eq. 37) or ``"blocksum"`` (sum of the ten bins [10 j, 10 j + 10): keeps the area of each peak,
-        where point sampling weights it by its distance from a whole mass).
-
-    Notes
-    -----
-    Peaks at m/z >= 600 lie outside the paper's range and do not count.
+    mz, intensity, row : all peaks of all spectra, flat, in any order: m/z, intensity (any scale) and the spectrum each
+        belongs to. Peaks that belong to several collision energies of one molecule add up.
+    n_rows : number of spectra; one without peaks is a row of zeros
 
     Raises
     ------
-    ValueError
-        Unequal lengths, unknown `how`, a row outside [0, n_rows), or an m/z or intensity that is negative or not
-        finite (the row is named).
-
-    References
-    ----------
-    Paper, Appendix F.3.
+    ValueError : unequal lengths, a row outside [0, n_rows), or an m/z or intensity that is negative or not finite (the
+        row is named).
     """
-    if how not in ("spline", "blocksum"):
-        raise ValueError(f"unknown MS/MS sampling {how!r}: expected 'spline' or 'blocksum'")
     if mz.ndim != 1 or not mz.shape == intensity.shape == row.shape:
         shapes = [tuple(values.shape) for values in (mz, intensity, row)]
         raise ValueError(f"mz, intensity and row must be flat and of equal length, got {shapes}")
@@ -207,7 +160,7 @@ def msms_vector(
     # Eq. 34, in double precision; 5e-4 of a bin covers 57.3 * 10 = 572.99.. and the rounding of float32 m/z.
     p = (mz.double() * BINS_PER_MZ + 5e-4).floor().long().clamp(max=MSMS_BINS - 1)
     weight = torch.where(mz < MZ_MAX, intensity.double(), 0.0)
-    response = _bin_response(how, mz.device)[p] * weight[:, None]  # Eqs. 35 and 37
+    response = _bin_response(mz.device)[p] * weight[:, None]  # Eqs. 35 and 37
     # One spare sample on the left and two on the right take the (zero) response beyond the ends.
     padded = POINTS + _TAPS - 1
     target = (row.long() * padded + p // BINS_PER_MZ)[:, None] + torch.arange(_TAPS, device=mz.device)
@@ -217,22 +170,15 @@ def msms_vector(
     return (s / (s.norm(dim=1, keepdim=True) + MSMS_EPSILON)).float()  # Eq. 38
 
 
-def from_axis(
-    x_axis: ArrayLike, y: ArrayLike, modality: str, how: str = "linear", name: str = ""
-) -> Float[np.ndarray, " points"]:
+def from_axis(x_axis: ArrayLike, y: ArrayLike, modality: str, how: str = "linear") -> Float[np.ndarray, " points"]:
     """One spectrum on any ascending or descending axis onto the standard axis of its modality (`AXES`).
 
     Parameters
     ----------
-    x_axis, y
-        Axis (ppm for ``"h1"`` and ``"c13"``, cm-1 for ``"ir"``) and values, of equal length.
-    modality
-        ``"h1"``, ``"c13"`` or ``"ir"``. Mass spectra are peak lists: see `msms_vector`.
-    how
-        ``"linear"`` interpolation, or ``"blockmax"`` / ``"blockmean"``: maximum / mean of the measured points nearest
-        to each standard point (for axes finer than the standard one), interpolated where there is none.
-    name
-        Of the molecule or file, for messages.
+    x_axis, y : axis (ppm for ``"h1"`` and ``"c13"``, cm-1 for ``"ir"``) and values, of equal length
+    modality : ``"h1"``, ``"c13"`` or ``"ir"``. Mass spectra are peak lists: see `msms_vector`.
+    how : ``"linear"`` interpolation, or ``"blockmax"`` / ``"blockmean"``: maximum / mean of the measured points nearest
+        to each standard point (for axes finer than the standard one), interpolated where there is none
 
     Returns
     -------
@@ -240,31 +186,27 @@ def from_axis(
 
     Raises
     ------
-    ValueError
-        The axis is not strictly monotonic, lengths differ, values are not finite, nothing overlaps the standard
-        axis, or the modality or `how` is unknown. The message begins with `name`.
+    ValueError : the axis is not strictly monotonic, lengths differ, values are not finite, nothing overlaps the
+        standard axis, or the modality or ``how`` is unknown.
     """
-    where = f"{name}: {modality}" if name else str(modality)
     if modality not in AXES:
-        raise ValueError(f"{where}: no standard axis; expected one of {', '.join(AXES)} (mass spectra: msms_vector)")
+        raise ValueError(f"{modality} has no standard axis; expected one of {', '.join(AXES)} (others: msms_vector)")
     if how not in ("linear", "blockmax", "blockmean"):
-        raise ValueError(f"{where}: unknown resampling {how!r}: expected 'linear', 'blockmax' or 'blockmean'")
+        raise ValueError(f"unknown resampling {how!r}: expected 'linear', 'blockmax' or 'blockmean'")
     x, y = np.asarray(x_axis, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
-        raise ValueError(f"{where}: axis of shape {x.shape} and values of shape {y.shape}, expected two equal lengths")
+        raise ValueError(f"axis of shape {x.shape} and values of shape {y.shape}; expected two equal lengths")
     for what, values in (("axis", x), ("value", y)):
-        if not np.isfinite(values).all():
-            k = np.flatnonzero(~np.isfinite(values))[0]
-            raise ValueError(f"{where}: {what} at point {k} is {values[k]}, expected a finite number")
-    step = np.diff(x)
-    if not ((step > 0).all() or (step < 0).all()):
-        raise ValueError(f"{where}: the axis is neither strictly ascending nor strictly descending")
-    if step[0] < 0:
+        if len(bad := np.flatnonzero(~np.isfinite(values))):
+            raise ValueError(f"{what} at point {bad[0]} is {values[bad[0]]}; expected a finite number")
+    if x[0] > x[-1]:
         x, y = x[::-1], y[::-1]
+    if not (np.diff(x) > 0).all():
+        raise ValueError("the axis is neither strictly ascending nor strictly descending")
     descending = AXES[modality][0] > AXES[modality][-1]
     grid = AXES[modality][::-1] if descending else AXES[modality]
     if x[-1] < grid[0] or x[0] > grid[-1]:
-        raise ValueError(f"{where}: axis {x[0]:g} .. {x[-1]:g} has no overlap with {grid[0]:g} .. {grid[-1]:g}")
+        raise ValueError(f"the axis {x[0]:g} .. {x[-1]:g} has no overlap with {grid[0]:g} .. {grid[-1]:g}")
     out = np.interp(grid, x, y, left=0.0, right=0.0)  # Eq. 32
     if how != "linear":
         nearest = np.rint((x - grid[0]) / (grid[-1] - grid[0]) * (len(grid) - 1)).astype(int)
@@ -281,13 +223,7 @@ def from_axis(
 
 
 def check_finite(x: Float[Tensor, "batch points"], names: Sequence[str], modality: str) -> None:
-    """Refuse spectra that hold NaN or infinity.
-
-    Raises
-    ------
-    ValueError
-        Names the first such molecule, its modality and point; or the numbers of names and spectra differ.
-    """
+    """Refuse spectra that hold NaN or infinity: a ValueError names the first molecule, its modality and point."""
     if x.ndim != 2 or len(x) != len(names):
         raise ValueError(f"{modality}: spectra of shape {tuple(x.shape)} for {len(names)} names")
     bad = ~x.isfinite()

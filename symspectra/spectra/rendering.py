@@ -54,7 +54,7 @@ class Nuisance:
 
 CLEAN = Nuisance(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
-# Streams of random numbers: one a purpose, so that they are independent.
+# Streams of random numbers: one per purpose, so that they are independent.
 _STREAMS = ("c13", "h1", "coupling", "labile", "labile_width", "ir", "ir_width", "bond", "drop", "strength", "baseline")
 _STREAM = {name: 0x3C6EF372 * (i + 1) for i, name in enumerate(_STREAMS)}
 
@@ -110,21 +110,15 @@ class Canvas:
         """The spectra without the margins."""
         return self._y[:, self.margin : self.margin + self.points]
 
-    def add(
-        self,
-        position: Float[Tensor, " line"],
-        area: Float[Tensor, " line"],
-        hwhm: Float[Tensor, " line"],
-        row: Int[Tensor, " line"],
-        window: int,
-    ) -> None:
+    def add(self, position: Tensor, area: Tensor, hwhm: Tensor, row: Int[Tensor, " line"], window: int) -> None:
         """Add Lorentzian lines: what falls into each point of the axis, so that no area is lost between points.
 
         What lies outside the window is lost: about a tenth of the area of most lines, up to a quarter of broad ones.
 
         Parameters
         ----------
-        position, hwhm : centre and half width at half maximum, in points of the axis; a centre off the axis is left out
+        position, area, hwhm : of each line; the centre and the half width at half maximum in points of the axis. A
+            centre off the axis is left out.
         row : spectrum of each line
         window : points drawn on either side, at most the margin; the profile is cut there, continuously
         """
@@ -158,12 +152,26 @@ def render_axis(
     seed = draw_seed(lines.seed[rows], draw)
     canvas = Canvas(len(seed), points or len(AXES[modality]), max(WINDOW[modality]), seed.device)
     start, stop = KINDS[modality].axis
-    return _DRAW[modality](canvas, columns, row, number, seed, nuisance, start, (canvas.points - 1) / (stop - start))
+    scale = (canvas.points - 1) / (stop - start)
+    position, area, hwhm, broad = _DRAW[modality](columns, row, number, seed, nuisance, abs(scale))
+    position = (position - start) * scale
+    windows = WINDOW[modality]
+    if modality == "ir":  # in points of the standard axis: they shrink with it
+        windows = [-(-window * canvas.points // len(AXES["ir"])) for window in windows]
+    for chosen, window in zip((slice(None),) if broad is None else (~broad, broad), windows, strict=True):
+        canvas.add(position[chosen], area[chosen], hwhm[chosen], row[chosen], window)
+    if modality != "ir":
+        return canvas.spectra
+    top = canvas.spectra.amax(dim=1, keepdim=True)
+    return canvas.spectra / torch.where(top > 0, top, 1.0)
 
 
-def _draw_ir(
-    canvas: Canvas, columns: dict[str, Tensor], row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, start, scale
-) -> Tensor:
+# Position of each line in units of the axis, area, half width at half maximum in points, and which lines are broad.
+Columns = dict[str, Tensor]
+Lines = tuple[Tensor, Tensor, Tensor, Tensor | None]
+
+
+def _ir_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float) -> Lines:
     """Harmonic modes, scaled (0.973 below 2600 cm-1, 1.010 above; 25 known bands), as Lorentzians of one width."""
     cm1 = columns["cm1"] * torch.where(columns["cm1"] < 2600, 0.973, 1.010)
     area, polar = columns["km_mol"], columns["polar"]
@@ -176,46 +184,32 @@ def _draw_ir(
         bond = uniform(seed, 0, "bond")[row] * polar
         cm1 = cm1 - n.hydrogen_bond * bond
         hwhm, area = hwhm + 100 * bond, area * (1 + 2 * bond)
-    # Windows are in points of the 1800-point axis, and shrink with the axis.
-    for chosen, window in zip((~polar, polar), WINDOW["ir"], strict=True):
-        width = -(-window * canvas.points // len(AXES["ir"]))
-        canvas.add(((cm1 - start) * scale)[chosen], area[chosen], (hwhm * scale)[chosen], row[chosen], width)
-    top = canvas.spectra.amax(dim=1, keepdim=True)
-    return canvas.spectra / torch.where(top > 0, top, 1.0)
+    return cm1, area, hwhm * scale, polar
 
 
-def _draw_c13(
-    canvas: Canvas, columns: dict[str, Tensor], row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, start, scale
-) -> Tensor:
-    """Proton-decoupled: one line an environment."""
+def _c13_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float) -> Lines:
+    """Proton-decoupled: one line per environment."""
     ppm = columns["ppm"]
     if n.c13_shift:
         ppm = ppm + n.c13_shift * _laplace(seed[row], number, "c13")
-    hwhm = torch.full_like(ppm, C13_HWHM * abs(scale))
-    canvas.add((ppm - start) * scale, columns["area"], hwhm, row, WINDOW["c13"][0])
-    return canvas.spectra
+    return ppm, columns["area"], torch.full_like(ppm, C13_HWHM * scale), None
 
 
-def _draw_h1(
-    canvas: Canvas, columns: dict[str, Tensor], row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, start, scale
-) -> Tensor:
+def _h1_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float) -> Lines:
     """First-order multiplets at 400 MHz; exchangeable H broad (4 to 38 Hz wide), at a shift drawn from its range."""
     line_seed, group, labile = seed[row], columns["group"], columns["spread"] > 0
     ppm, hz = columns["ppm"], columns["hz"]
-    hwhm = torch.where(labile, 12 * H1_HWHM, H1_HWHM) * abs(scale)
+    hwhm = torch.where(labile, 12 * H1_HWHM, H1_HWHM) * scale
     if n.h1_shift:
         drawn = columns["spread"] * (2 * uniform(line_seed, group, "labile") - 1)
         ppm = ppm + torch.where(labile, drawn, n.h1_shift * _laplace(line_seed, group, "h1"))
         hwhm = torch.where(labile, hwhm * torch.exp(2.3 * (uniform(line_seed, group, "labile_width") - 0.5)), hwhm)
     if n.coupling:
         hz = hz * (1 + n.coupling * _normal(line_seed, group, "coupling"))
-    position = (ppm + hz / H1_MHZ - start) * scale
-    for chosen, window in zip((~labile, labile), WINDOW["h1"], strict=True):
-        canvas.add(position[chosen], columns["area"][chosen], hwhm[chosen], row[chosen], window)
-    return canvas.spectra
+    return ppm + hz / H1_MHZ, columns["area"], hwhm, labile
 
 
-_DRAW = {"ir": _draw_ir, "c13": _draw_c13, "h1": _draw_h1}
+_DRAW = {"ir": _ir_lines, "c13": _c13_lines, "h1": _h1_lines}
 
 
 def _msms(lines: LineTable, rows: Tensor, modality: str, n: Nuisance, seed: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from symspectra.errors import ReadError
 
@@ -23,10 +22,7 @@ X_UNITS: dict[str, tuple[str, ...]] = {
 Y_UNITS: dict[str, tuple[str, ...]] = {
     "absorbance": ("absorbance", "abs", "a", "au", "absorbance units", "a.u. (absorbance)"),
     "absorption coefficient": (
-        "(micromol/mol)-1m-1 (base 10)",
-        "absorption coefficient",
-        "molar absorptivity",
-        "epsilon",
+        *("absorption coefficient", "molar absorptivity", "epsilon", "(micromol/mol)-1m-1 (base 10)"),
     ),
     "transmittance": ("transmittance", "transmission", "t"),
     "percent transmittance": (
@@ -52,7 +48,7 @@ class Spectrum:
     modality : one of `symspectra.modalities.MODALITIES`, or None where the file does not say
     meta : what else the source says: ``source`` (file name), ``format``, and where known ``title``, ``block``,
         ``solvent``, ``frequency_mhz``, ``nucleus``, ``precursor_mz``, ``ionisation``. A typed 1H peak list has
-        ``hydrogens`` and ``couplings``, one a peak (`symspectra.spectra.lines.multiplet`).
+        ``hydrogens`` and ``couplings``, one per peak (`symspectra.spectra.lines.multiplet`).
     peaks : whether it is a list of peaks rather than a curve
     steps : what has been done since the file, in words, in order
 
@@ -72,7 +68,16 @@ class Spectrum:
 
     def __post_init__(self):
         for name in ("x", "y"):
-            object.__setattr__(self, name, _numbers(getattr(self, name), name))
+            try:
+                values = np.asarray(getattr(self, name), dtype=np.float64)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ReadError(f"{name} holds something that is not a number ({error})") from error
+            if values.ndim != 1:
+                raise ReadError(f"{name} has {values.ndim} dimensions; expected a list of numbers")
+            if len(bad := np.flatnonzero(~np.isfinite(values))):
+                at = f"point {bad[0] + 1} of {len(values)}"
+                raise ReadError(f"{name} is {values[bad[0]]} at {at}; expected a finite number")
+            object.__setattr__(self, name, values)
         if len(self.x) != len(self.y):
             raise ReadError(f"{len(self.x)} positions and {len(self.y)} values; expected as many of both")
         if len(self.x) == 0:
@@ -88,19 +93,6 @@ class Spectrum:
     def then(self, step: str, **changes: Any) -> Spectrum:
         """The spectrum after one more step; ``changes`` are fields of the dataclass."""
         return replace(self, steps=(*self.steps, step), **changes)
-
-
-def _numbers(values: ArrayLike, name: str) -> Float[np.ndarray, " point"]:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ReadError(f"{name} holds something that is not a number ({error})") from error
-    if array.ndim != 1:
-        raise ReadError(f"{name} has {array.ndim} dimensions; expected a list of numbers")
-    bad = np.flatnonzero(~np.isfinite(array))
-    if len(bad):
-        raise ReadError(f"{name} is {array[bad[0]]} at point {bad[0] + 1} of {len(array)}; expected a finite number")
-    return array
 
 
 def unit(text: str, units: dict[str, tuple[str, ...]]) -> str | None:

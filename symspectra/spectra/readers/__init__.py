@@ -5,13 +5,17 @@ Nothing is guessed that a file does not say, and whatever is done to its values 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from symspectra.errors import ReadError
 from symspectra.modalities import KINDS, MODALITIES
-from symspectra.spectra.readers import signatures
+from symspectra.spectra.readers.bruker import read_bruker, vendor_of
+from symspectra.spectra.readers.jcamp import read_jcamp
+from symspectra.spectra.readers.jeol import read_jeol
+from symspectra.spectra.readers.mass import read_mgf, read_msp
+from symspectra.spectra.readers.mzml import read_mzml, unpacked
+from symspectra.spectra.readers.signatures import REFUSED_NAMES, format_of
+from symspectra.spectra.readers.text import read_table
 from symspectra.spectra.spectrum import Y_UNITS, Spectrum, unit
 
 __all__ = ["FORMATS", "LIMIT_BYTES", "read", "read_one"]
@@ -21,7 +25,7 @@ LIMIT_BYTES = 200_000_000
 #: Name, extensions and content of what is read.
 FORMATS: tuple[tuple[str, str, str], ...] = (
     ("JCAMP-DX", ".jdx .dx .jcamp .jcm", "IR, 1H and 13C NMR, mass spectra; one or several blocks"),
-    ("Columns of text", ".csv .tsv .txt .dpt .xy", "a position and a value a line; units from the header or given"),
+    ("Columns of text", ".csv .tsv .txt .dpt .xy", "a position and a value per line; units from the header or given"),
     ("Bruker", "folder or .zip", "1H and 13C NMR: processed spectra (1r)"),
     ("JEOL Delta", ".jdf", "1H and 13C NMR: processed spectra"),
     ("MGF", ".mgf", "MS/MS peak lists"),
@@ -55,12 +59,16 @@ def read(
     ReadError : it cannot be read, or is not of that modality. The message begins with the path.
     """
     path = Path(path)
-    with _errors(path):
+    try:
         if modality is not None and modality not in MODALITIES:
             raise ReadError(f"was asked for as {modality!r}; expected one of {', '.join(MODALITIES)}")
         found = _read(path, modality, block, x_unit, y_unit)
         if modality is not None:
             found = [_as_asked(spectrum, modality, alone=len(found) == 1) for spectrum in found]
+    except ReadError as error:
+        raise ReadError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ReadError(f"{path}: {(error.strerror or 'cannot be opened').lower()}") from error
     for spectrum in found:
         spectrum.meta["source"] = path.name
     return found
@@ -82,7 +90,7 @@ def read_one(
     """
     spectra = read(path, modality, block=block, x_unit=x_unit, y_unit=y_unit)
     if len(spectra) > 1:
-        listed = [_described(spectrum, place) for place, spectrum in enumerate(spectra[:5], 1)]
+        listed = [_described(spectrum) for spectrum in spectra[:5]]
         more = f" and {len(spectra) - 5} more" if len(spectra) > 5 else ""
         raise ReadError(
             f"{path}: has {len(spectra)} spectra: {'; '.join(listed)}{more}; "
@@ -91,25 +99,10 @@ def read_one(
     return spectra[0]
 
 
-def _described(spectrum: Spectrum, place: int) -> str:
+def _described(spectrum: Spectrum) -> str:
     title = " ".join(str(spectrum.meta.get("title", "")).split())[:60] or "no title"
     kind = KINDS[spectrum.modality].said if spectrum.modality else "kind not stated"
-    return f"{spectrum.meta.get('block', place)}: {title}, {kind}"
-
-
-@contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    """Whatever goes wrong becomes a `ReadError` of one line that begins with the path."""
-    try:
-        yield
-    except ReadError as error:
-        raise ReadError(f"{path}: {error}") from error
-    except OSError as error:
-        raise ReadError(f"{path}: {(error.strerror or 'cannot be opened').lower()}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+    return f"{spectrum.meta['block']}: {title}, {kind}"
 
 
 def _read(
@@ -126,20 +119,45 @@ def _read(
             raise ReadError("is empty")
     elif not path.is_dir():
         raise ReadError("is neither a file nor a folder")
-    vendor = _vendor(path)
-    if vendor:
-        _no_units(x_unit, y_unit, vendor)
-        return _spectra_of(vendor, path, block)
-    if path.is_dir():
-        raise ReadError(signatures.folder_refusal(suffix))
-    data = path.read_bytes()
-    name, data = _format(data, suffix)
-    if name == "JCAMP-DX" and y_unit is not None:
-        _no_units(x_unit, None, name)
-        return [_corrected(spectrum, y_unit) for spectrum in _spectra_of(name, data, block)]
-    if name != "text":
-        _no_units(x_unit, y_unit, name)
-    return _spectra_of(name, data, block, modality, x_unit, y_unit)
+    name, data = vendor_of(path), b""
+    if name == "Varian":
+        raise ReadError("is of Varian or Agilent, a free induction decay; export the processed spectrum as JCAMP-DX")
+    if name is None and path.is_dir():
+        otherwise = "is a folder, but not a Bruker experiment; expected one with acqus, or a file"
+        raise ReadError(REFUSED_NAMES.get(suffix, otherwise))
+    if name is None:
+        data = path.read_bytes()
+        if packed := data[:2] == b"\x1f\x8b":
+            data, suffix = unpacked(data), ""
+        name = format_of(data, suffix)
+        if packed and name != "mzML":
+            raise ReadError("is packed with gzip, which is read for mzML only; unpack it and give what is inside")
+    corrects = name == "JCAMP-DX" and x_unit is None
+    if name != "text" and not corrects and (x_unit, y_unit) != (None, None):
+        raise ReadError(f"is {name}, which states its units; x_unit and y_unit are for columns of text")
+    try:
+        match name:
+            case "Bruker":
+                spectra = read_bruker(path, block)
+            case "JEOL":
+                spectra = _at(read_jeol(path), block)
+            case "text":
+                spectra = _at(read_table(data, modality, x_unit, y_unit), block)
+            case _:
+                readers = {"JCAMP-DX": read_jcamp, "MGF": read_mgf, "MSP": read_msp, "mzML": read_mzml}
+                spectra = readers[name](data, block)
+    except (ReadError, OSError):
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+        raise ReadError(f"cannot be read as {name} ({reason})") from error
+    return [_corrected(spectrum, y_unit) for spectrum in spectra] if corrects and y_unit is not None else spectra
+
+
+def _at(spectra: list[Spectrum], block: int | None) -> list[Spectrum]:
+    if block not in (None, 1):
+        raise ReadError(f"has no spectrum {block}; there are {len(spectra)}")
+    return spectra
 
 
 def _corrected(spectrum: Spectrum, y_unit: str) -> Spectrum:
@@ -151,84 +169,6 @@ def _corrected(spectrum: Spectrum, y_unit: str) -> Spectrum:
     if name not in allowed or spectrum.y_unit not in allowed:
         raise ReadError(f"states its values as {spectrum.y_unit}; y_unit={y_unit!r} cannot be right")
     return spectrum.then(f"values taken as {name}, as asked; the file says {spectrum.y_unit}", y_unit=name)
-
-
-def _vendor(path: Path) -> str | None:
-    from symspectra.spectra.readers.bruker import vendor_of
-
-    vendor = vendor_of(path)
-    if vendor == "varian":
-        raise ReadError("is of Varian or Agilent, a free induction decay; export the processed spectrum as JCAMP-DX")
-    return {"bruker": "Bruker", "jeol": "JEOL", None: None}[vendor]
-
-
-def _format(data: bytes, suffix: str) -> tuple[str, bytes]:
-    """The name of the format, and the content, unpacked."""
-    if data[:2] == b"\x1f\x8b":
-        from symspectra.spectra.readers.mzml import unpacked
-
-        data, suffix = unpacked(data), ""
-        if signatures.format_of(data[: signatures.HEAD_BYTES], suffix) != "mzML":
-            raise ReadError("is packed with gzip, which is read for mzML only; unpack it and give what is inside")
-        return "mzML", data
-    head = data[: signatures.HEAD_BYTES]
-    sentence = signatures.refusal(head, suffix)
-    if sentence:
-        raise ReadError(sentence)
-    name = signatures.format_of(head, suffix)
-    if name is None:
-        raise ReadError(f"is a binary file of an unknown kind; expected {', '.join(row[0] for row in FORMATS)}")
-    if name in ("text", "JCAMP-DX") and (sentence := signatures.text_refusal(head)):
-        raise ReadError(sentence)
-    return name, data
-
-
-def _no_units(x_unit: str | None, y_unit: str | None, name: str) -> None:
-    if x_unit is not None or y_unit is not None:
-        raise ReadError(f"is {name}, which states its units; x_unit and y_unit are for columns of text")
-
-
-def _spectra_of(
-    name: str,
-    source: Path | bytes,
-    block: int | None,
-    modality: str | None = None,
-    x_unit: str | None = None,
-    y_unit: str | None = None,
-) -> list[Spectrum]:
-    """What the reader of a format finds; the readers are imported when they are needed."""
-    try:
-        match name:
-            case "JCAMP-DX":
-                from symspectra.spectra.readers.jcamp import read_jcamp
-
-                return read_jcamp(source, block)
-            case "Bruker":
-                from symspectra.spectra.readers.bruker import read_bruker
-
-                return read_bruker(source, block)
-            case "MGF" | "MSP" | "mzML":
-                from symspectra.spectra.readers.mass import read_mgf, read_msp
-                from symspectra.spectra.readers.mzml import read_mzml
-
-                return {"MGF": read_mgf, "MSP": read_msp, "mzML": read_mzml}[name](source, block)
-            case "JEOL":
-                from symspectra.spectra.readers.jeol import read_jeol
-
-                spectra = read_jeol(source)
-            case _:
-                from symspectra.spectra.readers.text import read_table
-
-                spectra = read_table(source, modality, x_unit, y_unit)
-    except (ReadError, OSError):
-        raise
-    except Exception as error:
-        raise ReadError(f"cannot be read as {name} ({_first_line(error)})") from error
-    if block is None:
-        return spectra
-    if not 1 <= block <= len(spectra):
-        raise ReadError(f"has no spectrum {block}; there are {len(spectra)}")
-    return [spectra[block - 1]]
 
 
 def _as_asked(spectrum: Spectrum, modality: str, alone: bool) -> Spectrum:

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from symspectra.errors import ReadError
-from symspectra.modalities import OF_NUCLEUS
-from symspectra.spectra.readers.jcamp_data import Table, count_of, factor_of, finite, values
+from symspectra.modalities import KINDS, OF_NUCLEUS
+from symspectra.spectra.readers.jcamp_data import Table, finite
+from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
 _POINTS = 2**22  # of all tables of a file together; more only where they are hardly compressed
@@ -39,24 +40,12 @@ _META = {
 
 
 def read_jcamp(data: bytes, block: int | None = None) -> list[Spectrum]:
-    """All spectra of a JCAMP-DX file.
+    """All spectra of a JCAMP-DX file, or of the block ``block`` (from 1) of those that hold data.
 
-    Parameters
-    ----------
-    data : the content of the file
-    block : only this one of the blocks that hold data, from 1; all by default
-
-    Returns
-    -------
-    The spectra, one a block (one a page in a block of several mass spectra), in the units of the file, except that an
-    NMR axis in Hz is converted to ppm. ``meta["block"]`` counts the blocks that hold data from 1.
-
-    Raises
-    ------
-    ReadError : the file is not JCAMP-DX, it has no such block, or none of its blocks can be read (the reason is that
-        of the first). A block that cannot be read beside others that can is named in their ``steps``.
+    One per block, or per page in a block of several mass spectra, in the units of the file; only an NMR axis in Hz
+    becomes ppm. A block that cannot be read beside others that can is named in the ``steps`` of these.
     """
-    everything = blocks(_text(data))
+    everything = _blocks(decoded(data))
     found = [candidate for candidate in everything if candidate.tables]
     if not found:
         raise ReadError("there is no JCAMP-DX data table; expected ##TITLE= and a table such as ##XYDATA=")
@@ -85,19 +74,30 @@ def read_jcamp(data: bytes, block: int | None = None) -> list[Spectrum]:
     return [replace(spectrum, steps=(*spectrum.steps, *steps)) for spectrum in spectra]
 
 
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
 def _spectra(block: Block, number: int, most: int) -> list[Spectrum]:
+    """One per table, with its units and referencing."""
     modality, meta = _modality(block)
     meta |= {"title": block["TITLE"].partition("\n")[0].strip(), "format": "JCAMP-DX", "block": number}
     meta |= {key: " ".join(block[label].split()) for key, label in _META.items() if block[label]}
-    found, steps = tables(block, real_only=modality is not None)
-    return [_spectrum(table, block, modality, meta, steps, most) for table in found]
+    found, left_out = _tables(block, real_only=modality is not None)
+    spectra = []
+    for table in found:
+        steps = list(left_out)
+        peaks = table.peaks or (modality is None and table.form != "X++YY")
+        if modality is None and peaks and not (table.head.get("XUNITS") or table.head.get("YUNITS")):
+            x_unit, y_unit = "m/z", "intensity"
+            steps.append("the file names no units; peaks of a mass spectrum are m/z and intensity")
+        else:
+            x_unit, y_unit = _units(table, modality)
+        with np.errstate(over="ignore", invalid="ignore"):  # Spectrum refuses what is not finite
+            x, y, more = table.values(most)
+            steps += more
+            if x_unit == "Hz":
+                x, step = _ppm(x, block, peaks)
+                x_unit, steps = "ppm", [*steps, step]
+        page = {"page": table.page} if table.page and modality is None else {}
+        spectra.append(Spectrum(x, y, x_unit, y_unit, modality, meta | page, peaks, tuple(steps)))
+    return spectra
 
 
 def _modality(block: Block) -> tuple[str | None, dict[str, Any]]:
@@ -119,41 +119,21 @@ def _modality(block: Block) -> tuple[str | None, dict[str, Any]]:
     if nucleus not in OF_NUCLEUS:
         raise ReadError(f"##.OBSERVE NUCLEUS= is {nucleus[:20]!r}; expected ^1H or ^13C")
     meta["nucleus"] = nucleus
-    if (frequency := block.number(".OBSERVEFREQUENCY")) is not None:
+    if (frequency := finite(block[".OBSERVEFREQUENCY"])) is not None:
         meta["frequency_mhz"] = frequency
     return OF_NUCLEUS[nucleus], meta
 
 
-def _spectrum(
-    table: Table, block: Block, modality: str | None, meta: dict[str, Any], steps: tuple[str, ...], most: int
-) -> Spectrum:
-    """One table with its units and referencing."""
-    peaks = table.peaks or (modality is None and table.form != "X++YY")
-    if modality is None and peaks and table.units == ("", ""):
-        x_unit, y_unit = "m/z", "intensity"
-        steps += ("the file names no units; peaks of a mass spectrum are m/z and intensity",)
-    else:
-        x_unit, y_unit = _units(table, modality)
-    with np.errstate(over="ignore", invalid="ignore"):  # Spectrum refuses what is not finite
-        x, y, more = values(table, most)
-        steps += more
-        if x_unit == "Hz":
-            x, step = _ppm(x, block, peaks)
-            x_unit, steps = "ppm", (*steps, step)
-    page = {"page": table.page} if table.page and modality is None else {}
-    return Spectrum(x, y, x_unit, y_unit, modality, meta | page, peaks, steps)
-
-
-def _units(table: Table, modality: str | None) -> tuple[str, str]:
-    if modality == "ir":
-        expected = ("1/cm", "um", "nm"), tuple(name for name in Y_UNITS if name != "intensity")
-    elif modality is None:
-        expected = ("m/z",), ("intensity",)
-    else:
-        expected = ("ppm", "Hz"), ("intensity",)
-    found = unit(table.units[0], X_UNITS), unit(table.units[1], Y_UNITS)
-    for label, text, name, names in zip(("XUNITS", "YUNITS"), table.units, found, expected, strict=True):
-        if name not in names:
+def _units(table: Table, modality: str | None) -> list[str]:
+    """Of the axis and of the values."""
+    kind = KINDS.get(modality)
+    x_units = (kind.unit, *kind.other_units) if kind else ("m/z",)
+    y_units = [name for name in Y_UNITS if name != "intensity"] if modality == "ir" else ["intensity"]
+    found = []
+    for label, units, names in zip(("XUNITS", "YUNITS"), (X_UNITS, Y_UNITS), (x_units, y_units), strict=True):
+        text = table.head.get(label, "")
+        found.append(unit(text, units))
+        if found[-1] not in names:
             raise ReadError(f"##{label}= is {text[:40]!r}; expected {', '.join(names)}")
     return found
 
@@ -162,21 +142,20 @@ def _ppm(x: Float[np.ndarray, " point"], block: Block, peaks: bool) -> tuple[Flo
     """An axis in Hz in ppm, and how it was referenced."""
     if peaks:
         raise ReadError("the peaks are in Hz; expected ppm, for a list of peaks does not tell its reference")
-    offset, basic = block.number("$OFFSET"), block.number("$SF")
+    offset, basic = finite(block["$OFFSET"]), finite(block["$SF"])
     bruker = offset is not None and basic is not None
-    frequency = basic if bruker else block.number(".OBSERVEFREQUENCY")
+    frequency = basic if bruker else finite(block[".OBSERVEFREQUENCY"])
     if frequency is None or not 1 < frequency < 5000:
         raise ReadError("the axis is in Hz and ##.OBSERVE FREQUENCY= is no number of MHz; expected it, or a ppm axis")
     converted = f"axis converted from Hz to ppm by {frequency:.10g} MHz"
     if bruker:
         return offset + (x - x.max()) / frequency, f"{converted}, its left end at {offset:.8g} ppm (##$OFFSET=)"
     reference = block[".SHIFTREFERENCE"].strip("() \n").split(",")
-    if len(reference) == 4:
-        point, shift = finite(reference[2]), finite(reference[3])
-        if point is not None and shift is not None and 1 <= point <= len(x):  # point 0 says that there is none
-            zero = np.interp(point, np.arange(1, len(x) + 1), x)
-            step = f"{converted}, point {point:g} at {shift:.8g} ppm (##.SHIFT REFERENCE=)"
-            return shift + (x - zero) / frequency, step
+    point, shift = map(finite, reference[2:]) if len(reference) == 4 else (None, None)
+    if None not in (point, shift) and 1 <= point <= len(x):  # point 0 says that there is none
+        zero = np.interp(point, np.arange(1, len(x) + 1), x)
+        step = f"{converted}, point {point:g} at {shift:.8g} ppm (##.SHIFT REFERENCE=)"
+        return shift + (x - zero) / frequency, step
     if min(abs(x[0]), abs(x[-1])) <= 1.5 * abs(x[-1] - x[0]) / max(len(x) - 1, 1):
         raise ReadError(
             "the axis is in Hz from one end of the spectrum, and neither ##.SHIFT REFERENCE= nor ##$OFFSET= and ##$SF= "
@@ -187,13 +166,9 @@ def _ppm(x: Float[np.ndarray, " point"], block: Block, peaks: bool) -> tuple[Flo
 
 # ---- blocks, labelled records and data tables, as text
 
-_TABLES = {
-    "XYDATA": "further XYDATA table",
-    "XYPOINTS": "XYPOINTS table",
-    "PEAKTABLE": "peak table",
-    "PEAKASSIGNMENTS": "table of assigned peaks",
-}
-_COLUMNS = ("SYMBOL", "VARNAME", "VARDIM", "UNITS", "FACTOR", "FIRST", "LAST", "MIN", "MAX")
+_TABLES = {"XYDATA": "further XYDATA table", "XYPOINTS": "XYPOINTS table", "PEAKTABLE": "peak table"}
+_TABLES["PEAKASSIGNMENTS"] = "table of assigned peaks"
+_COLUMNS = ("VARNAME", "VARDIM", "UNITS", "FACTOR", "FIRST", "LAST", "MIN", "MAX")
 
 
 @dataclass
@@ -204,18 +179,9 @@ class Block:
     first: dict[str, str] = field(default_factory=dict)  #: of each label
     ended: bool = False  #: by ##END= or the next ##TITLE=
 
-    def add(self, label: str, value: str) -> None:
-        """Append a record."""
-        self.records.append((label, value))
-        self.first.setdefault(label, value.strip())
-
     def __getitem__(self, label: str) -> str:
         """The value of the first record of that label, empty where there is none."""
         return self.first.get(label, "")
-
-    def number(self, label: str) -> float | None:
-        """A finite number, None where the label is missing or says something else."""
-        return finite(self[label].partition("\n")[0])
 
     @property
     def tables(self) -> int:
@@ -223,7 +189,7 @@ class Block:
         return sum(label in _TABLES or label == "DATATABLE" for label, _ in self.records)
 
 
-def blocks(text: str) -> list[Block]:
+def _blocks(text: str) -> list[Block]:
     """The blocks of a file, those inside a LINK block like any other, without comments."""
     text = re.sub(r"\$\$[^\n]*", "", re.sub(r"\r\n?", "\n", text))
     labels = list(re.finditer(r"^[^\S\n]*##([^=\n]*)=", text, re.MULTILINE))
@@ -236,21 +202,14 @@ def blocks(text: str) -> list[Block]:
         if name == "TITLE":
             found.append(Block())
         if found and not found[-1].ended:
-            found[-1].add(name, text[label.end() : end])
+            value = text[label.end() : end]
+            found[-1].records.append((name, value))
+            found[-1].first.setdefault(name, value.strip())
     return found
 
 
-def tables(block: Block, real_only: bool) -> tuple[list[Table], tuple[str, ...]]:
-    """The data tables of a block that are read, and what is said of the others.
-
-    Parameters
-    ----------
-    real_only : whether to leave out imaginary parts
-
-    Raises
-    ------
-    ReadError : a table is empty or of an unknown form.
-    """
+def _tables(block: Block, real_only: bool) -> tuple[list[Table], tuple[str, ...]]:
+    """The data tables of a block that are read (``real_only``: no imaginary parts), and what is said of the others."""
     if any(label == "DATATABLE" for label, _ in block.records):
         return _pages(block, real_only)
     present = [(label, value) for name in _TABLES for label, value in block.records if label == name and value.strip()]
@@ -258,62 +217,41 @@ def tables(block: Block, real_only: bool) -> tuple[list[Table], tuple[str, ...]]
         raise ReadError("the data table is empty")
     (label, value), *others = present
     head, _, text = value.partition("\n")
-    table = Table(
-        text,
-        _form(head),
-        label.startswith("PEAK"),
-        (block["XUNITS"], block["YUNITS"]),
-        (factor_of(block["XFACTOR"]), factor_of(block["YFACTOR"])),
-        block.number("FIRSTX"),
-        block.number("LASTX"),
-        count_of(block["NPOINTS"]),
-        block.ended,
-        block.number("FIRSTY"),
-        (block.number("MINY"), block.number("MAXY")),
-    )
-    if table.last is None and None not in (table.first, table.points, block.number("DELTAX")):
-        table = table._replace(last=table.first + (table.points - 1) * block.number("DELTAX"))
+    table = Table(text, _form(head), label.startswith("PEAK"), block.first, block.ended)
     return [table], tuple(f"left out the {_TABLES[label]} of the same block" for label, _ in others)
 
 
 def _pages(block: Block, real_only: bool) -> tuple[list[Table], tuple[str, ...]]:
     """The pages of an NTUPLES block."""
-    columns = {name: [cell.strip() for cell in block[name].split(",")] for name in _COLUMNS}
 
-    def cell(name: str, index: int) -> str:
-        return columns[name][index] if index < len(columns[name]) else ""
+    def cells(label: str) -> list[str]:
+        return [cell.strip() for cell in block[label].split(",")]
 
+    symbols = cells("SYMBOL")
+    columns = {label: dict(zip(symbols, cells(label), strict=False)) for label in _COLUMNS}
     found, left_out = [], 0
     page, points = "", block["NPOINTS"]
     for label, value in block.records:
         if label == "PAGE":
             page = " ".join(value.split())
         elif label == "NPOINTS":
-            points = value
+            points = value.strip()
         elif label == "DATATABLE":
-            head, _, text = value.partition("\n")
-            symbols = re.match(r"\s*\(\s*(\w)\s*(?:\+\+\s*\(\s*)?(\w)\s*\.\.", head)
-            if not symbols or not set(symbols.groups()) <= set(columns["SYMBOL"]):
-                raise ReadError(f"the form {head.strip()[:40]!r} of the data table does not match ##SYMBOL=")
-            x, y = (columns["SYMBOL"].index(symbol) for symbol in symbols.groups())
-            if real_only and ("IMAG" in cell("VARNAME", y).upper() or symbols[2] == "I"):
+            form, _, text = value.partition("\n")
+            match = re.match(r"\s*\(\s*(\w)\s*(?:\+\+\s*\(\s*)?(\w)\s*\.\.", form)
+            if not match or not set(match.groups()) <= set(symbols):
+                raise ReadError(f"the form {form.strip()[:40]!r} of the data table does not match ##SYMBOL=")
+            x, y = match.groups()
+            if real_only and ("IMAG" in columns["VARNAME"].get(y, "").upper() or y == "I"):
                 left_out += 1
                 continue
-            table = Table(
-                text,
-                _form(head.replace(symbols[2], "Y").replace(symbols[1], "X")),
-                "PEAK" in head.upper(),
-                (cell("UNITS", x), cell("UNITS", y)),
-                (factor_of(cell("FACTOR", x)), factor_of(cell("FACTOR", y))),
-                finite(cell("FIRST", x)),
-                finite(cell("LAST", x)),
-                count_of(cell("VARDIM", y)) or count_of(points),
-                block.ended,
-                finite(cell("FIRST", y)),
-                (finite(cell("MIN", y)), finite(cell("MAX", y))),
-                page,
-            )
-            found.append(table)
+            dimension = columns["VARDIM"].get(y, "")
+            head = {"NPOINTS": dimension if finite(dimension) else points}
+            for axis, symbol in (("X", x), ("Y", y)):
+                head |= {f"{axis}{label}": columns[label].get(symbol, "") for label in ("UNITS", "FACTOR")}
+                head |= {f"{label}{axis}": columns[label].get(symbol, "") for label in ("FIRST", "LAST", "MIN", "MAX")}
+            form_of = _form(form.replace(y, "Y").replace(x, "X"))
+            found.append(Table(text, form_of, "PEAK" in form.upper(), head, block.ended, page))
     if not found:
         raise ReadError("the NTUPLES block holds only imaginary parts; expected the real part of the spectrum")
     return found, ("left out the imaginary part",) * bool(left_out)

@@ -12,169 +12,93 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from numpy.typing import ArrayLike
+from jaxtyping import Float
 
 from symspectra.errors import ReadError
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]\d+)?"  # E without a sign would be the digit 5 of the SQZ form
-_TOKEN = re.compile(rf"\n|{_NUMBER}|[@A-Ia-i%J-Rj-rS-Zs]\d*(?:\.\d*)?", re.ASCII)
+_TOKEN = re.compile(rf"{_NUMBER}|[@A-Ia-i%J-Rj-rS-Zs]\d*(?:\.\d*)?", re.ASCII)
 _SEPARATOR = re.compile(r"[\s,;]+")
-_SQZ = {**{c: str(i) for i, c in enumerate("@ABCDEFGHI")}, **{c: f"-{i}" for i, c in enumerate("abcdefghi", 1)}}
-_DIF = {**{c: str(i) for i, c in enumerate("%JKLMNOPQR")}, **{c: f"-{i}" for i, c in enumerate("jklmnopqr", 1)}}
-_DUP = {c: str(i) for i, c in enumerate("STUVWXYZs", 1)}
-_FIRST_DIGIT = {**_SQZ, **_DIF, **_DUP, "\n": "0"}
-_VALUE, _DIFFERENCE, _REPEAT, _END = range(4)
-_KIND = np.full(128, _VALUE)  # of a token by its first character
-for _kind, _characters in ((_DIFFERENCE, _DIF), (_REPEAT, _DUP), (_END, "\n")):
-    _KIND[[ord(character) for character in _characters]] = _kind
+_DIGITS = [str(i) for i in (*range(10), *range(-1, -10, -1))]
+_VALUE = dict(zip("@ABCDEFGHIabcdefghi", _DIGITS, strict=True))  # SQZ: a letter is the first digit and the sign
+_DIFFERENCE = dict(zip("%JKLMNOPQRjklmnopqr", _DIGITS, strict=True))  # DIF
+_REPEAT = dict(zip("STUVWXYZs", _DIGITS[1:10], strict=True))  # DUP
+_FIRST_DIGIT = _VALUE | _DIFFERENCE | _REPEAT
+
+Pair = tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]
 
 
 class Ordinates(NamedTuple):
     """A decoded (X++(Y..Y)) table, before its factors are applied."""
 
-    y: Float[np.ndarray, " point"]
-    line_x: Float[np.ndarray, " line"]  #: what each line says its first ordinate's abscissa is
-    line_unit: Float[np.ndarray, " line"]  #: one unit of the last digit of ``line_x``
-    line_index: Int[np.ndarray, " line"]  #: the point, from 0, that the line begins with
+    y: list[float]
+    lines: list[tuple[str, int]]  #: of each line, what it says its first abscissa is, and that point's number from 0
     closing: float | None  #: a check ordinate that closes the table and is wrong
 
 
 def ordinates(text: str, most: int) -> Ordinates:
-    """Decode a (X++(Y..Y)) table in AFFN, PAC, SQZ, DIF or DIFDUP form.
-
-    Parameters
-    ----------
-    text : the lines of the table
-    most : number of points beyond which the table is refused
-
-    Raises
-    ------
-    ReadError : a line that is no such data, a failed check ordinate, or more than ``most`` points.
-    """
-    tokens = _tokens(text)
-    known = {token: float(_FIRST_DIGIT.get(token[0], token[0]) + token[1:]) for token in set(tokens)}
-    number = np.array([known[token] for token in tokens])
-    kind = _KIND[[ord(token[0]) for token in tokens]]
-    line = np.cumsum(kind == _END) + 1
-    abscissa = (kind != _END) & _after(kind == _END, True)
-    body = (kind != _END) & ~abscissa
-    if not body.any():
+    """Decode a (X++(Y..Y)) table of at most ``most`` points in AFFN, PAC, SQZ, DIF or DIFDUP form."""
+    y: list[float] = []
+    lines: list[tuple[str, int]] = []
+    step: float | None = None  # the difference that the last point came by
+    failed = ""  # what is wrong with a check ordinate that is zero, if points follow it
+    for number, line in enumerate(text.strip("\n").split("\n"), 1):
+        tokens, where = _TOKEN.findall(line), f"line {number} of the data table"
+        if len("".join(tokens)) != len(_SEPARATOR.sub("", line)):
+            raise ReadError(f"{where}, {line.strip()[:40]!r}, is in no JCAMP-DX data form")
+        if not tokens:
+            continue
+        if tokens[0][0] not in "+-.0123456789":
+            raise ReadError(f"{where} does not begin with its position")
+        lines.append((tokens[0], len(y) - (step is not None)))  # a check stands for the point before
+        before = ""  # kind of the token before: of the first ordinate there is none
+        for token in tokens[1:]:
+            first = token[0]
+            value = float(_FIRST_DIGIT.get(first, first) + token[1:])
+            if failed:
+                raise ReadError(failed)
+            if first in _REPEAT:
+                if before in ("", "repeat") or value % 1:
+                    raise ReadError(f"{where} repeats something other than one value a whole number of times")
+                if len(y) + value - 1 > most:
+                    raise ReadError(f"the data table has {len(y) + value - 1:.4g} points; expected at most {most}")
+                for _ in range(int(value) - 1):
+                    y.append(y[-1] if step is None else y[-1] + step)
+                before = "repeat"
+            elif first in _DIFFERENCE:
+                if not before:
+                    raise ReadError(f"{where} begins with a difference; expected a value")
+                y.append(y[-1] + value)
+                before, step = "difference", value
+            elif not before and step is not None:  # the last ordinate again, as a check
+                if not abs(value - y[-1]) <= 1e-9 * abs(y[-1]):
+                    failed = (
+                        f"{where} begins with {value:.10g} where the line before ends with {y[-1]:.10g}; "
+                        "expected this value again as the check of the compressed form"
+                    )
+                    if value != 0:  # SPECFILE.DX of the IUPAC test files closes its table by a zero
+                        raise ReadError(failed)
+                before, step = "value", None
+            else:
+                y.append(value)
+                before, step = "value", None
+    if not y:
         raise ReadError("the data table is empty")
-    starts = np.flatnonzero(abscissa)
-    _refuse([tokens[k][0] not in "+-.0123456789" for k in starts], line[starts], "does not begin with its position")
-
-    # Repeats are joined to what they repeat, so that values and differences remain.
-    repeat = kind[body] == _REPEAT
-    at, times = np.flatnonzero(body)[~repeat], _times(number[body], repeat, line[body], most + len(starts))
-    first = np.append(True, np.diff(line[at]) > 0)
-    difference = kind[at] == _DIFFERENCE
-    _refuse(difference & first, line[at], "begins with a difference; expected a value")
-    y = _running(np.repeat(number[at], times), np.repeat(difference, times))
-
-    # A line that ends in a difference is followed by its last ordinate again, as a check.
-    begin = np.append(0, np.cumsum(times))
-    check = first & _after(difference)
-    checked = begin[:-1][check]
-    closing = _closing(y, checked, line[at[check]]) if len(checked) else None
-    abscissae = [tokens[k] for k in starts]
-    units = {token: _last_digit(token) for token in set(abscissae)}
-    item = np.searchsorted(at, starts)
-    return Ordinates(
-        np.delete(y, checked),
-        number[starts],
-        np.array([units[token] for token in abscissae]),
-        begin[item] - np.append(0, np.cumsum(check))[np.minimum(item + 1, len(at))],
-        closing,
-    )
+    if len(y) > most:
+        raise ReadError(f"the data table has {len(y)} points; expected at most {most}")
+    return Ordinates(y, lines, 0.0 if failed else None)
 
 
-def _times(
-    number: Float[np.ndarray, " token"], repeat: Bool[np.ndarray, " token"], line: Int[np.ndarray, " token"], most: int
-) -> Int[np.ndarray, " item"]:
-    """How often each value and difference stands there, by the repeat that follows it."""
-    first = np.append(True, np.diff(line) > 0)
-    wrong = repeat & (first | _after(repeat) | (number % 1 != 0))
-    _refuse(wrong, line, "repeats something other than one value a whole number of times")
-    times = np.where(np.append(repeat[1:], False), np.append(number[1:], 1), 1)[~repeat]
-    if not times.sum() <= most:
-        raise ReadError(f"the data table has {times.sum():.4g} points; expected at most {most}")
-    return times.astype(np.int64)
-
-
-def _closing(
-    y: Float[np.ndarray, " point"], checked: Int[np.ndarray, " check"], line: Int[np.ndarray, " check"]
-) -> float | None:
-    """Compare the check ordinates with those before; a wrong zero after all points is returned, not refused."""
-    again, before = y[checked], y[checked - 1]
-    failed = np.flatnonzero(~(np.abs(again - before) <= 1e-9 * np.abs(before)))
-    if not len(failed):
-        return None
-    k = failed[0]
-    if checked[k] == len(y) - 1 and again[k] == 0:  # SPECFILE.DX of the IUPAC test files closes its table like this
-        return 0.0
-    raise ReadError(
-        f"line {line[k]} of the data table begins with {again[k]:.10g} where the line before ends with "
-        f"{before[k]:.10g}; expected this value again as the check of the compressed form"
-    )
-
-
-def _tokens(text: str) -> list[str]:
-    """The numbers of a table, and its line ends."""
-    text = text.strip("\n")
-    tokens = _TOKEN.findall(text)
-    if len("".join(tokens)) != len(re.sub(r"[^\S\n]+|[,;]+", "", text)):
-        for number, line in enumerate(text.split("\n"), 1):
-            if len("".join(_TOKEN.findall(line))) != len(_SEPARATOR.sub("", line)):
-                raise ReadError(f"line {number} of the data table, {line.strip()[:40]!r}, is in no JCAMP-DX data form")
-    return tokens
-
-
-def _after(mask: Bool[np.ndarray, " token"], first: bool = False) -> Bool[np.ndarray, " token"]:
-    """Where the element before is marked."""
-    return np.append(first, mask[:-1])
-
-
-def _refuse(wrong: ArrayLike, line: Int[np.ndarray, " token"], what: str) -> None:
-    if np.any(wrong):
-        raise ReadError(f"line {line[np.argmax(wrong)]} of the data table {what}")
-
-
-def _running(
-    number: Float[np.ndarray, " point"], difference: Bool[np.ndarray, " point"]
-) -> Float[np.ndarray, " point"]:
-    """Values as they are, and differences added to the point before."""
-    total = np.cumsum(np.where(difference, number, 0.0))
-    value = np.maximum.accumulate(np.where(difference, 0, np.arange(len(number))))
-    return number[value] + total - total[value]
-
-
-def _last_digit(number: str) -> float:
-    """One unit of the last digit of a number as it is written."""
-    mantissa, _, exponent = number.upper().partition("E")
-    return 10.0 ** min(300, int(exponent[:5] or 0) - len(mantissa.partition(".")[2]))
-
-
-def groups(text: str, size: int) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]:
-    """The first two numbers of each group of ``size`` values: (XY..XY), (XYW..XYW), (XYM..XYM).
-
-    Raises
-    ------
-    ReadError : values are left over, or one is not a number.
-    """
+def _groups(text: str, size: int) -> Pair:
+    """The first two numbers of each group of ``size`` values: (XY..XY), (XYW..XYW), (XYM..XYM)."""
     values = [value for value in _SEPARATOR.split(text) if value]
     if len(values) % size:
         raise ReadError(f"the data table has {len(values)} values, which are not groups of {size}")
     return _numbers(values[::size]), _numbers(values[1::size])
 
 
-def assignments(text: str, has_y: bool) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]:
-    """Positions and values of assigned peaks, ``(x, y, .., <atoms>)``; without ``has_y`` every value is 1.
-
-    Raises
-    ------
-    ReadError : something other than peaks in parentheses.
-    """
+def _assignments(text: str, has_y: bool) -> Pair:
+    """Positions and values of assigned peaks, ``(x, y, .., <atoms>)``; without ``has_y`` every value is 1."""
     text = re.sub(r"<[^<>]*>", "", text)
     if re.sub(r"\([^()]*\)", "", text).strip():
         raise ReadError("the table of assigned peaks holds something other than peaks in parentheses")
@@ -192,84 +116,90 @@ def _numbers(values: list[str]) -> Float[np.ndarray, " value"]:
     return np.array([float(value) for value in values])
 
 
+def finite(text: str) -> float | None:
+    """The number that the first line of a text says, None where it is none or not finite."""
+    try:
+        value = float(text.partition("\n")[0])
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 class Table(NamedTuple):
     """A data table with what is needed to read it."""
 
     text: str
     form: str  #: ``X++YY``, or the variables of a group: ``XY``, ``XYW``, ``XYMA``
     peaks: bool
-    units: tuple[str, str]
-    factors: tuple[float, float]
-    first: float | None
-    last: float | None
-    points: int | None
+    head: dict[str, str]  #: ``XUNITS``, ``YFACTOR``, ``FIRSTX``, ``NPOINTS`` and the like
     ended: bool
-    first_y: float | None
-    range_y: tuple[float | None, float | None]
     page: str = ""
 
+    def number(self, label: str) -> float | None:
+        """A finite number of the head, None where it is missing or something else."""
+        return finite(self.head.get(label, ""))
 
-def finite(text: str) -> float | None:
-    """The number that a text says, None where it is none or not finite."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    def factor(self, label: str) -> float:
+        """A factor, 1 where it is not given."""
+        text = self.head.get(label, "").strip()
+        factor = finite(text) if text else 1.0
+        if not factor:
+            raise ReadError(f"a factor of the data table is {text[:40]!r}; expected a number other than 0")
+        return factor
 
+    @property
+    def points(self) -> int | None:
+        """How many there are to be."""
+        number = self.number("NPOINTS")
+        return int(number) if number is not None and number >= 0 and number.is_integer() else None
 
-def factor_of(text: str) -> float:
-    """A factor, 1 where it is not given."""
-    if not text.strip():
-        return 1.0
-    factor = finite(text.partition("\n")[0])
-    if not factor:
-        raise ReadError(f"a factor of the data table is {text[:40]!r}; expected a number other than 0")
-    return factor
-
-
-def count_of(text: str) -> int | None:
-    """A number of points, None where the text is none."""
-    number = finite(text.strip().partition("\n")[0])
-    return int(number) if number is not None and number >= 0 and number.is_integer() else None
-
-
-def values(table: Table, most: int) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"], tuple[str, ...]]:
-    """Positions and values of a table with its factors applied, and the steps to tell.
-
-    Parameters
-    ----------
-    table : as `tables` finds it
-    most : number of points beyond which a compressed table is refused
-
-    Raises
-    ------
-    ReadError : the numbers cannot be decoded, or contradict what the head of the table says of them.
-    """
-    steps: list[str] = []
-    if table.form == "X++YY":
-        if table.points is None or table.first is None or table.last is None:
-            raise ReadError("a table (X++(Y..Y)) needs ##FIRSTX=, ##LASTX= and ##NPOINTS=; expected all three")
-        raw = ordinates(table.text, max(most, 4 * len(table.text)))
-        _check_count(len(raw.y), table.points)
-        x, y = np.linspace(table.first, table.last, len(raw.y)), raw.y * table.factors[1]
-        _check_lines(raw, x, table.factors[0])
-        if raw.closing is not None:
-            steps.append(f"ignored the closing check value {raw.closing:g}, which is not the last value")
-    else:
-        if table.form.endswith("A"):
-            x, y = assignments(table.text, "Y" in table.form)
+    def values(self, most: int) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"], tuple[str, ...]]:
+        """Positions and values with the factors applied, and the steps to tell; ``most`` points if it is compressed."""
+        points, step = self.points, ()
+        x_factor, y_factor = self.factor("XFACTOR"), self.factor("YFACTOR")
+        if self.form == "X++YY":
+            first, last, delta = self.number("FIRSTX"), self.number("LASTX"), self.number("DELTAX")
+            if last is None and None not in (first, points, delta):
+                last = first + (points - 1) * delta
+            if None in (points, first, last):
+                raise ReadError("a table (X++(Y..Y)) needs ##FIRSTX=, ##LASTX= and ##NPOINTS=; expected all three")
+            raw = ordinates(self.text, max(most, 4 * len(self.text)))
+            _check_count(len(raw.y), points)
+            x, y = np.linspace(first, last, len(raw.y)), np.array(raw.y) * y_factor
+            _check_lines(raw.lines, x, x_factor)
+            if raw.closing is not None:
+                step = (f"ignored the closing check value {raw.closing:g}, which is not the last value",)
         else:
-            x, y = groups(table.text, len(table.form))
-        x, y = x * table.factors[0], y * table.factors[1]
-        if table.points is not None:
-            _check_count(len(x), table.points)
-        else:
-            _check_count(len(x), len(x))
-            steps.append(f"##NPOINTS= is missing; took all {len(x)} points")
-    if not table.ended:
-        raise ReadError("##END= is missing, so the last number may be cut off; expected the whole file")
-    return x, y, (*steps, *_check_values(y, table))
+            assigned = self.form.endswith("A")
+            x, y = _assignments(self.text, "Y" in self.form) if assigned else _groups(self.text, len(self.form))
+            x, y = x * x_factor, y * y_factor
+            _check_count(len(x), len(x) if points is None else points)
+            if points is None:
+                step = (f"##NPOINTS= is missing; took all {len(x)} points",)
+        if not self.ended:
+            raise ReadError("##END= is missing, so the last number may be cut off; expected the whole file")
+        return x, y, (*step, *self._contradictions(y))
+
+    def _contradictions(self, y: Float[np.ndarray, " point"]) -> list[str]:
+        """Refuse values that contradict ##MINY= and ##MAXY=, or ##FIRSTY= where these are missing."""
+        scale, said = np.abs(y).max(), self.number("FIRSTY")
+        steps = []
+        if said is not None and abs(y[0] - said) > 0.1 * scale:
+            steps.append(f"the first value is {y[0]:.6g} where ##FIRSTY= says {said:.6g}")
+        limits = self.number("MINY"), self.number("MAXY")
+        if None in limits or limits[0] == limits[1]:
+            if steps:
+                raise ReadError(steps[0])
+            return []
+        low, high = sorted(limits)  # some programs exchange them
+        found = np.array([y.min(), y.max()])
+        if np.all(np.abs(found - (low, high)) <= 0.1 * scale):
+            return steps
+        if np.all(np.abs(100 * found - (low, high)) <= 10 * scale) and not steps:  # PerkinElmer, in Lancashire's set
+            return ["##MINY= and ##MAXY= are in percent, the values are not"]
+        raise ReadError(
+            f"the values reach from {found[0]:.6g} to {found[1]:.6g} where the file says {low:.6g} to {high:.6g}"
+        )
 
 
 def _check_count(found: int, expected: int) -> None:
@@ -281,36 +211,16 @@ def _check_count(found: int, expected: int) -> None:
         raise ReadError("the data table is empty")
 
 
-def _check_lines(raw: Ordinates, x: Float[np.ndarray, " point"], factor: float) -> None:
+def _check_lines(lines: list[tuple[str, int]], x: Float[np.ndarray, " point"], factor: float) -> None:
     """Refuse a table whose lines begin elsewhere than its head says, by more than rounding."""
-    expected = x[np.minimum(raw.line_index, len(x) - 1)]
     span = abs(x[-1] - x[0])
-    slack = 2 * span / max(len(x) - 1, 1) + 1e-3 * span + raw.line_unit * abs(factor)
-    wrong = np.flatnonzero(~(np.abs(raw.line_x * factor - expected) <= slack))
-    if len(wrong):
-        k = wrong[0]
-        raise ReadError(
-            f"line {k + 1} of the data table begins at {raw.line_x[k] * factor:.8g} where ##FIRSTX=, ##LASTX= and "
-            f"##NPOINTS= lead to {expected[k]:.8g}"
-        )
-
-
-def _check_values(y: Float[np.ndarray, " point"], table: Table) -> list[str]:
-    """Refuse values that contradict ##MINY= and ##MAXY=, or ##FIRSTY= where these are missing."""
-    scale = np.abs(y).max()
-    low, high = table.range_y
-    first = table.first_y is not None and abs(y[0] - table.first_y) > 0.1 * scale
-    if low is None or high is None or low == high:
-        if first:
-            raise ReadError(f"the first value is {y[0]:.6g} where ##FIRSTY= says {table.first_y:.6g}")
-        return []
-    low, high = min(low, high), max(low, high)  # some programs exchange them
-    found = np.array([y.min(), y.max()])
-    steps = [f"the first value is {y[0]:.6g} where ##FIRSTY= says {table.first_y:.6g}"] if first else []
-    if np.all(np.abs(found - (low, high)) <= 0.1 * scale):
-        return steps
-    if np.all(np.abs(100 * found - (low, high)) <= 10 * scale) and not first:  # PerkinElmer files of Lancashire's set
-        return ["##MINY= and ##MAXY= are in percent, the values are not"]
-    raise ReadError(
-        f"the values reach from {found[0]:.6g} to {found[1]:.6g} where the file says {low:.6g} to {high:.6g}"
-    )
+    slack = 2 * span / max(len(x) - 1, 1) + 1e-3 * span
+    for number, (text, index) in enumerate(lines, 1):
+        said, expected = float(text) * factor, x[min(index, len(x) - 1)]
+        mantissa, _, exponent = text.upper().partition("E")
+        digit = 10.0 ** min(300, int(exponent[:5] or 0) - len(mantissa.partition(".")[2]))  # one unit of the last
+        if not abs(said - expected) <= slack + digit * abs(factor):
+            raise ReadError(
+                f"line {number} of the data table begins at {said:.8g} where ##FIRSTX=, ##LASTX= and ##NPOINTS= lead "
+                f"to {expected:.8g}"
+            )

@@ -52,12 +52,7 @@ def _parameters(data: bytes, start: int, order: str) -> dict[str, str | int | fl
 
 
 def read_jeol(path: Path) -> list[Spectrum]:
-    """Read a JEOL .jdf file.
-
-    Raises
-    ------
-    ReadError : the file is no processed 1H or 13C spectrum of one dimension, or is damaged.
-    """
+    """The processed 1H or 13C spectrum of a JEOL .jdf file."""
     data = path.read_bytes()
     if data[:8] not in MAGIC or len(data) < _HEADER.itemsize:
         raise ReadError(f"the file begins with {data[:8]!r}; expected the header of a JEOL .jdf file")
@@ -74,18 +69,20 @@ def read_jeol(path: Path) -> list[Spectrum]:
         raise ReadError(f"holds a free induction decay; {EXPORT}")
     if head["unit"] != _PPM:
         raise ReadError(f"the axis has JEOL unit {head['unit']}; expected ppm; {EXPORT}")
-    meta = {
-        "format": "JEOL JDF",
-        "nucleus": nucleus,
-        "title": head["title"].decode("utf-8", "replace").strip("\0 "),
-        "solvent": parameters.get("solvent"),
-        "pulse_program": parameters.get("experiment"),
-    }
+    meta = {"format": "JEOL JDF", "nucleus": nucleus, "title": head["title"].decode("utf-8", "replace").strip("\0 ")}
+    meta |= {"solvent": parameters.get("solvent"), "pulse_program": parameters.get("experiment")}
     frequency = parameters.get("x_freq")
     if isinstance(frequency, float) and np.isfinite(frequency):
         meta["frequency_mhz"] = frequency / 1e6
     meta = {name: value for name, value in meta.items() if value not in (None, "")}
-    x, y = _processed(head, _real_part(data, head, order))
+    real = _real_part(data, head, order)
+    first, last = int(head["first"]), int(head["last"])
+    if not first < last < len(real):
+        raise ReadError(f"the header names points {first} to {last} of {len(real)}; expected a range within them")
+    ends = float(head["start"]), float(head["stop"])
+    if not all(np.isfinite(ends)) or max(map(abs, ends)) > 1e4 or ends[0] == ends[1]:
+        raise ReadError(f"the axis runs from {ends[0]:g} to {ends[1]:g} ppm; expected two shifts below 10,000 ppm")
+    x, y = np.linspace(*ends, last - first + 1), real[first : last + 1]
     step = f"processed data read, {len(y):,} points, ppm axis from the header"
     return [Spectrum(x, y, "ppm", "intensity", OF_NUCLEUS[nucleus], meta, steps=(step,))]
 
@@ -110,13 +107,3 @@ def finite(values: np.ndarray, name: str) -> Float[np.ndarray, " point"]:
     if not np.isfinite(values).all():
         raise ReadError(f"a point of {name} is not finite; expected numbers")
     return values
-
-
-def _processed(head: np.void, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    first, last = int(head["first"]), int(head["last"])
-    if not first < last < len(real):
-        raise ReadError(f"the header names points {first} to {last} of {len(real)}; expected a range within them")
-    ends = float(head["start"]), float(head["stop"])
-    if not all(np.isfinite(ends)) or max(map(abs, ends)) > 1e4 or ends[0] == ends[1]:
-        raise ReadError(f"the axis runs from {ends[0]:g} to {ends[1]:g} ppm; expected two shifts below 10,000 ppm")
-    return np.linspace(*ends, last - first + 1), real[first : last + 1]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 
 from symspectra.errors import ReadError
 from symspectra.spectra.readers.scan import Peaks, Scan, key, spectra
+from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import Spectrum
 
 Lines = list[tuple[int, str]]  # with their numbers
@@ -20,12 +21,7 @@ _FIELD = re.compile(r"([A-Za-z][^:]{0,60}):(.*)")
 
 
 def read_mgf(data: bytes, block: int | None = None) -> list[Spectrum]:
-    """The spectra of a Mascot generic format file; ``block`` picks one, from 1.
-
-    Raises
-    ------
-    ReadError : not MGF, no peaks, no such block, or a line that is not understood.
-    """
+    """The spectra of a Mascot generic format file; ``block`` picks one, from 1."""
     defaults: dict[str, str] = {}
     scans: list[Scan] = []
     fields: dict[str, str] | None = None
@@ -65,12 +61,7 @@ def _mgf_scan(number: int, fields: MutableMapping[str, str], lines: Lines) -> Sc
 
 
 def read_msp(data: bytes, block: int | None = None) -> list[Spectrum]:
-    """The spectra of an MSP library (NIST, MoNA, MassBank, RIKEN, Golm); ``block`` picks one, from 1.
-
-    Raises
-    ------
-    ReadError : not MSP, no peaks or not as many as announced, no such block, or a peak line that is not understood.
-    """
+    """The spectra of an MSP library (NIST, MoNA, MassBank, RIKEN, Golm); ``block`` picks one, from 1."""
     entries: list[_Entry] = []
     entry = _Entry()
     for number, line in _lines(data, blank=True):
@@ -174,13 +165,7 @@ def _begins_a_number(line: str) -> bool:
     return line[0] in "0123456789.+-("
 
 
-def _lines(data: bytes, blank: bool = False) -> Iterator[tuple[int, str]]:
+def _lines(data: bytes, blank: bool = False) -> Lines:
     """The stripped lines of a text with their numbers from 1, empty ones if ``blank``."""
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        if line or blank:
-            yield number, line
+    lines = enumerate(map(str.strip, decoded(data).splitlines()), 1)
+    return [(number, line) for number, line in lines if line or blank]

@@ -8,7 +8,7 @@ from typing import Any
 
 from symspectra.errors import ReadError
 from symspectra.modalities import KINDS
-from symspectra.spectra.readers.multiplicity import Signal, carbon, proton
+from symspectra.spectra.readers.multiplicity import carbon, proton
 from symspectra.spectra.spectrum import Spectrum
 
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
@@ -85,22 +85,17 @@ def _shifts(text: str, modality: str) -> Spectrum:
         steps += signals[-1].steps
     if not signals:
         raise ReadError(f"no peak is in {text[:40]!r}; expected numbers in ppm")
-    meta |= _lists(signals, modality)
-    steps.insert(0, f"list of peaks read ({len(signals)})")
-    if modality == "h1" and (bare := [f"{s.position:g}" for s in signals if not s.atoms_given]):
-        steps.append(f"no number of hydrogens given at {', '.join(bare[:8])}{' ...' * (len(bare) > 8)}: 1 taken")
-    x, y = [s.position for s in signals], [s.atoms for s in signals]
-    return Spectrum(x, y, "ppm", "intensity", modality, meta, True, tuple(steps))
-
-
-def _lists(signals: list[Signal], modality: str) -> dict[str, Any]:
     if modality == "c13":
-        return {"attached": [signal.attached for signal in signals]}
-    return {
-        "hydrogens": [signal.atoms for signal in signals],
-        "couplings": [signal.couplings for signal in signals],
-        "broad": [signal.broad for signal in signals],
-    }
+        meta["attached"] = [signal.attached for signal in signals]
+    else:
+        meta["hydrogens"] = [signal.atoms for signal in signals]
+        meta["couplings"] = [signal.couplings for signal in signals]
+        meta["broad"] = [signal.broad for signal in signals]
+        if bare := [f"{signal.position:g}" for signal in signals if not signal.atoms_given]:
+            more = " ..." * (len(bare) > 8)
+            steps.append(f"no number of hydrogens given at {', '.join(bare[:8])}{more}: 1 taken")
+    x, y = [signal.position for signal in signals], [signal.atoms for signal in signals]
+    return Spectrum(x, y, "ppm", "intensity", modality, meta, True, (f"list of peaks read ({len(signals)})", *steps))
 
 
 def _heading(text: str, modality: str) -> tuple[str, dict[str, Any]]:
@@ -153,21 +148,18 @@ def _items(text: str) -> Iterator[tuple[str, str | None, str]]:
 def _masses(text: str, modality: str) -> Spectrum:
     head = _MASS_HEAD.match(text)
     text = (text[head.end() :] if head else text).strip().rstrip(".").strip()
-    if "(" in text:
-        pairs, remarks = _bracketed_masses(text)
-    else:
-        pairs, remarks = _plain_masses(text), []
+    pairs, remarks = _bracketed_masses(text) if "(" in text else (_plain_masses(text), [])
     if not pairs:
         raise ReadError(f"no peak is in {text[:40]!r}; expected m/z and intensity, such as 43.0:100 58.1:35")
     _, most = KINDS[modality].limits
     for mz, _ in pairs:
         if not 0 < float(mz) <= most:
             raise ReadError(f"the peak at m/z {mz[:40]} is outside 0 to {most:g}")
-    steps = (f"list of peaks read ({len(pairs)})",)
+    steps = [f"list of peaks read ({len(pairs)})"]
     if remarks:
-        steps += (f"remarks not used: {', '.join(remarks[:8])}",)
-    x, y = ([float(pair[i]) for pair in pairs] for i in range(2))
-    return Spectrum(x, y, "m/z", "intensity", modality, {"format": "typed peak list"}, True, steps)
+        steps.append(f"remarks not used: {', '.join(remarks[:8])}")
+    x, y = zip(*(map(float, pair) for pair in pairs), strict=True)
+    return Spectrum(x, y, "m/z", "intensity", modality, {"format": "typed peak list"}, True, tuple(steps))
 
 
 def _plain_masses(text: str) -> list[tuple[str, str]]:

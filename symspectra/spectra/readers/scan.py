@@ -41,22 +41,13 @@ _ABSENT = ("", "n/a", "na", "none", "nan", "null", "unknown")
 
 @dataclass
 class Scan:
-    """One scan or library entry.
+    """One scan or library entry."""
 
-    Parameters
-    ----------
-    number : its place in the file, from 1
-    fields : what the file says of it, by `key`
-    peaks : gives m/z and intensities; called only for the scans that are wanted
-    profile : whether it is a curve rather than peaks, None where the file does not say but should
-    steps : what the format had to do
-    """
-
-    number: int
-    fields: Mapping[str, str]
-    peaks: Callable[[], Peaks]
-    profile: bool | None = False
-    steps: list[str] = field(default_factory=list)
+    number: int  #: its place in the file, from 1
+    fields: Mapping[str, str]  #: what the file says of it, by `key`
+    peaks: Callable[[], Peaks]  #: m/z and intensities; called only for the scans that are wanted
+    profile: bool | None = False  #: whether a curve rather than peaks, None where the file does not say but should
+    steps: list[str] = field(default_factory=list)  #: what the format had to do
 
     @property
     def name(self) -> str:
@@ -131,10 +122,6 @@ def spectra(
 
     Scans without peaks are left out, and those of level 1 with ``skip_ms1`` where there are others; the steps of the
     spectra say so.
-
-    Raises
-    ------
-    ReadError : nothing is there, no such block, or a peak that cannot be.
     """
     if not scans:
         raise ReadError(f"holds no spectrum; expected {format}")
@@ -143,17 +130,16 @@ def spectra(
     if block is not None:
         if not 1 <= block <= len(scans):
             raise ReadError(f"has no spectrum {block}; there are {len(scans)}")
-        scan = scans[block - 1]
-        spectrum = _spectrum(scan, format)
+        spectrum = _spectrum(scans[block - 1], format)
         if spectrum is None:
-            raise ReadError(f"{scan.name} has no peaks")
+            raise ReadError(f"{scans[block - 1].name} has no peaks")
         return [spectrum]
     wanted = [scan for scan in scans if not (skip_ms1 and scan.level == 1)] or scans
-    survey = f"{_count(len(scans) - len(wanted), 'MS1 scan')} left out" if len(wanted) < len(scans) else ""
+    survey = (f"{_count(len(scans) - len(wanted), 'MS1 scan')} left out",) * (len(wanted) < len(scans))
     found: list[Spectrum] = []
     empty: list[Scan] = []
     for scan in wanted:
-        spectrum = _spectrum(scan, format, tuple(filter(None, [survey, _left_out(empty)])))
+        spectrum = _spectrum(scan, format, (*survey, *_left_out(empty)))
         if spectrum is None:
             empty.append(scan)
         else:
@@ -161,13 +147,13 @@ def spectra(
             empty = []
     if not found:
         raise ReadError(f"has no peaks in any of its {len(wanted)} spectra" if len(wanted) > 1 else "has no peaks")
-    if empty:
-        found[-1] = found[-1].then(_left_out(empty))
+    for step in _left_out(empty):
+        found[-1] = found[-1].then(step)
     return found
 
 
-def _left_out(empty: list[Scan]) -> str:
-    return f"{_count(len(empty), 'spectrum')} without m/z peaks left out, from {empty[0].name}" if empty else ""
+def _left_out(empty: list[Scan]) -> list[str]:
+    return [f"{_count(len(empty), 'spectrum')} without m/z peaks left out, from {empty[0].name}"] if empty else []
 
 
 def _count(number: int, noun: str) -> str:
@@ -178,7 +164,13 @@ def _count(number: int, noun: str) -> str:
 def _spectrum(scan: Scan, format: str, before: tuple[str, ...] = ()) -> Spectrum | None:
     """None where it has no peaks."""
     mz, intensity = (np.asarray(values, dtype=np.float64) for values in scan.peaks())
-    _check(scan, mz, intensity)
+    if len(mz) != len(intensity):
+        raise ReadError(f"{scan.name} has {len(mz)} m/z values and {len(intensity)} intensities; expected as many")
+    for what, values in (("m/z", mz), ("intensity", intensity)):
+        if len(bad := np.flatnonzero(~(np.isfinite(values) & (values >= 0)))):
+            raise ReadError(
+                f"{scan.name}: peak {bad[0] + 1} has {what} {values[bad[0]]:g}; expected a finite number, not negative"
+            )
     steps = [*before, *scan.steps]
     if scan.profile is None:
         steps.append("neither centroid nor profile stated; read as centroids")
@@ -195,20 +187,10 @@ def _spectrum(scan: Scan, format: str, before: tuple[str, ...] = ()) -> Spectrum
     if len(mz) == 0:
         return None
     modality, reason = _modality(scan)
-    if scan.said("precursor_mz") and scan.precursor is None and not re.fullmatch(r"[0.]+", scan.said("precursor_mz")):
-        reason.append(f"precursor m/z {scan.said('precursor_mz')[:30]!r} not understood")
+    said = scan.said("precursor_mz")
+    if said and scan.precursor is None and not re.fullmatch(r"[0.]+", said):
+        reason.append(f"precursor m/z {said[:30]!r} not understood")
     return Spectrum(mz, intensity, "m/z", "intensity", modality, _meta(scan, format), True, (*steps, *reason))
-
-
-def _check(scan: Scan, mz: Float[np.ndarray, " peak"], intensity: Float[np.ndarray, " peak"]) -> None:
-    if len(mz) != len(intensity):
-        raise ReadError(f"{scan.name} has {len(mz)} m/z values and {len(intensity)} intensities; expected as many")
-    for what, values in (("m/z", mz), ("intensity", intensity)):
-        bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
-        if len(bad):
-            raise ReadError(
-                f"{scan.name}: peak {bad[0] + 1} has {what} {values[bad[0]]:g}; expected a finite number, not negative"
-            )
 
 
 def _maxima(intensity: Float[np.ndarray, " point"]) -> Int[np.ndarray, " maximum"]:
@@ -223,14 +205,11 @@ def _maxima(intensity: Float[np.ndarray, " point"]) -> Int[np.ndarray, " maximum
 
 def _modality(scan: Scan) -> tuple[str | None, list[str]]:
     """The modality, and why there is none."""
-    said = scan.polarities
-    reason = []
     if scan.ionisation == "EI":
         return None, ["electron ionisation (EI), not MS/MS"]
-    if scan.level is None:
-        reason.append("MS level not stated")
-    elif scan.level != 2:
-        reason.append(f"MS level {scan.level}, not MS/MS")
+    said, reason = scan.polarities, []
+    if scan.level != 2:
+        reason.append("MS level not stated" if scan.level is None else f"MS level {scan.level}, not MS/MS")
     if not said:
         reason.append("polarity not stated")
     elif len(set(said.values())) > 1:
@@ -241,12 +220,11 @@ def _modality(scan: Scan) -> tuple[str | None, list[str]]:
 
 
 def _meta(scan: Scan, format: str) -> dict[str, Any]:
-    meta: dict[str, Any] = {"format": format, "block": scan.number}
-    for name in ("title", "adduct", "collision_energy", "smiles", "inchikey"):
-        meta[name] = scan.said(name)
+    names = ("title", "adduct", "collision_energy", "smiles", "inchikey")
+    meta: dict[str, Any] = {"format": format, "block": scan.number, **{name: scan.said(name) for name in names}}
     if not re.fullmatch(r"[A-Z]{14}-[A-Z]{10}-[A-Z]", meta["inchikey"]):
         del meta["inchikey"]
     meta |= {"precursor_mz": scan.precursor, "ms_level": scan.level, "ionisation": scan.ionisation}
-    match = re.fullmatch(r"([+-]?)0*([1-9]\d?)([+-]?)", scan.said("charge"))
-    meta["charge"] = int(match[2]) * (-1 if "-" in (match[1], match[3]) else 1) if match else None
+    if match := re.fullmatch(r"([+-]?)0*([1-9]\d?)([+-]?)", scan.said("charge")):
+        meta["charge"] = int(match[2]) * (-1 if "-" in (match[1], match[3]) else 1)
     return {name: value for name, value in meta.items() if value not in ("", None)}

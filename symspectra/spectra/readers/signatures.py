@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from symspectra.errors import ReadError
+
 HEAD_BYTES = 65_536  # enough to tell
 
 _TEXT = "export the spectrum as JCAMP-DX or as two columns of text"
@@ -23,8 +25,8 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "is a zip archive without a Bruker experiment; unpack it and give the file inside"),
 )
 
-#: Extensions of binary files whose first bytes tell less.
-_REFUSED_NAMES = {
+#: Extensions of binary files and of folders whose first bytes tell less.
+REFUSED_NAMES = {
     ".spc": f"is a GRAMS .spc file; {_TEXT}",
     ".raw": f"is the .raw file or folder of a mass spectrometer; {_MASS}",
     ".d": f"is the .d folder of a mass spectrometer; {_MASS}",
@@ -38,26 +40,35 @@ _EXTENSIONS = {
 }
 
 
-def refusal(head: bytes, suffix: str) -> str | None:
-    """Why a file with the first bytes ``head`` and the extension ``suffix`` (lower case, with the dot) is not read."""
-    if head.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in head:
-        return _SHEET
-    named = _REFUSED_NAMES.get(suffix) if _is_binary(head) else None
-    return named or next((sentence for start, sentence in _REFUSED if head.startswith(start)), None)
+def decoded(data: bytes) -> str:
+    """A text in UTF-16 with its mark, in UTF-8, or else in Latin-1."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
-def folder_refusal(suffix: str) -> str:
-    """Why a folder that is no NMR experiment is not read."""
-    return _REFUSED_NAMES.get(suffix, "is a folder, but not a Bruker experiment; expected one with acqus, or a file")
+def format_of(data: bytes, suffix: str) -> str:
+    """``"JCAMP-DX"``, ``"mzML"`` (or mzXML), ``"MGF"``, ``"MSP"`` or ``"text"``; for other kinds a `ReadError`.
 
-
-def format_of(head: bytes, suffix: str) -> str | None:
-    """``"JCAMP-DX"``, ``"mzML"`` (or mzXML), ``"MGF"``, ``"MSP"`` or ``"text"``; None for binary files.
-
-    What the text begins with decides, then the extension, which a binary file cannot claim; any other text is a table.
+    What a text begins with decides, then the extension ``suffix`` (lower case, with the dot), which a binary file
+    cannot claim; any other text is a table. The error says what to give instead.
     """
-    text = _decoded(head)
+    head = data[:HEAD_BYTES]
+    binary = b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")
+    if head.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in head:
+        raise ReadError(_SHEET)
+    if binary and suffix in REFUSED_NAMES:
+        raise ReadError(REFUSED_NAMES[suffix])
+    for start, sentence in _REFUSED:
+        if head.startswith(start):
+            raise ReadError(sentence)
+    text = decoded(head)
     start = next((line for line in map(str.strip, text.splitlines()) if line and not line.startswith("$$")), "")
+    if re.match(r"##title=\s*parameter file", start, re.I):
+        raise ReadError("is a parameter file of a Bruker experiment; give the folder of the experiment")
     if start.startswith("##"):
         return "JCAMP-DX"
     if re.search(r"<(indexed)?mzML\b|<mzXML\b", text):
@@ -66,25 +77,11 @@ def format_of(head: bytes, suffix: str) -> str | None:
         return "MGF"
     if re.search(r"^\s*num ?peaks\s*:", text, re.M | re.I):
         return "MSP"
-    return None if _is_binary(head) else _EXTENSIONS.get(suffix, "text")
-
-
-def text_refusal(head: bytes) -> str | None:
-    """Why a text that is a web page, another kind of XML or only parameters is not read, or None."""
-    start = _decoded(head).lstrip()[:200].lower()
-    if re.match(r"##title=\s*parameter file", start):
-        return "is a parameter file of a Bruker experiment; give the folder of the experiment"
-    if start.startswith(("<!doctype html", "<html")):
-        return "is a web page; save the spectrum file itself, not the page that shows it"
-    if start.startswith("<"):
-        return "is an XML file of a kind that is not read; expected mzML"
-    return None
-
-
-def _decoded(head: bytes) -> str:
-    wide = head[:2] in (b"\xff\xfe", b"\xfe\xff")
-    return head.decode("utf-16" if wide else "utf-8", errors="replace").removeprefix("\ufeff")
-
-
-def _is_binary(head: bytes) -> bool:
-    return head[:2] not in (b"\xff\xfe", b"\xfe\xff") and b"\0" in head
+    if binary:
+        raise ReadError("is a binary file of an unknown kind; expected JCAMP-DX, text, MGF, MSP, mzML, Bruker or JEOL")
+    name = _EXTENSIONS.get(suffix, "text")
+    if name in ("text", "JCAMP-DX") and start.lower().startswith(("<!doctype html", "<html")):
+        raise ReadError("is a web page; save the spectrum file itself, not the page that shows it")
+    if name in ("text", "JCAMP-DX") and start.startswith("<"):
+        raise ReadError("is an XML file of a kind that is not read; expected mzML")
+    return name

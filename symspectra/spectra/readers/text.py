@@ -1,4 +1,4 @@
-"""Two columns of text, a position and a value a line; and peak lists as they are typed (`parse_peaks`)."""
+"""Two columns of text, a position and a value per line; and peak lists as they are typed (`parse_peaks`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from symspectra.errors import ReadError
 from symspectra.modalities import KINDS
 from symspectra.spectra.readers.peak_lists import looks_like_peaks, parse_peaks
+from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
 __all__ = ["looks_like_peaks", "parse_peaks", "read_table"]
@@ -36,19 +37,17 @@ class _Table:
 def read_table(
     data: bytes, modality: str | None, x_unit: str | None = None, y_unit: str | None = None
 ) -> list[Spectrum]:
-    """Read a table of two columns, separated by tabs, semicolons, commas or blanks.
+    """The spectrum of a table of two columns, separated by tabs, semicolons, commas or blanks.
 
     Parameters
     ----------
-    data : the file, in UTF-8, UTF-16 with its mark, or Latin-1
     modality : what the spectrum is, if known; of NMR and mass spectra the axis is then ppm or m/z
     x_unit, y_unit : units where the header does not name them, keys of `X_UNITS` and `Y_UNITS`
-
-    Raises
-    ------
-    ReadError : the units are not known, a line is not two numbers, or the columns to read are not clear.
     """
-    table = _split(_decode(data))
+    text = decoded(data)
+    if "\0" in text:
+        raise ReadError("the file is binary; expected columns of text")
+    table = _split(text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " "))
     names = _names(table)
     at, header_x, header_y = _columns(table, names)
     x_unit = _agreed("x_unit", header_x, x_unit, X_UNITS)
@@ -65,31 +64,15 @@ def read_table(
     values, decimal_commas = _values(table, at)
     if decimal_commas:
         steps.append("decimal commas read as points")
-    others = len(table.rows[0][1]) - 2
-    if others:
+    if others := len(names) - 2:
         steps.append(f"columns {names[at[0]]!r} and {names[at[1]]!r} taken, {others} not read")
-    unused = sum(1 for line in table.header if line.strip()) - (1 if header_x or header_y else 0)
-    if unused > 0 or table.comments:
-        steps.append(f"lines of header and comments not used: {max(unused, 0) + table.comments}")
-    x, y = values
-    peaks = x_unit == "m/z"
-    if x_unit == "ppm" and _uneven(x):
-        peaks = True
+    unused = max(sum(bool(line.strip()) for line in table.header) - bool(header_x or header_y), 0) + table.comments
+    if unused:
+        steps.append(f"lines of header and comments not used: {unused}")
+    few = x_unit == "ppm" and _uneven(values[0])
+    if few:
         steps.append("taken as a list of peaks, because the rows are few or unevenly spaced")
-    return [Spectrum(x, y, x_unit, y_unit, modality, {"format": "text"}, peaks, tuple(steps))]
-
-
-def _decode(data: bytes) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = data.decode("utf-16", "replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("latin-1")
-    if "\0" in text:
-        raise ReadError("the file is binary; expected columns of text")
-    return text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " ")
+    return [Spectrum(*values, x_unit, y_unit, modality, {"format": "text"}, few or x_unit == "m/z", tuple(steps))]
 
 
 def _separator(line: str) -> str:
@@ -102,8 +85,7 @@ def _separator(line: str) -> str:
 
 
 def _fields(line: str, separator: str) -> list[str]:
-    parts = line.split() if separator == " " else line.split(separator)
-    parts = [part.strip(" \t\"'") for part in parts]
+    parts = [part.strip(" \t\"'") for part in (line.split() if separator == " " else line.split(separator))]
     while len(parts) > 2 and not parts[-1]:
         parts.pop()
     return parts
@@ -123,7 +105,9 @@ def _split(text: str) -> _Table:
     first = next((i for i, line in enumerate(lines) if line and _is_row(line)), None)
     if first is None:
         shown = next((line.strip() for line in lines if line.strip()), "")
-        raise ReadError(f"no line holds two numbers; expected a position and a value a line, found {shown[:_SHOWN]!r}")
+        raise ReadError(
+            f"no line holds two numbers; expected a position and a value per line, found {shown[:_SHOWN]!r}"
+        )
     separator = _separator(lines[first].strip())
     fields = _fields(lines[first], separator)
     if len(fields) > _MAX_COLUMNS:
@@ -149,30 +133,25 @@ def _split(text: str) -> _Table:
 
 def _values(table: _Table, at: tuple[int, int]) -> tuple[np.ndarray, bool]:
     """The two columns as numbers, and whether they have decimal commas."""
-    columns = [[row[i] for _, row in table.rows] for i in at]
-    for column in columns:
-        wrong = next((i for i, text in enumerate(column) if not _is_number(text)), None)
-        if wrong is not None:
-            raise ReadError(f"line {table.rows[wrong][0]} holds {column[wrong][:_SHOWN]!r}; expected a number")
-    joined = " ".join(text for column in columns for text in column)
-    commas = "," in joined
-    if commas and "." in joined:
+    pairs = [[row[i] for i in at] for _, row in table.rows]
+    for (number, _), pair in zip(table.rows, pairs, strict=True):
+        if wrong := [text for text in pair if not _is_number(text)]:
+            raise ReadError(f"line {number} holds {wrong[0][:_SHOWN]!r}; expected a number")
+    commas = any("," in text for pair in pairs for text in pair)
+    if commas and any("." in text for pair in pairs for text in pair):
         raise ReadError("both commas and points are used as decimal marks; expected one of them")
-    joined = joined.replace(",", ".").replace("d", "e").replace("D", "e")
-    values = np.array([float(text) for text in joined.split(" ")]).reshape(2, -1)
-    large = np.flatnonzero(~np.isfinite(values).all(axis=0))
+    values = np.array([[float(text.lower().replace(",", ".").replace("d", "e")) for text in pair] for pair in pairs])
+    large = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(large):
         number, row = table.rows[large[0]]
         raise ReadError(f"line {number} holds a number that is too large ({' '.join(row)[:_SHOWN]!r})")
-    return values, commas
+    return values.T, commas
 
 
 def _uneven(x: np.ndarray) -> bool:
-    if len(x) < _CURVE_POINTS:
-        return True
     with np.errstate(over="ignore"):
         gaps = np.abs(np.diff(x))
-    return bool(gaps.max() > 10 * np.median(gaps))
+    return len(x) < _CURVE_POINTS or bool(gaps.max() > 10 * np.median(gaps))
 
 
 def _names(table: _Table) -> list[str]:
@@ -213,47 +192,39 @@ def _agreed(name: str, header: str | None, given: str | None, units: dict[str, t
 
 
 def _ask(x_unit: str | None, y_unit: str | None, names: list[str]) -> str:
-    wanted = []
-    if x_unit is None:
-        wanted.append(('x_unit="1/cm"', "--x-unit 1/cm"))
-    if y_unit is None:
-        wanted.append(('y_unit="absorbance"', "--y-unit absorbance"))
+    rows = (("x_unit", "1/cm", x_unit, "unit of the axis"), ("y_unit", "absorbance", y_unit, "unit of the values"))
+    wanted = [row for row in rows if row[2] is None]
+    what = "units" if len(wanted) == 2 else wanted[0][3]
     said = ", ".join(repr(name[:_SHOWN]) for name in names)
-    what = "units" if len(wanted) == 2 else "unit of the axis" if x_unit is None else "unit of the values"
-    arguments, options = (" and ".join(pair[i] for pair in wanted) for i in range(2))
+    arguments = " and ".join(f'{name}="{example}"' for name, example, *_ in wanted)
+    options = " and ".join(f"--{name.replace('_', '-')} {example}" for name, example, *_ in wanted)
     return (
         f"the {what} cannot be told from the header ({said}); give for example {arguments} "
         f"(on the command line {options})"
     )
 
 
-def _plain(name: str) -> str:
-    for old, new in (("⁻¹", "-1"), ("[", "("), ("]", ")"), ("{", "("), ("}", ")"), ("_", " "), ('"', ""), ("'", "")):
-        name = name.replace(old, new)
-    return " ".join(name.split()).lower()
-
-
-def _parts(name: str) -> tuple[str, str]:
-    """What a column is called and what stands in brackets, after a slash or as the last word."""
+def _parts(name: str) -> tuple[str, str, str]:
+    """The name of a column in plain letters; what it is called; what stands in brackets, after a slash or last."""
+    name = name.replace("⁻¹", "-1").translate(str.maketrans("[]{}_", "()() ", "\"'"))
+    name = " ".join(name.split()).lower()
     match = re.fullmatch(r"([^()]*)\(([^()]*)\)", name) or re.fullmatch(r"([^/]+)/ ?(.+)", name)
     match = match or re.fullmatch(r"(.+) (\S+)", name)
-    return (match[1].strip(), match[2].strip()) if match else (name, "")
+    return (name, match[1].strip(), match[2].strip()) if match else (name, name, "")
 
 
 def _x_unit_of(name: str) -> str | None:
     """The key of `X_UNITS` that the name of a column stands for, such as ``Wavenumber [cm-1]``; None if none."""
-    name = _plain(name)
-    label, inside = _parts(name)
+    name, label, inside = _parts(name)
     found = unit(name, X_UNITS) or unit(inside, X_UNITS)
-    if found is None and (not inside or inside in ("da", "th", "amu", "u")):
+    if found is None and inside in ("", "da", "th", "amu", "u"):
         found = unit(label, X_UNITS)
     return found
 
 
 def _y_unit_of(name: str) -> str | None:
     """The key of `Y_UNITS` that the name of a column stands for, such as ``Transmittance (%)``; None if none."""
-    name = _plain(name)
-    label, inside = _parts(name)
+    name, label, inside = _parts(name)
     label = "" if len(label) == 1 and inside not in ("", "%") else label  # T (K) is no transmittance
     found = unit(name, Y_UNITS) or unit(label, Y_UNITS) or unit(inside, Y_UNITS)
     if "%" in name or "percent" in name:
