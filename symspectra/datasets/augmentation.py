@@ -6,17 +6,16 @@ numbers are moved to the device of the spectra. A spectrum of zeros (not measure
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from symspectra.datasets.base import SpectraDataset
+from symspectra.datasets.base import Spectra, SpectraDataset
 from symspectra.datasets.views import DatasetView, generator_of
 
 KINDS = ("none", "shift", "vertical", "smooth", "mix")
@@ -114,18 +113,14 @@ class Augmented(DatasetView):
     """
 
     def __init__(self, base: SpectraDataset, kind: str):
-        super().__init__(base)
         if kind not in KINDS:
             raise ValueError(f"there is no augmentation {kind!r}; expected one of {KINDS}")
+        super().__init__(base, *(() if kind == "none" else ("Augmented", kind)))
         self.kind = kind
-        if kind != "none":
-            self.digest = hashlib.sha256(repr((base.digest, "Augmented", kind)).encode()).hexdigest()
         if kind == "mix":
             self._order, self._place, self._first, self._size = _classes(base)
 
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         """Spectra and ``present``; augmented when ``draw`` is not 0."""
         x, present = self.base.spectra(rows, draw)
         if draw == 0 or self.kind == "none":

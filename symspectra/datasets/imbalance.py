@@ -22,6 +22,10 @@ class Synthetic(NamedTuple):
     u: Float[Tensor, " sample"]
     labels: Bool[Tensor, "sample group"]
 
+    def to(self, device: torch.device | str) -> Synthetic:
+        """The same on another device."""
+        return Synthetic(*(part.to(device) for part in self))
+
 
 def imbalance_ratios(y: Bool[Tensor, "molecule group"]) -> tuple[Float[Tensor, " group"], float]:
     """Positives of the most frequent label over those of each label (IRLbl), and the mean of these ratios (MeanIR).

@@ -6,13 +6,12 @@ precision, ``present.npy``, and ``manifest.json``, which names the modalities.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +19,8 @@ from jaxtyping import Bool, Float, Float16, Int
 from torch import Tensor
 
 from symspectra import files
-from symspectra.datasets.splits import rows_of, split_of
+from symspectra.datasets.base import Spectra, SpectraDataset
+from symspectra.datasets.splits import split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES, from_bits
 
@@ -110,7 +110,7 @@ def read_folder(path: str | Path) -> Folder:
     return Folder(path, manifest, columns["inchikey"], columns["smiles"], y, vectors, present)
 
 
-class PreparedDataset:
+class PreparedDataset(SpectraDataset):
     """Spectra of a prepared folder, with ``present`` false where a molecule lacks one.
 
     Every molecule with one of the modalities is trained on. Of measured spectra, only molecules with all kinds that
@@ -131,6 +131,8 @@ class PreparedDataset:
     ------
     DataError : the folder cannot be read, has no such spectra, or nothing could be tested.
     """
+
+    _moved = ("y", "present")
 
     def __init__(
         self,
@@ -178,21 +180,14 @@ class PreparedDataset:
             raise DataError(f"{self._folder}: a spectrum of {self.ids[rows[(~good).nonzero()[0, 0]]]} is not finite")
         return x.masked_fill_(~self.present[torch.from_numpy(rows)].cpu().unsqueeze(-1), 0)
 
-    def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
-        return rows_of(self._split, split, self.y)
-
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         """Spectra as they are, whatever the draw."""
         x = self._read(rows.cpu().numpy()).to(rows.device) if self._x is None else self._x[rows]
         return x.float(), self.present[rows]
 
-    def to(self, device: torch.device | str) -> PreparedDataset:
+    def to(self, device: torch.device | str) -> Self:
         """The same data for another device; a GPU takes the spectra whole where they fill at most half its memory."""
-        other, device = copy.copy(self), torch.device(device)
-        other.y, other.present = self.y.to(device), self.present.to(device)
+        other, device = super().to(device), torch.device(device)
         if self._x is not None:
             other._x = self._x.to(device)
         elif device.type == "cuda" and 2 * self._nbytes <= torch.cuda.mem_get_info(device)[0]:
@@ -216,8 +211,3 @@ def _evaluated(
 ) -> Bool[Tensor, " 37"]:
     trained, tested = (y[complete & (split == name)].sum(axis=0) for name in ("train", "test"))
     return torch.from_numpy((trained >= LEAST_TRAINED) & (tested >= LEAST_TESTED))
-
-
-def names_of(groups: Bool[Tensor, " 37"]) -> list[str]:
-    """Names of the groups that are marked."""
-    return [name for name, there in zip(NAMES, groups.tolist(), strict=True) if there]
