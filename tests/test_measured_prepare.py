@@ -9,6 +9,7 @@ import os
 import tarfile
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from test_measured_massbank import EI
@@ -19,7 +20,7 @@ from test_measured_nmrshiftdb2 import record as nmr_record
 from symspectra.cli.main import main
 from symspectra.datasets.base import split_of
 from symspectra.datasets.measured import vectors as module
-from symspectra.datasets.measured.choice import Candidate, allowed, choose, on_axis
+from symspectra.datasets.measured.choice import allowed, choose, on_axis
 from symspectra.datasets.measured.prepare import prepare
 from symspectra.datasets.measured.records import MODALITIES, Measurement, read_measurements
 from symspectra.datasets.measured.summary import described, intersections
@@ -131,14 +132,25 @@ def test_licences(licence, patterns, expected):
     assert allowed(licence, patterns) is expected
 
 
-def test_choice_among_several_spectra():
-    def options(*rows):
-        return [Candidate(i, str(i), *row) for i, row in enumerate(rows)]
-
-    assert choose(options((5, True, None), (9, True, None), (9, True, None)), "c13").row == 1
-    assert choose(options((9, True, 1.0), (2, False, 50.0), (3, False, 10.0)), "msms_pos").row == 2
-    assert choose(options((9, False, None), (2, False, 50.0), (3, False, 10.0), (3, False, 30.0)), "msms_neg").row == 3
-    assert choose(options((9, True, None), (2, True, 50.0)), "msms_neg").row == 1
+@pytest.mark.parametrize(
+    ("modality", "spectra", "chosen"),  # number of peaks, adduct, collision energy
+    [
+        ("c13", [(5, None, None), (9, None, None), (9, None, None)], 1),
+        ("ms", [(5, None, "1 eV"), (4, "[M+H]+", "2 eV")], 0),
+        ("msms_pos", [(9, "[M+Na]+", "1 eV"), (2, "[M+H]+", "50.0 V"), (3, "[M+H]+", "10 eV")], 2),
+        ("msms_neg", [(9, "[M-H]-", "high"), (2, "[M-H]-", "50"), (3, "[M-H]-", "10"), (3, "[M-H]-", "30")], 3),
+        ("msms_neg", [(9, "[M-H]-", "20"), (2, "[M-H]-", "20"), (3, "[M-H]-", "20")], 1),
+        ("msms_neg", [(9, None, None), (2, None, "50")], 1),
+    ],
+)
+def test_choice_among_several_spectra(modality, spectra, chosen):
+    names = ("inchikey", "modality", "peaks", "adduct", "collision_energy")
+    table = pd.DataFrame(
+        [{"inchikey": "A", "modality": modality, **dict(zip(columns, s, strict=True))} for s in spectra]
+    )
+    other = table.assign(inchikey="B")
+    assert choose(table).index.tolist() == [chosen]
+    assert choose(pd.concat([table, other], ignore_index=True)).index.tolist() == [chosen, chosen + len(table)]
 
 
 @pytest.mark.parametrize(
