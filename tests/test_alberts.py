@@ -22,10 +22,10 @@ from rdkit import Chem
 from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
 
 from symspectra.cli.main import main
-from symspectra.datasets.alberts import assemble, columns, parts
+from symspectra.datasets.alberts import columns, parts
 from symspectra.datasets.alberts import prepare as module
 from symspectra.datasets.alberts.prepare import described, prepare
-from symspectra.datasets.alberts.structures import structures
+from symspectra.datasets.alberts.structures import Structure, structure
 from symspectra.datasets.alberts.vectors import vectors
 from symspectra.datasets.base import OPEN_DIRECTORY, SPLITS, split_of
 from symspectra.datasets.prepared import read_folder
@@ -126,7 +126,7 @@ def test_the_folder_holds_what_the_files_say(source, tmp_path):
     assert {r["smiles"] for r in table} >= {"CCO", "CC(N)C(=O)O", "CC(=O)[O-].[Na+]"}
     for r in table:
         text = SMILES[r["row"] + 5 * (r["file"] == "b.parquet")]
-        assert r["split"] == split_of(r["inchikey"]) and r["smiles"] == structures([text]).smiles[0]
+        assert r["split"] == split_of(r["inchikey"]) and r["smiles"] == structure(text).smiles
         assert np.array_equal(from_bits(np.array([r["groups"]]))[0], label([r["smiles"]])[0])
     assert sum(summary["splits"].values()) == 10 and summary["spectra"] == dict.fromkeys(MODALITIES, 10)
     assert sum(summary["groups"]["Alcohol"].values()) == sum(label(SMILES)[:, 2]) and rejected(out) == []
@@ -239,14 +239,14 @@ def test_the_peaks_of_all_collision_energies_add_up(lists):
     batch = pa.record_batch({name: pa.array([r[name] for r in table], kind) for name, kind in kinds.items()})
     names = {"msms_pos": tuple(NEWER[:3]), "msms_neg": tuple(NEWER[3:])}
     for part in (batch, batch.slice(1), batch.slice(0, 2)):
-        found = vectors(part, names)
+        x, _, reasons = vectors(part, names)
         first = 1 if part.num_rows == 2 and part.column(0).offset else 0
-        assert not any(found.reasons)
-        for i, x in enumerate(found.x[:, 3]):
+        assert not any(reasons)
+        for i, ours in enumerate(x[:, 3]):
             peaks = [peak for some in lists[3 * (i + first) : 3 * (i + first) + 3] for peak in some or []]
             pairs = torch.tensor(peaks, dtype=torch.float64).reshape(-1, 2)
             expected = msms_vector(pairs[:, 0], pairs[:, 1], torch.zeros(len(pairs), dtype=torch.int64), 1)[0]
-            np.testing.assert_allclose(x.astype("f"), expected.numpy(), rtol=1e-3, atol=1e-6)
+            np.testing.assert_allclose(ours.astype("f"), expected.numpy(), rtol=1e-3, atol=1e-6)
 
 
 def test_older_names_and_other_kinds_of_lists(source, tmp_path):
@@ -267,9 +267,8 @@ def test_older_names_and_other_kinds_of_lists(source, tmp_path):
     ],
 )
 def test_stereochemistry_and_isotopes_make_no_other_molecule(texts, smiles):
-    found = structures(texts)
-    assert set(found.smiles) == {smiles} and len(set(found.inchikey)) == 1
-    assert np.array_equal(from_bits(found.groups), label([smiles] * 3))
+    (found,) = {structure(text) for text in texts}
+    assert found.smiles == smiles and found.groups == tuple(label([smiles])[0])
 
 
 def test_however_a_molecule_is_written_it_is_the_same():
@@ -278,21 +277,17 @@ def test_however_a_molecule_is_written_it_is_the_same():
         molecule = next(EnumerateStereoisomers(Chem.MolFromSmiles(smiles)))
         styles = ({}, {"doRandom": True}, {"kekuleSmiles": True}, {"allHsExplicit": True}, {"allBondsExplicit": True})
         texts = [Chem.MolToSmiles(molecule, **style) for style in styles] + [Chem.MolToSmiles(Chem.AddHs(molecule))]
-        found = structures(texts)
-        assert set(found.smiles) == {smiles} and set(found.inchikey) == {inchikey}, texts
-        assert set(found.groups) == set(to_bits(label([smiles])))
+        expected = Structure(inchikey, smiles, tuple(label([smiles])[0]))
+        assert {structure(text) for text in texts} == {expected}, texts
 
 
 @pytest.mark.parametrize("text", ["C1CC", "c1cccc1", "n1cccc1", "CC(C)(C)(C)C", "[H]C(C)(C)(C)C", "C[Xx]"])
-def test_what_is_no_molecule_is_refused_between_others(text):
-    found = structures(["CCO", text, "CCN"])
-    assert found.reasons == ["", "SMILES not readable", ""]
-    assert found.smiles[::2] == ["CCO", "CCN"] and found.inchikey[::2] == ["LFQSCWFLJHTTHZ", "QUSNBJAOOMFDIB"]
+def test_what_is_no_molecule_is_refused(text):
+    assert structure(text).reason == "SMILES not readable"
 
 
-def test_a_molecule_without_an_inchikey_is_named_and_the_others_stay():
-    found = structures(["CCO", "CN(O)C=C1C=Cp(=O)C=C1", "CCN"])
-    assert found.reasons == ["", "no InChIKey", ""]
+def test_a_molecule_without_an_inchikey_is_named():
+    assert structure("CN(O)C=C1C=Cp(=O)C=C1").reason == "no InChIKey"
 
 
 def test_of_a_molecule_the_first_row_is_kept(tmp_path):
@@ -310,8 +305,6 @@ def test_of_a_molecule_the_first_row_is_kept(tmp_path):
     assert {(r["smiles"], r["file"], r["row"]) for r in table} >= {("CCO", "a.parquet", 0), ("CCN", "b.parquet", 1)}
     prepare(folder, tmp_path / "two", workers=2)
     same_files(tmp_path / "one", tmp_path / "two")
-    every = prepare(folder, tmp_path / "all", unique=False)
-    assert every["molecules"] == 6 and every["rejects"] == {unreadable: 2}
 
 
 def test_sizes_of_batches_and_blocks_change_nothing(tmp_path, monkeypatch):
@@ -320,7 +313,7 @@ def test_sizes_of_batches_and_blocks_change_nothing(tmp_path, monkeypatch):
     write(tmp_path / "source" / "c.parquet", [])
     prepare(tmp_path / "source", tmp_path / "one")
     monkeypatch.setattr(columns, "BATCH", 3)
-    monkeypatch.setattr(assemble, "BLOCK", 4)
+    monkeypatch.setattr(module, "BLOCK", 4)
     prepare(tmp_path / "source", tmp_path / "two")
     for name in ("vectors.npy", "present.npy", "rejects.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -331,7 +324,7 @@ def test_sizes_of_batches_and_blocks_change_nothing(tmp_path, monkeypatch):
 def interrupt(monkeypatch, error, after=1):
     """Stop in the middle of a file, after some files."""
     done = [0]
-    convert = parts._convert
+    convert = parts.convert
 
     def stops(file, folder, how):
         done[0] += 1
@@ -340,19 +333,19 @@ def interrupt(monkeypatch, error, after=1):
             raise error
         return result
 
-    monkeypatch.setattr(parts, "_convert", stops)
+    monkeypatch.setattr(parts, "convert", stops)
 
 
 def count_files(monkeypatch):
     """Names of the files that are converted from now on."""
     names = []
-    convert = parts._convert
+    convert = parts.convert
 
     def counts(file, folder, how):
         names.append(file.path.name)
         return convert(file, folder, how)
 
-    monkeypatch.setattr(parts, "_convert", counts)
+    monkeypatch.setattr(parts, "convert", counts)
     return names
 
 
@@ -374,7 +367,7 @@ def test_an_interruption_of_the_joining_costs_no_file(source, tmp_path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(assemble, "_rejects", stops)
+        patch.setattr(module, "_fill", stops)
         prepare(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     names = count_files(monkeypatch)
@@ -390,9 +383,9 @@ def damage(path):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda source, part: damage(part / "vectors.bin"),
-        lambda source, part: damage(part / "molecules.arrow"),
-        lambda source, part: (part / "rejects.csv").unlink(),
+        lambda source, part: damage(part / "vectors.npy"),
+        lambda source, part: damage(part / "rows.parquet"),
+        lambda source, part: (part / "rows.parquet").unlink(),
         lambda source, part: (part / "manifest.json").write_text("[1]"),
         lambda source, part: (part / "manifest.json").write_text('{"settings'),
         lambda source, part: os.utime(source / "a.parquet", (1, 1)),
@@ -482,7 +475,7 @@ def test_a_full_disk_is_said_and_what_is_done_is_kept(source, tmp_path, monkeypa
 
 def test_a_set_without_a_good_row_is_refused(tmp_path):
     write(tmp_path / "source" / "a.parquet", [row("CC)")] * 2)
-    with pytest.raises(DataError, match="no molecule is left; the first row: SMILES not readable"):
+    with pytest.raises(DataError, match="source: no molecule is left; the first row: SMILES not readable"):
         prepare(tmp_path / "source", tmp_path / "out")
     write(tmp_path / "source" / "a.parquet", [])
     with pytest.raises(DataError, match="no molecule is left; the first row: there are no rows"):

@@ -145,9 +145,7 @@ def test_licences(licence, patterns, expected):
 )
 def test_choice_among_several_spectra(modality, spectra, chosen):
     names = ("inchikey", "modality", "peaks", "adduct", "collision_energy")
-    table = pd.DataFrame(
-        [{"inchikey": "A", "modality": modality, **dict(zip(columns, s, strict=True))} for s in spectra]
-    )
+    table = pd.DataFrame([("A", modality, *spectrum) for spectrum in spectra], columns=names)
     other = table.assign(inchikey="B")
     assert choose(table).index.tolist() == [chosen]
     assert choose(pd.concat([table, other], ignore_index=True)).index.tolist() == [chosen, chosen + len(table)]

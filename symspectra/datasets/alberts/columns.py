@@ -105,7 +105,8 @@ def batches(file: SourceFile) -> Iterator[tuple[int, pa.RecordBatch]]:
     try:
         with pq.ParquetFile(file.path, **READING) as parquet:
             for batch in parquet.iter_batches(BATCH, columns=file.columns, use_threads=False):
-                yield first, batch
+                if first + len(batch) <= file.rows:
+                    yield first, batch
                 first += len(batch)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file.path}: is damaged after row {first} ({_first_line(error)}); fetch it again") from error
