@@ -41,6 +41,7 @@ class SpectraDataset:
     ids: tuple[str, ...]  # molecule of each row
     y: Bool[Tensor, "molecule label"]
     digest: str  # changes whenever the data do
+    evaluated: Bool[Tensor, " label"] | None = None  # labels that count in the scores; None: all
     _split: np.ndarray  # of text, one per row
     _moved = ("y",)  # what `to` moves
 

@@ -153,25 +153,22 @@ class PreparedDataset(SpectraDataset):
         self._vectors, self._index, self._columns = source.vectors, index, columns[index]
         self.ids, self.labels = tuple(source.smiles[i] for i in index), NAMES
         self.y, self.present = torch.from_numpy(source.y[index]), torch.from_numpy(present[index])
-        split = [split_of(source.inchikey[i], test_tenths) if complete[i] else "train" for i in index]
-        self._split = np.array(split)
-        restricted = source.measured and not partly
-        self.evaluated = _evaluated(source.y[index], complete[index], self._split) if restricted else None
-        if self.evaluated is not None and not self.evaluated.any():
-            raise DataError(
-                f"{source.path}: no group has {LEAST_TRAINED} training and {LEAST_TESTED} test molecules with all "
-                f"kinds of spectra ({complete[index].sum()} molecules have them); use more molecules, or a larger "
-                "test_tenths"
-            )
+        self._split = np.array([split_of(source.inchikey[i], test_tenths) if complete[i] else "train" for i in index])
+        if source.measured and not partly:
+            whole, y = complete[index], source.y[index]
+            trained, tested = (y[whole & (self._split == name)].sum(axis=0) for name in ("train", "test"))
+            self.evaluated = torch.from_numpy((trained >= LEAST_TRAINED) & (tested >= LEAST_TESTED))
+            if not self.evaluated.any():
+                raise DataError(
+                    f"{source.path}: no group has {LEAST_TRAINED} training and {LEAST_TESTED} test molecules with all "
+                    f"kinds of spectra ({whole.sum()} molecules have them); use more molecules, or a larger test_tenths"
+                )
         content = (source.manifest.get("files"), self.modalities, len(index), test_tenths, partly)
         self.digest = hashlib.sha256(repr(content).encode()).hexdigest()
         self._x: Tensor | None = None
+        self._nbytes = self._columns.size * 600 * 2
         if self._nbytes <= IN_MEMORY:
             self._x = self._read(np.arange(len(index)))
-
-    @property
-    def _nbytes(self) -> int:
-        return self._columns.size * 600 * 2
 
     def _read(self, rows: np.ndarray) -> Float[Tensor, "row modality 600"]:
         """Half precision, zeros where there is no spectrum."""
@@ -204,10 +201,3 @@ def _place(source: Folder, modality: str, partly: bool) -> tuple[np.ndarray, np.
             return np.zeros(len(source.smiles), dtype=int), np.zeros(len(source.smiles), dtype=bool)
         raise DataError(f"{source.path}: has no {modality} spectra; it has {', '.join(source.modalities)}")
     return source.places(kinds)
-
-
-def _evaluated(
-    y: Bool[np.ndarray, "molecule 37"], complete: Bool[np.ndarray, " molecule"], split: np.ndarray
-) -> Bool[Tensor, " 37"]:
-    trained, tested = (y[complete & (split == name)].sum(axis=0) for name in ("train", "test"))
-    return torch.from_numpy((trained >= LEAST_TRAINED) & (tested >= LEAST_TESTED))

@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from symspectra import files
 from symspectra.datasets.measured.archives import digest
 from symspectra.datasets.measured.choice import RULE, allowed, choose, on_axis
 from symspectra.datasets.measured.massbank import read_massbank
@@ -29,7 +28,7 @@ from symspectra.datasets.measured.records import MODALITIES, Measurement, Reject
 from symspectra.datasets.measured.summary import in_evaluation, intersections
 from symspectra.datasets.measured.vectors import draw_vectors
 from symspectra.datasets.splits import split_of
-from symspectra.datasets.writer import FolderWriter, check_new, random_order, versions
+from symspectra.datasets.writer import FolderWriter, new_folder, random_order, versions
 from symspectra.errors import DataError
 from symspectra.groups.table8 import label, to_bits
 from symspectra.parallel import Workers, chunked
@@ -71,64 +70,49 @@ def prepare(
     out = Path(out)
     if unknown := [kind for kind, _ in sources if kind not in READERS]:
         raise DataError(f"there is no reader {unknown[0]!r}; expected one of {', '.join(READERS)}")
-    check_new(out)
-    try:
-        with files.written(out) as folder, Workers(workers) as pool:
-            folder.mkdir()
-            return _prepare(sources, folder, licence_allow, pool, show)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error}); nothing of it is left") from error
-
-
-def _prepare(
-    sources: Sequence[tuple[str, str | Path]],
-    folder: Path,
-    licence_allow: Sequence[str] | None,
-    pool: Workers,
-    show: bool,
-) -> dict[str, Any]:
-    rejects, licences_left_out, table = [], Counter(), folder / "spectra.parquet"
-    read = chain.from_iterable(READERS[kind](source, pool, show) for kind, source in sources)
-    write_measurements(table, _kept(read, licence_allow, rejects, licences_left_out))
-    spectra = _read_choices(table)
-    if spectra.empty:
-        reasons = ", ".join(f"{reason}: {n}" for reason, n in Counter(r.reason for r in rejects).most_common())
-        raise DataError(f"{sources[0][1]}: no spectrum is left ({reasons})")
-    molecules = spectra.drop_duplicates("inchikey")[["inchikey", "smiles"]]
-    molecules = molecules.iloc[random_order(molecules["smiles"])]
-    keys = list(molecules["inchikey"])
-    chosen = choose(spectra)
-    chosen["molecule"] = chosen["inchikey"].map({key: i for i, key in enumerate(keys)})
-    chosen["column"] = chosen["modality"].map(MODALITIES.index)
-    bar = tqdm(molecules["smiles"], desc="functional groups", unit="molecule", disable=not show)
-    groups = np.concatenate(list(pool.in_order(label, chunked(bar, CHUNK))))
-    writer = FolderWriter(folder, len(keys), MODALITIES)
-    peaks = draw_vectors(table, writer, chosen, rejects, pool, show)
-    columns: dict[str, Any] = {name: list(molecules[name]) for name in molecules}
-    columns |= {"groups": pa.array(to_bits(groups), pa.uint64()), "split": [split_of(key) for key in keys]}
-    for name in MODALITIES:  # the number of spectra, and the record of the one that was drawn
-        number = spectra.loc[spectra["modality"] == name, "inchikey"].value_counts()
-        record = chosen[chosen["modality"] == name].set_index("inchikey")["record"]
-        columns[name] = pa.array(number.reindex(keys, fill_value=0), pa.int32())
-        columns[f"{name}_record"] = pa.array(record.reindex(keys), pa.string(), from_pandas=True)
-    writer.write_molecules([pa.table(columns)])
-    stated = {name: Counter(some).most_common() for name, some in spectra.groupby("modality")["licence"]}
-    return writer.finish(
-        "measured",
-        rejects,
-        "record",
-        {
-            "licences": {name: dict(stated[name]) for name in MODALITIES if name in stated},
-            "licences_left_out": dict(licences_left_out.most_common()),
-            "intersections": intersections(writer.present),
-            "peaks": peaks,
-        },
-        in_evaluation(writer.present),
-        sources=[{"kind": kind, "file": Path(p).name, "sha256": digest(Path(p))} for kind, p in sources],
-        licence_allow=licence_allow or "all but non-commercial and no derivatives",
-        choice=RULE,
-        versions=versions(),
-    )
+    with new_folder(out) as folder, Workers(workers) as pool:
+        rejects, licences_left_out, table = [], Counter(), folder / "spectra.parquet"
+        read = chain.from_iterable(READERS[kind](source, pool, show) for kind, source in sources)
+        write_measurements(table, _kept(read, licence_allow, rejects, licences_left_out))
+        spectra = _read_choices(table)
+        if spectra.empty:
+            reasons = ", ".join(f"{reason}: {n}" for reason, n in Counter(r.reason for r in rejects).most_common())
+            raise DataError(f"{sources[0][1]}: no spectrum is left ({reasons})")
+        molecules = spectra.drop_duplicates("inchikey")[["inchikey", "smiles"]]
+        molecules = molecules.iloc[random_order(molecules["smiles"])]
+        keys = list(molecules["inchikey"])
+        chosen = choose(spectra)
+        chosen["molecule"] = chosen["inchikey"].map({key: i for i, key in enumerate(keys)})
+        chosen["column"] = chosen["modality"].map(MODALITIES.index)
+        bar = tqdm(molecules["smiles"], desc="functional groups", unit="molecule", disable=not show)
+        groups = np.concatenate(list(pool.in_order(label, chunked(bar, CHUNK))))
+        writer = FolderWriter(folder, len(keys), MODALITIES)
+        peaks = draw_vectors(table, writer, chosen, rejects, pool, show)
+        columns: dict[str, Any] = {name: list(molecules[name]) for name in molecules}
+        columns |= {"groups": pa.array(to_bits(groups), pa.uint64()), "split": [split_of(key) for key in keys]}
+        for name in MODALITIES:  # the number of spectra, and the record of the one that was drawn
+            number = spectra.loc[spectra["modality"] == name, "inchikey"].value_counts()
+            record = chosen[chosen["modality"] == name].set_index("inchikey")["record"]
+            columns[name] = pa.array(number.reindex(keys, fill_value=0), pa.int32())
+            columns[f"{name}_record"] = pa.array(record.reindex(keys), pa.string(), from_pandas=True)
+        writer.write_molecules([pa.table(columns)])
+        stated = {name: Counter(some).most_common() for name, some in spectra.groupby("modality")["licence"]}
+        return writer.finish(
+            "measured",
+            rejects,
+            "record",
+            {
+                "licences": {name: dict(stated[name]) for name in MODALITIES if name in stated},
+                "licences_left_out": dict(licences_left_out.most_common()),
+                "intersections": intersections(writer.present),
+                "peaks": peaks,
+            },
+            in_evaluation(writer.present),
+            sources=[{"kind": kind, "file": Path(p).name, "sha256": digest(Path(p))} for kind, p in sources],
+            licence_allow=licence_allow or "all but non-commercial and no derivatives",
+            choice=RULE,
+            versions=versions(),
+        )
 
 
 def _kept(
