@@ -26,8 +26,9 @@ from symspectra.datasets.measured.records import MODALITIES, Measurement, read_m
 from symspectra.datasets.measured.summary import described, intersections
 from symspectra.datasets.writer import evaluated
 from symspectra.errors import DataError
-from symspectra.files import digest
+from symspectra.files import check, digest
 from symspectra.groups.table8 import from_bits, label
+from symspectra.predict import evaluate
 from symspectra.spectra.conversion import prepare_all
 from symspectra.spectra.spectrum import Spectrum
 
@@ -82,6 +83,9 @@ def test_the_folder_holds_what_the_sources_say(sources, tmp_path):
     assert summary["licences"]["ms"] == {"CC BY-NC-SA": 1} and summary["licences"]["msms_pos"] == {"CC BY-SA": 4}
     assert summary["intersections"]["c13"] == 3 and summary["intersections"]["c13+h1+any mass spectrum"] == 1
     assert summary["peaks"]["h1"] == {"given": 3, "used": 2}
+    manifest = check(tmp_path / "out")
+    assert manifest["sources"][0] == {"kind": "nmrshiftdb2", "file": "nmr.sd", "sha256": digest(sources[0][1])}
+    assert manifest["summary"] == json.loads(json.dumps(summary)) and manifest["versions"]["rdkit"]
 
 
 def test_vectors_are_those_of_the_conversion(sources, tmp_path):
@@ -158,18 +162,6 @@ def test_choice_among_several_spectra(modality, spectra, chosen):
 def test_spectra_off_the_axis(modality, x, expected):
     spectrum = Measurement("K", "C", modality, np.array(x), np.ones(len(x), dtype=np.float32))
     assert on_axis(spectrum) is expected
-
-
-def test_the_manifest_names_sources_files_and_versions(sources, tmp_path):
-    summary = prepare(sources, tmp_path / "out", ["all"])
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["sources"][0] == {"kind": "nmrshiftdb2", "file": "nmr.sd", "sha256": digest(sources[0][1])}
-    for name, stated in manifest["files"].items():
-        assert digest(tmp_path / "out" / name) == stated
-    assert set(manifest["files"]) | {"manifest.json", "manifest.json.sha256"} == {
-        path.name for path in (tmp_path / "out").iterdir()
-    }
-    assert manifest["summary"] == json.loads(json.dumps(summary)) and manifest["versions"]["rdkit"]
 
 
 def test_the_same_sources_give_the_same_bytes_with_any_number_of_processes(sources, tmp_path):
@@ -264,9 +256,7 @@ def test_a_full_disk_is_said_and_nothing_remains(sources, tmp_path, monkeypatch)
     assert {path.name for path in tmp_path.iterdir()} == {"nmr.sd", "records"}
 
 
-def test_a_predictor_is_scored_on_what_was_prepared(tmp_path):
-    from symspectra.errors import DataError
-    from symspectra.predict import evaluate as module
+def test_a_predictor_is_scored_on_what_was_prepared(tmp_path, monkeypatch):
     from symspectra.predict.predictor import shipped
 
     smiles = [f"{'C' * n}C(=O)O{'C' * m}" for n in range(1, 8) for m in range(1, 8)]
@@ -274,13 +264,9 @@ def test_a_predictor_is_scored_on_what_was_prepared(tmp_path):
     lines = [f'{s},c13,"{170 + i / 10:.1f}, 60.4, 21.0, 14.2"' for i, s in enumerate(smiles)]
     table.write_text("\n".join(["smiles,modality,peaks", *lines, 'C[N+](C)(C)C,c13,"55.1"']) + "\n")
     prepare([("peaks", table)], tmp_path / "out", ["all"])
-    few = module.evaluate(shipped(), tmp_path / "out", "train")
-    assert set(few) <= {"c13"}
-    least, module.LEAST = module.LEAST, 3
-    try:
-        scores = module.evaluate(shipped(), tmp_path / "out", "train")
-    finally:
-        module.LEAST = least
+    assert set(evaluate.evaluate(shipped(), tmp_path / "out", "train")) <= {"c13"}
+    monkeypatch.setattr(evaluate, "LEAST", 3)
+    scores = evaluate.evaluate(shipped(), tmp_path / "out", "train")
     assert 3 <= scores["c13"]["molecules"] < len(smiles) + 1 and 0.5 < scores["c13"]["micro_f1"] <= 1
     with pytest.raises(DataError, match="expected a folder"):
-        module.evaluate(shipped(), tmp_path)
+        evaluate.evaluate(shipped(), tmp_path)

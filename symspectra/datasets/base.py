@@ -101,7 +101,6 @@ class LineDataset(SpectraDataset):
         self._split = np.array([split_of(key, test_tenths) for key in lines.inchikey])
 
     def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
-        """Rendered spectra; all modalities are present."""
         if rows.device.type == "cpu" and len(self.ids) * POINTS * 4 <= CACHE_BYTES // 60:
             x = torch.stack([self._whole(modality, draw)[rows] for modality in self._rendered], dim=1)
         else:
@@ -193,7 +192,6 @@ class ArrayDataset(SpectraDataset):
         }
 
     def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
-        """Spectra as they are, whatever the draw."""
         return self.x[rows], self.present[rows]
 
 
@@ -223,11 +221,9 @@ class JoinedDataset(SpectraDataset):
         self._first = np.cumsum([0, *(len(part.ids) for part in parts)])
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
         return torch.cat([part.rows(split) + first for part, first in zip(self.parts, self._first, strict=False)])
 
     def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
-        """Spectra and ``present``, each row's from its own data set."""
         x = torch.zeros(len(rows), len(self.modalities), POINTS, device=rows.device)
         present = torch.zeros(x.shape[:2], dtype=torch.bool, device=rows.device)
         for part, first in zip(self.parts, self._first, strict=False):
@@ -237,7 +233,6 @@ class JoinedDataset(SpectraDataset):
         return x, present
 
     def to(self, device: torch.device | str) -> JoinedDataset:
-        """The same data on another device."""
         return JoinedDataset([part.to(device) for part in self.parts])
 
 

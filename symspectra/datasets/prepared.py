@@ -178,7 +178,6 @@ class PreparedDataset(SpectraDataset):
         return x.masked_fill_(~self.present[torch.from_numpy(rows)].cpu().unsqueeze(-1), 0)
 
     def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
-        """Spectra as they are, whatever the draw."""
         x = self._read(rows.cpu().numpy()).to(rows.device) if self._x is None else self._x[rows]
         return x.float(), self.present[rows]
 

@@ -35,24 +35,16 @@ class DatasetView(SpectraDataset):
         self.digest = changed if change else base.digest
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
         return self.base.rows(split)
 
     def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
-        """Spectra and ``present``, as the base has them."""
         return self.base.spectra(rows, draw)
 
 
 class Resplit(DatasetView):
-    """A data set with a split of your own.
+    """A data set with a split of your own: ``train``, ``validation`` or ``test``, one per molecule of ``base``.
 
-    Parameters
-    ----------
-    split : ``train``, ``validation`` or ``test``, one per molecule of ``base``
-
-    Raises
-    ------
-    DataError : there are not as many as molecules, or one is unknown.
+    `DataError` is raised where there are not as many as molecules, or one is unknown.
     """
 
     def __init__(self, base: SpectraDataset, split: Sequence[str]):
@@ -88,14 +80,12 @@ class Scarce(DatasetView):
         for group in groups:
             positive = train[y[train, group]]
             if len(positive) == 0:
-                raise ValueError(
-                    f"no training molecule has {base.labels[group]}; choose another group or use more molecules"
-                )
+                missing = base.labels[group]
+                raise ValueError(f"no training molecule has {missing}; choose another group or use more molecules")
             order = sorted(positive.tolist(), key=lambda row: hashlib.sha256(base.ids[row].encode()).digest())
             self._kept[order[math.ceil(round(share * len(order), 9)) :]] = False
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of a split, without the dropped training molecules."""
         rows = self.base.rows(split)
         return rows[self._kept.to(rows.device)[rows]] if split == "train" else rows
 
@@ -123,13 +113,11 @@ class Oversampled(DatasetView):
         self.y = torch.cat([base.y, labels])
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of a split; those of the synthetic molecules, which are training rows, come last."""
         rows = self.base.rows(split)
         new = torch.arange(len(self.base.ids), len(self.ids), device=rows.device)
         return torch.cat([rows, new]) if split == "train" else rows
 
     def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
-        """Spectra and ``present``, those of the base for its rows."""
         new = rows >= len(self.base.ids)
         if not new.any():
             return self.base.spectra(rows, draw)
@@ -168,7 +156,6 @@ class Withheld(DatasetView):
         self.share = share
 
     def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
-        """Spectra and ``present``; some withheld when ``draw`` is not 0."""
         x, present = self.base.spectra(rows, draw)
         if draw == 0 or self.share == 0:
             return x, present
@@ -209,7 +196,6 @@ class Corrupted(DatasetView):
         self.noise, self._withheld = noise, torch.tensor(withheld)
 
     def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
-        """Spectra with noise, and ``present`` without the withheld modalities."""
         x, present = self.base.spectra(rows, draw)
         if self.noise > 0:
             x = x + self.noise * x.amax(dim=-1, keepdim=True) * self._normal(rows, draw, x)

@@ -61,13 +61,7 @@ def finished(job: tuple[SourceFile, Path, str]) -> Part | None:
 
 
 def make(job: tuple[SourceFile, Path, str]) -> Part:
-    """Convert a source file into the part in a folder, which is replaced.
-
-    Raises
-    ------
-    DataError : the source is damaged, or changes meanwhile.
-    OSError : the part cannot be written.
-    """
+    """Convert a source file into the part in a folder, which is replaced."""
     source, folder, how = job
     stamp = _stamp(source.path)
     with files.written(folder) as temporary:

@@ -31,16 +31,7 @@ def read_massbank(
     Left out are MS1 of other ionisations, MS3 and higher, negative electron ionisation; spectra of derivatives
     (trimethylsilyl and others, for gas chromatography) where the record has the structure from before; isotopically
     labelled compounds.
-
-    Parameters
-    ----------
-    path : folder or .zip of record files (.txt)
-    workers : processes that read the records
-    show : show a progress bar
-
-    Raises
-    ------
-    DataError : wrong path, damaged, or no record in it.
+    ``path`` is a folder or .zip of record files (.txt). `DataError`: wrong path, damaged, or no record in it.
     """
     path = Path(path)
     chunks = chunked(members(path, ".txt", show), CHUNK)

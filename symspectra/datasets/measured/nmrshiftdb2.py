@@ -39,16 +39,7 @@ def read_nmrshiftdb2(
 
     13C: the value of a peak is the number of atoms with its shift and its multiplicity. 1H: there are no integrals; the
     value is the number of entries with its shift, of unit intensity each.
-
-    Parameters
-    ----------
-    path : SD file, or a .zip with one in it
-    workers : processes that read the records
-    show : show a progress bar
-
-    Raises
-    ------
-    DataError : not an SD file, or no record has a spectrum.
+    ``path`` is an SD file, or a .zip with one in it. `DataError`: not such a file, or no record has a spectrum.
     """
     path = Path(path)
     with opened(path, (".sd", ".sdf"), show) as stream:

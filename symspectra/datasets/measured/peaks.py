@@ -45,8 +45,6 @@ def read_peak_table(
         (`symspectra.spectra.readers.text.parse_peaks`), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of
         equivalent atoms or intensities). Where there are, ``inchikey``, which must be that of the structure, and
         `TEXTS` and `NUMBERS` are read too; other columns are not.
-    workers : processes that read the rows
-    show : show a progress bar
 
     Raises
     ------
