@@ -83,9 +83,7 @@ class Folder:
 def read_folder(path: str | Path) -> Folder:
     """Open a folder of ``symspectra data prepare``.
 
-    Raises
-    ------
-    DataError : it is none, a file is damaged (`symspectra.files.check`) or they do not agree; the message names it.
+    `DataError` names a file that is missing or damaged (`symspectra.files.check`), or does not fit the others.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -35,11 +35,7 @@ COLUMNS = ("inchikey", "smiles", "groups", "split", "file", "row")  # of molecul
 
 
 def prepare(
-    source: str | Path,
-    out: str | Path,
-    workers: int = 1,
-    show: bool = False,
-    how: str = "blockmax",
+    source: str | Path, out: str | Path, workers: int = 1, show: bool = False, how: str = "blockmax"
 ) -> dict[str, Any]:
     """Read the parquet files of a folder, and write a new folder; return its summary (`described` prints it).
 
@@ -52,8 +48,7 @@ def prepare(
     ----------
     source : folder of parquet files
     out : folder to write, which must not exist
-    workers : processes
-    show : show progress bars
+    workers : processes; ``show`` a progress bar
     how : see `symspectra.spectra.preprocessing.resample`; of the NMR spectra
 
     Raises

@@ -50,9 +50,7 @@ def on_axis(spectrum: Measurement) -> bool:
 def choose(spectra: pd.DataFrame) -> pd.DataFrame:
     """The rows of one spectrum of each molecule and modality, by `RULE`.
 
-    Parameters
-    ----------
-    spectra : in the order of the table; inchikey, modality, peaks (their number), adduct and collision_energy
+    ``spectra`` has the columns inchikey, modality, peaks (their number), adduct and collision_energy.
     """
     spectra = spectra.assign(
         energy=spectra["collision_energy"].astype(object).str.extract(r"(\d+(?:\.\d+)?)", expand=False).astype(float),

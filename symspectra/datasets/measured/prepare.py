@@ -60,8 +60,7 @@ def prepare(
     sources : pairs of a kind of `READERS` and a path; of two structures with one InChIKey block the first stays
     out : folder to write, which must not exist; it appears when everything is in it
     licence_allow : see `choice.allowed`
-    workers : processes
-    show : show progress bars
+    workers : processes; ``show`` a progress bar
 
     Raises
     ------

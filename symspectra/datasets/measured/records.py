@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -86,12 +86,7 @@ class Reject(Exception):
 def passed_on(
     pieces: Iterable[list[Measurement | Rejected]], unless: Sequence[str], otherwise: str
 ) -> Iterator[Measurement | Rejected]:
-    """What the pieces of a source hold.
-
-    Raises
-    ------
-    DataError : there is nothing but what was left out for the reasons ``unless``; the message is ``otherwise``.
-    """
+    """What the pieces of a source hold; `DataError`, ``otherwise``, where all of it was left out for ``unless``."""
     found = False
     for piece in pieces:
         found = found or any(isinstance(row, Measurement) or row.reason not in unless for row in piece)
@@ -101,13 +96,8 @@ def passed_on(
 
 
 @lru_cache(maxsize=1000)
-def structure_of(text: str, reader=Chem.MolFromSmiles) -> tuple[str, str]:
-    """InChIKey block, and canonical SMILES without stereochemistry, of a SMILES or what ``reader`` reads.
-
-    Raises
-    ------
-    Reject : it cannot be read, several components, too large, or no InChIKey.
-    """
+def structure_of(text: str, reader: Callable[[str], Chem.Mol | None] = Chem.MolFromSmiles) -> tuple[str, str]:
+    """InChIKey block, and canonical SMILES without stereochemistry, of what ``reader`` reads; or `Reject`."""
     molecule = parsed(text, reader)
     if molecule is None or molecule.GetNumHeavyAtoms() == 0:
         raise Reject("structure not readable")
@@ -129,12 +119,7 @@ def structure_of(text: str, reader=Chem.MolFromSmiles) -> tuple[str, str]:
 def checked_peaks(
     x: ArrayLike, y: ArrayLike, modality: str
 ) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
-    """Positions as float64 and values as float32.
-
-    Raises
-    ------
-    Reject : none, not numbers, not finite, out of `RANGES`, negative or all zero.
-    """
+    """Positions as float64 and values as float32; `Reject` where they are not finite or cannot be."""
     try:
         x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):

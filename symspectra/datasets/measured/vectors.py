@@ -22,23 +22,12 @@ CHUNK = 256  # spectra drawn at a time
 
 
 def draw_vectors(
-    table: Path,
-    writer: FolderWriter,
-    chosen: pd.DataFrame,
-    rejects: list[Rejected],
-    pool: Workers,
-    show: bool = False,
+    table: Path, writer: FolderWriter, chosen: pd.DataFrame, rejects: list[Rejected], pool: Workers, show: bool = False
 ) -> dict[str, dict[str, int]]:
     """Fill the vectors of a folder with the chosen spectra; ``rejects`` takes those that cannot be drawn.
 
-    Parameters
-    ----------
-    table : ``spectra.parquet``
-    chosen : by row of the table; the place of the ``molecule`` and of the modality (``column``)
-
-    Returns
-    -------
-    By modality how many peaks the spectra have and how many are used: those off the axis are not, nor those of mass
+    ``chosen`` are rows of the table, with the place of the ``molecule`` and of the modality (``column``). Returned is
+    by modality how many peaks the spectra have and how many are used: those off the axis are not, nor those of mass
     spectra that are weak (`symspectra.spectra.conversion.prepare_all`).
     """
     rows = set(chosen.index)
