@@ -44,7 +44,7 @@ def main() -> None:
         def rate(workers: int) -> float:
             source = folder / "source"
             out = lambda: folder / f"out-{next(number)}"  # noqa: E731
-            return chosen.files * chosen.rows / median_seconds(lambda: prepare(source, out(), workers, unique=False))
+            return chosen.files * chosen.rows / median_seconds(lambda: prepare(source, out(), workers))
 
         seconds = median_seconds(lambda: list(plain(folder / "source" / "part-0.parquet", [])))
         rates = {"plain loop": chosen.rows / seconds, "1 process": rate(1)}

@@ -14,19 +14,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from conftest import damage
 from plain_alberts import plain
 from rdkit import Chem
 from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
 
 from symspectra.cli.main import main
-from symspectra.datasets.alberts import assemble, columns, parts
+from symspectra.datasets.alberts import columns, parts
 from symspectra.datasets.alberts import prepare as module
 from symspectra.datasets.alberts.prepare import described, prepare
-from symspectra.datasets.alberts.structures import structures
-from symspectra.datasets.alberts.vectors import vectors
+from symspectra.datasets.alberts.structures import Structure, structure
 from symspectra.datasets.base import OPEN_DIRECTORY, SPLITS, split_of
 from symspectra.datasets.prepared import read_folder
 from symspectra.errors import DataError
@@ -34,25 +31,9 @@ from symspectra.files import digest
 from symspectra.groups.table8 import from_bits, label, to_bits
 from symspectra.modalities import MODALITIES
 from symspectra.spectra.lines import read_rows
-from symspectra.spectra.preprocessing import msms_vector
 
-SMILES = (
-    "CCO",
-    "CC(=O)OC",
-    "c1ccccc1O",
-    "CC#N",
-    "CCN",
-    "C[C@H](N)C(=O)O",
-    "[Na+].CC(=O)[O-]",
-    "CCCl",
-    "CCS",
-    "CC(C)=O",
-)
-CURVES = {
-    "h_nmr_spectra": (10_000, np.float32),
-    "c_nmr_spectra": (10_000, np.float64),
-    "ir_spectra": (1800, np.float32),
-}
+SMILES = "CCO CC(=O)OC c1ccccc1O CC#N CCN C[C@H](N)C(=O)O [Na+].CC(=O)[O-] CCCl CCS CC(C)=O".split()
+CURVES = {"h_nmr_spectra": (10_000, "f4"), "c_nmr_spectra": (10_000, "f8"), "ir_spectra": (1800, "f4")}
 NEWER = [f"msms_cfmid_{p}_{e}ev" for p in ("positive", "negative") for e in (10, 20, 40)]
 
 
@@ -126,7 +107,7 @@ def test_the_folder_holds_what_the_files_say(source, tmp_path):
     assert {r["smiles"] for r in table} >= {"CCO", "CC(N)C(=O)O", "CC(=O)[O-].[Na+]"}
     for r in table:
         text = SMILES[r["row"] + 5 * (r["file"] == "b.parquet")]
-        assert r["split"] == split_of(r["inchikey"]) and r["smiles"] == structures([text]).smiles[0]
+        assert r["split"] == split_of(r["inchikey"]) and r["smiles"] == structure(text).smiles
         assert np.array_equal(from_bits(np.array([r["groups"]]))[0], label([r["smiles"]])[0])
     assert sum(summary["splits"].values()) == 10 and summary["spectra"] == dict.fromkeys(MODALITIES, 10)
     assert sum(summary["groups"]["Alcohol"].values()) == sum(label(SMILES)[:, 2]) and rejected(out) == []
@@ -152,10 +133,7 @@ MALFORMED = [
     ({"c_nmr_spectra": np.zeros(0)}, "13C spectrum not of 10000 points"),
     ({"c_nmr_spectra": np.where(np.arange(10_000) == 7, np.nan, 0.0)}, "13C spectrum not finite, or too large"),
     ({"c_nmr_spectra": np.where(np.arange(10_000) == 7, 1e300, 0.0)}, "13C spectrum not finite, or too large"),
-    (
-        {"h_nmr_spectra": np.where(np.arange(10_000) == 9, -np.inf, 1)},
-        "1H spectrum not finite, or too large",
-    ),
+    ({"h_nmr_spectra": np.where(np.arange(10_000) == 9, -np.inf, 1)}, "1H spectrum not finite, or too large"),
     ({"h_nmr_spectra": [None] + [0.5] * 9999}, "1H spectrum not finite, or too large"),
     ({NEWER[0]: [[50.0, 1.0, 2.0]]}, "MS/MS+ peak not a pair of m/z and intensity"),
     ({NEWER[1]: [[50.0, 1.0], None]}, "MS/MS+ peak not a pair of m/z and intensity"),
@@ -227,28 +205,6 @@ def test_a_mass_spectrum_without_peaks_is_absent(tmp_path):
     assert summary["spectra"] == {"ir": 4, "c13": 4, "h1": 4, "msms_pos": 2, "msms_neg": 3}
 
 
-PEAKS = st.lists(st.tuples(st.floats(0, 700, width=32), st.floats(0, 100, width=32)).map(list), max_size=4)
-
-
-@given(st.lists(st.one_of(st.none(), PEAKS), min_size=9, max_size=9))
-@settings(max_examples=25, deadline=None)
-def test_the_peaks_of_all_collision_energies_add_up(lists):
-    table = [row("C", **dict(zip(NEWER[:3], lists[i : i + 3], strict=True))) for i in (0, 3, 6)]
-    kinds = {name: pa.list_(pa.from_numpy_dtype(np.dtype(kind))) for name, (_, kind) in CURVES.items()}
-    kinds |= dict.fromkeys(NEWER, pa.list_(pa.list_(pa.float64())))
-    batch = pa.record_batch({name: pa.array([r[name] for r in table], kind) for name, kind in kinds.items()})
-    names = {"msms_pos": tuple(NEWER[:3]), "msms_neg": tuple(NEWER[3:])}
-    for part in (batch, batch.slice(1), batch.slice(0, 2)):
-        found = vectors(part, names)
-        first = 1 if part.num_rows == 2 and part.column(0).offset else 0
-        assert not any(found.reasons)
-        for i, x in enumerate(found.x[:, 3]):
-            peaks = [peak for some in lists[3 * (i + first) : 3 * (i + first) + 3] for peak in some or []]
-            pairs = torch.tensor(peaks, dtype=torch.float64).reshape(-1, 2)
-            expected = msms_vector(pairs[:, 0], pairs[:, 1], torch.zeros(len(pairs), dtype=torch.int64), 1)[0]
-            np.testing.assert_allclose(x.astype("f"), expected.numpy(), rtol=1e-3, atol=1e-6)
-
-
 def test_older_names_and_other_kinds_of_lists(source, tmp_path):
     folder = tmp_path / "older"
     write(folder / "a.parquet", rows(5), rename=lambda name: name.replace("cfmid_", ""))
@@ -267,9 +223,8 @@ def test_older_names_and_other_kinds_of_lists(source, tmp_path):
     ],
 )
 def test_stereochemistry_and_isotopes_make_no_other_molecule(texts, smiles):
-    found = structures(texts)
-    assert set(found.smiles) == {smiles} and len(set(found.inchikey)) == 1
-    assert np.array_equal(from_bits(found.groups), label([smiles] * 3))
+    (found,) = {structure(text) for text in texts}
+    assert found.smiles == smiles and found.groups == tuple(label([smiles])[0])
 
 
 def test_however_a_molecule_is_written_it_is_the_same():
@@ -278,21 +233,17 @@ def test_however_a_molecule_is_written_it_is_the_same():
         molecule = next(EnumerateStereoisomers(Chem.MolFromSmiles(smiles)))
         styles = ({}, {"doRandom": True}, {"kekuleSmiles": True}, {"allHsExplicit": True}, {"allBondsExplicit": True})
         texts = [Chem.MolToSmiles(molecule, **style) for style in styles] + [Chem.MolToSmiles(Chem.AddHs(molecule))]
-        found = structures(texts)
-        assert set(found.smiles) == {smiles} and set(found.inchikey) == {inchikey}, texts
-        assert set(found.groups) == set(to_bits(label([smiles])))
+        expected = Structure(inchikey, smiles, tuple(label([smiles])[0]))
+        assert {structure(text) for text in texts} == {expected}, texts
 
 
 @pytest.mark.parametrize("text", ["C1CC", "c1cccc1", "n1cccc1", "CC(C)(C)(C)C", "[H]C(C)(C)(C)C", "C[Xx]"])
-def test_what_is_no_molecule_is_refused_between_others(text):
-    found = structures(["CCO", text, "CCN"])
-    assert found.reasons == ["", "SMILES not readable", ""]
-    assert found.smiles[::2] == ["CCO", "CCN"] and found.inchikey[::2] == ["LFQSCWFLJHTTHZ", "QUSNBJAOOMFDIB"]
+def test_what_is_no_molecule_is_refused(text):
+    assert structure(text).reason == "SMILES not readable"
 
 
-def test_a_molecule_without_an_inchikey_is_named_and_the_others_stay():
-    found = structures(["CCO", "CN(O)C=C1C=Cp(=O)C=C1", "CCN"])
-    assert found.reasons == ["", "no InChIKey", ""]
+def test_a_molecule_without_an_inchikey_is_named():
+    assert structure("CN(O)C=C1C=Cp(=O)C=C1").reason == "no InChIKey"
 
 
 def test_of_a_molecule_the_first_row_is_kept(tmp_path):
@@ -310,8 +261,6 @@ def test_of_a_molecule_the_first_row_is_kept(tmp_path):
     assert {(r["smiles"], r["file"], r["row"]) for r in table} >= {("CCO", "a.parquet", 0), ("CCN", "b.parquet", 1)}
     prepare(folder, tmp_path / "two", workers=2)
     same_files(tmp_path / "one", tmp_path / "two")
-    every = prepare(folder, tmp_path / "all", unique=False)
-    assert every["molecules"] == 6 and every["rejects"] == {unreadable: 2}
 
 
 def test_sizes_of_batches_and_blocks_change_nothing(tmp_path, monkeypatch):
@@ -320,7 +269,7 @@ def test_sizes_of_batches_and_blocks_change_nothing(tmp_path, monkeypatch):
     write(tmp_path / "source" / "c.parquet", [])
     prepare(tmp_path / "source", tmp_path / "one")
     monkeypatch.setattr(columns, "BATCH", 3)
-    monkeypatch.setattr(assemble, "BLOCK", 4)
+    monkeypatch.setattr(module, "BLOCK", 4)
     prepare(tmp_path / "source", tmp_path / "two")
     for name in ("vectors.npy", "present.npy", "rejects.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -328,39 +277,30 @@ def test_sizes_of_batches_and_blocks_change_nothing(tmp_path, monkeypatch):
     assert one.equals(two) and len(one) == 12
 
 
-def interrupt(monkeypatch, error, after=1):
-    """Stop in the middle of a file, after some files."""
-    done = [0]
-    convert = parts._convert
-
-    def stops(file, folder, how):
-        done[0] += 1
-        result = convert(file, folder, how)
-        if done[0] > after:
-            raise error
-        return result
-
-    monkeypatch.setattr(parts, "_convert", stops)
-
-
-def count_files(monkeypatch):
-    """Names of the files that are converted from now on."""
-    names = []
-    convert = parts._convert
+def count_files(monkeypatch, error=None):
+    """Names of the files that are converted from now on; the second one ends with an error."""
+    names, convert = [], parts.convert
 
     def counts(file, folder, how):
         names.append(file.path.name)
-        return convert(file, folder, how)
+        convert(file, folder, how)
+        if error and len(names) > 1:
+            raise error
 
-    monkeypatch.setattr(parts, "_convert", counts)
+    monkeypatch.setattr(parts, "convert", counts)
     return names
+
+
+def interrupted(source, out, monkeypatch, **options):
+    """A preparation that is stopped in the middle of its second file."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        count_files(patch, KeyboardInterrupt())
+        prepare(source, out, **options)
 
 
 def test_what_was_interrupted_goes_on(source, tmp_path, monkeypatch):
     prepare(source, tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, KeyboardInterrupt())
-        prepare(source, tmp_path / "out")
+    interrupted(source, tmp_path / "out", monkeypatch)
     assert not (tmp_path / "out").exists()
     assert {p.name for p in (tmp_path / "out.unfinished" / "parts").iterdir()} == {"a.parquet"}
     names = count_files(monkeypatch)
@@ -374,25 +314,19 @@ def test_an_interruption_of_the_joining_costs_no_file(source, tmp_path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(assemble, "_rejects", stops)
+        patch.setattr(module, "_fill", stops)
         prepare(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     names = count_files(monkeypatch)
     assert prepare(source, tmp_path / "out")["molecules"] == 10 and names == []
 
 
-def damage(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 255
-    path.write_bytes(data)
-
-
 @pytest.mark.parametrize(
     "change",
     [
-        lambda source, part: damage(part / "vectors.bin"),
-        lambda source, part: damage(part / "molecules.arrow"),
-        lambda source, part: (part / "rejects.csv").unlink(),
+        lambda source, part: damage(part / "vectors.npy", "flipped middle"),
+        lambda source, part: damage(part / "rows.parquet", "flipped middle"),
+        lambda source, part: damage(part / "rows.parquet", "missing"),
         lambda source, part: (part / "manifest.json").write_text("[1]"),
         lambda source, part: (part / "manifest.json").write_text('{"settings'),
         lambda source, part: os.utime(source / "a.parquet", (1, 1)),
@@ -400,9 +334,7 @@ def damage(path):
     ],
 )
 def test_a_part_that_is_damaged_or_of_another_file_is_made_again(source, tmp_path, monkeypatch, change):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, KeyboardInterrupt())
-        prepare(source, tmp_path / "out")
+    interrupted(source, tmp_path / "out", monkeypatch)
     change(source, tmp_path / "out.unfinished" / "parts" / "a.parquet")
     names = count_files(monkeypatch)
     prepare(source, tmp_path / "out")
@@ -412,9 +344,7 @@ def test_a_part_that_is_damaged_or_of_another_file_is_made_again(source, tmp_pat
 
 
 def test_parts_of_other_settings_are_made_again(source, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, KeyboardInterrupt())
-        prepare(source, tmp_path / "out", how="blockmean")
+    interrupted(source, tmp_path / "out", monkeypatch, how="blockmean")
     names = count_files(monkeypatch)
     prepare(source, tmp_path / "out")
     assert names == ["a.parquet", "b.parquet"]
@@ -459,7 +389,7 @@ def test_wrong_files_are_refused_before_anything_is_computed(source, tmp_path, m
 def test_a_file_damaged_in_the_middle_is_named_and_the_others_are_kept(source, tmp_path, monkeypatch):
     path = write(source / "b.parquet", rows(10), row_group_size=2, write_page_checksum=True)
     undamaged = path.read_bytes()
-    damage(path)
+    damage(path, "flipped middle")
     with pytest.raises(DataError, match=r"b.parquet: is damaged after row \d .*fetch it again"):
         prepare(source, tmp_path / "out")
     path.write_bytes(undamaged)
@@ -473,7 +403,7 @@ def test_a_full_disk_is_said_and_what_is_done_is_kept(source, tmp_path, monkeypa
         patch.setattr(module.shutil, "disk_usage", lambda path: usage(0, 0, 100))
         prepare(source, tmp_path / "out")
     with monkeypatch.context() as patch, pytest.raises(DataError, match="No space left on device.*goes on from it"):
-        interrupt(patch, OSError(28, "No space left on device"))
+        count_files(patch, OSError(28, "No space left on device"))
         prepare(source, tmp_path / "out")
     names = count_files(monkeypatch)
     prepare(source, tmp_path / "out")
@@ -482,7 +412,7 @@ def test_a_full_disk_is_said_and_what_is_done_is_kept(source, tmp_path, monkeypa
 
 def test_a_set_without_a_good_row_is_refused(tmp_path):
     write(tmp_path / "source" / "a.parquet", [row("CC)")] * 2)
-    with pytest.raises(DataError, match="no molecule is left; the first row: SMILES not readable"):
+    with pytest.raises(DataError, match="source: no molecule is left; the first row: SMILES not readable"):
         prepare(tmp_path / "source", tmp_path / "out")
     write(tmp_path / "source" / "a.parquet", [])
     with pytest.raises(DataError, match="no molecule is left; the first row: there are no rows"):

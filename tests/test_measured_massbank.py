@@ -11,9 +11,9 @@ from itertools import islice
 
 import pytest
 from mutations import survives_damage
+from test_measured_records import outcomes, reasons
 
 from symspectra.datasets.measured.massbank import read_massbank
-from symspectra.datasets.measured.records import Rejects
 from symspectra.errors import DataError, ReadError
 
 FIELDS = {
@@ -49,8 +49,7 @@ def read(tmp_path, *records: str | bytes):
     folder.mkdir(exist_ok=True)
     for number, text in enumerate(records):
         (folder / f"{number:03d}.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
-    rejects = Rejects()
-    return list(read_massbank(folder, rejects)), rejects
+    return outcomes(read_massbank(folder))
 
 
 def test_a_row_has_structure_peaks_and_conditions(tmp_path):
@@ -59,13 +58,13 @@ def test_a_row_has_structure_peaks_and_conditions(tmp_path):
     assert row.x.tolist() == [29.0386, 47.0491] and row.y.tolist() == [1500.0, 12000.5]
     assert (row.source, row.record, row.licence) == ("records", "MSBNK-Here-AB000001", "CC BY-SA")
     assert (row.adduct, row.collision_energy, row.instrument_type) == ("[M+H]+", "20 eV", "LC-ESI-QTOF")
-    assert not len(rejects)
+    assert not rejects
 
 
 def test_kinds_of_spectra_that_are_used(tmp_path):
     negative = {"AC$MASS_SPECTROMETRY: ION_MODE": "NEGATIVE", "MS$FOCUSED_ION: PRECURSOR_TYPE": "[M-H]-"}
     rows, rejects = read(tmp_path, record(), record(negative), record(EI), record(EI | {"AC$INSTRUMENT_TYPE": "EI-B"}))
-    assert [row.modality for row in rows] == ["msms_pos", "msms_neg", "ms", "ms"] and not len(rejects)
+    assert [row.modality for row in rows] == ["msms_pos", "msms_neg", "ms", "ms"] and not rejects
     assert rows[2].adduct is None
 
 
@@ -77,7 +76,7 @@ def test_the_inchi_is_taken_where_there_is_no_smiles(tmp_path):
 def test_other_encodings_line_ends_and_several_records_of_a_file(tmp_path):
     text = record()
     rows, rejects = read(tmp_path, text.encode("latin-1"), text.replace("\n", "\r\n"), "\ufeff" + text, text + text)
-    assert len(rows) == 5 and not len(rejects)
+    assert len(rows) == 5 and not rejects
     assert all(row.x.tolist() == [29.0386, 47.0491] for row in rows)
 
 
@@ -105,9 +104,9 @@ BAD = {
 @pytest.mark.parametrize("reason", list(BAD))
 def test_bad_records_are_rejected_and_the_others_read(tmp_path, reason):
     rows, rejects = read(tmp_path, record(), BAD[reason], record())
-    assert len(rows) == 2 and rejects.counts() == {reason: 1}
+    assert len(rows) == 2 and reasons(rejects) == {reason: 1}
     expected = "001.txt" if reason == "not a record of this format" else FIELDS["ACCESSION"]
-    assert rejects.rows[0] == ("records", expected, reason)
+    assert rejects[0] == ("records", expected, reason)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_bad_records_are_rejected_and_the_others_read(tmp_path, reason):
 )
 def test_a_derivative_is_used_only_with_its_own_structure(tmp_path, title, smiles, used):
     rows, rejects = read(tmp_path, record(EI | {"RECORD_TITLE": title, "CH$SMILES": smiles}))
-    assert len(rows) == used and rejects.counts() == ({} if used else {"spectrum of a derivative": 1})
+    assert len(rows) == used and reasons(rejects) == ({} if used else {"spectrum of a derivative": 1})
 
 
 @pytest.mark.parametrize(
@@ -136,7 +135,7 @@ def test_a_derivative_is_used_only_with_its_own_structure(tmp_path, title, smile
 )
 def test_other_kinds_of_mass_spectra_are_rejected(tmp_path, changes):
     rows, rejects = read(tmp_path, record(changes))
-    assert not rows and rejects.counts() == {"kind of mass spectrum not used": 1}
+    assert not rows and reasons(rejects) == {"kind of mass spectrum not used": 1}
 
 
 def packed(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -150,9 +149,8 @@ def packed(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 def test_archives_are_read_like_folders(tmp_path):
     files = {f"Here/{i}.txt": record({"ACCESSION": f"MSBNK-Here-{i}"}).encode() for i in range(5)}
     (tmp_path / "records.archive").write_bytes(packed({"README.md": b"# records", **files}))
-    rejects = Rejects()
-    rows = list(read_massbank(tmp_path / "records.archive", rejects))
-    assert [row.record for row in rows] == [f"MSBNK-Here-{i}" for i in range(5)] and not len(rejects)
+    rows, rejects = outcomes(read_massbank(tmp_path / "records.archive"))
+    assert [row.record for row in rows] == [f"MSBNK-Here-{i}" for i in range(5)] and not rejects
     assert {row.source for row in rows} == {"records.archive"}
 
 
@@ -172,7 +170,7 @@ def test_wrong_paths_are_one_sentence(tmp_path):
     }
     for name, words in cases.items():
         with pytest.raises(DataError, match=words) as error:
-            list(read_massbank(tmp_path / name, Rejects()))
+            list(read_massbank(tmp_path / name))
         assert str(error.value).startswith(str(tmp_path / name)) and "\n" not in str(error.value)
 
 
@@ -180,7 +178,7 @@ def test_damaged_files_are_read_or_refused(tmp_path):
     def attempt(data: bytes):
         (tmp_path / "records").write_bytes(data)
         try:
-            return list(read_massbank(tmp_path / "records", Rejects()))
+            return list(read_massbank(tmp_path / "records"))
         except DataError as error:
             raise ReadError(str(error)) from error
 
@@ -196,6 +194,5 @@ def test_the_first_records_of_the_release(dev_data, tmp_path):
     with tarfile.open(path) as archive:
         for member in islice(filter(tarfile.TarInfo.isfile, archive), 1000):
             archive.extract(member, tmp_path, filter="data")
-    rejects = Rejects()
-    rows = list(read_massbank(tmp_path, rejects))
+    rows, rejects = outcomes(read_massbank(tmp_path))
     assert {row.modality for row in rows} >= {"msms_pos", "msms_neg"} and len(rows) + len(rejects) == 1000

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import survives_damage
 from rdkit import Chem
+from test_measured_records import outcomes, reasons
 
 from symspectra.datasets.measured import nmrshiftdb2
 from symspectra.datasets.measured.nmrshiftdb2 import LICENCE, read_nmrshiftdb2
-from symspectra.datasets.measured.records import Rejects
 from symspectra.errors import DataError, ReadError
 
 ETHANOL = "18.1;0.0Q;0|57.8;0.0T;1|"
@@ -36,8 +36,7 @@ def record(smiles: str = "CCO", number: int | str = 10, **properties: str) -> st
 
 def read(tmp_path, *records: str, name: str = "some.sd"):
     (tmp_path / name).write_bytes("".join(records).encode())
-    rejects = Rejects()
-    return list(read_nmrshiftdb2(tmp_path / name, rejects)), rejects
+    return outcomes(read_nmrshiftdb2(tmp_path / name))
 
 
 def test_a_row_has_structure_peaks_and_conditions(tmp_path):
@@ -54,7 +53,7 @@ def test_a_row_has_structure_peaks_and_conditions(tmp_path):
     assert carbon.x.tolist() == [18.1, 57.8] and carbon.y.tolist() == [1, 1] and carbon.attached == [3, 2]
     assert (proton.modality, proton.record, proton.attached) == ("h1", "10:1", None)
     assert (proton.solvent, proton.frequency_mhz, proton.temperature_k) == (None, None, None)
-    assert not rejects.rows
+    assert not rejects
 
 
 def test_equivalent_atoms_are_one_peak(tmp_path):
@@ -88,9 +87,8 @@ def test_packed_files_are_read_alike(tmp_path, zipped, monkeypatch):
         with zipfile.ZipFile(tmp_path / "dump", "w") as archive:
             archive.writestr("folder/spectra.SD", text)
             archive.writestr("readme.txt", "$$$$")
-    rejects = Rejects()
-    rows = list(read_nmrshiftdb2(tmp_path / "dump", rejects))
-    assert [row.record for row in rows] == [f"{n}:0" for n in range(2, 22)] and not len(rejects)
+    rows, rejects = outcomes(read_nmrshiftdb2(tmp_path / "dump"))
+    assert [row.record for row in rows] == [f"{n}:0" for n in range(2, 22)] and not rejects
     assert all(row.smiles == "C" * n + "O" for n, row in enumerate(rows, 2))
 
 
@@ -104,7 +102,7 @@ def test_predicted_and_calculated_spectra_are_left_out(tmp_path):
     }
     rows, rejects = read(tmp_path, record(**spectra, **said))
     assert [row.record for row in rows] == ["10:0", "10:7", "10:8"]
-    assert {number: reason for _, number, reason in rejects.rows} == {
+    assert {number: reason for _, number, reason in rejects} == {
         "10:1": "predicted by ACD/Labs",
         "10:2": "predicted by HOSE codes",
         "10:3": "predicted by CSEARCH",
@@ -135,13 +133,13 @@ def test_bad_records_are_rejected_and_the_others_read(tmp_path, reason):
         files = [good, good, BAD[reason].replace("$$$$", "")]
     rows, rejects = read(tmp_path, *files)
     assert sum(row.record == "1:0" for row in rows) == 2
-    assert rejects.counts() == {reason: 1}
+    assert reasons(rejects) == {reason: 1}
 
 
 def test_a_record_without_a_molblock_is_rejected_by_number(tmp_path):
     _, _, properties = record(number=99, c13_0=ETHANOL).partition("M  END\n")
     rows, rejects = read(tmp_path, "\n\n\n" + properties, record(c13_0=ETHANOL))
-    assert len(rows) == 1 and rejects.rows == [("some.sd", "99:0", "structure not readable")]
+    assert len(rows) == 1 and rejects == [("some.sd", "99:0", "structure not readable")]
 
 
 def test_wrong_files_are_one_sentence(tmp_path):
@@ -162,12 +160,12 @@ def test_wrong_files_are_one_sentence(tmp_path):
         path = tmp_path / "dump.sd"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(DataError, match=words) as error:
-            list(read_nmrshiftdb2(path, Rejects()))
+            list(read_nmrshiftdb2(path))
         assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
     with pytest.raises(DataError, match="no such file"):
-        list(read_nmrshiftdb2(tmp_path / "nowhere.sd", Rejects()))
+        list(read_nmrshiftdb2(tmp_path / "nowhere.sd"))
     with pytest.raises(DataError, match="is a folder"):
-        list(read_nmrshiftdb2(tmp_path, Rejects()))
+        list(read_nmrshiftdb2(tmp_path))
 
 
 def test_damaged_files_are_read_or_refused(tmp_path):
@@ -176,7 +174,7 @@ def test_damaged_files_are_read_or_refused(tmp_path):
     def attempt(data: bytes):
         (tmp_path / "dump").write_bytes(data)
         try:
-            return list(read_nmrshiftdb2(tmp_path / "dump", Rejects()))
+            return list(read_nmrshiftdb2(tmp_path / "dump"))
         except DataError as error:
             raise ReadError(str(error)) from error
 
@@ -195,8 +193,7 @@ def test_the_first_records_of_the_dump(dev_data, tmp_path):
     with lzma.open(path) as f:
         head = f.read(3_000_000)
     (tmp_path / "head.sd").write_bytes(head[: head.rindex(b"$$$$\n") + 5])
-    rejects = Rejects()
-    rows = list(read_nmrshiftdb2(tmp_path / "head.sd", rejects))
+    rows, rejects = outcomes(read_nmrshiftdb2(tmp_path / "head.sd"))
     assert len(rows) > 500 and Counter(row.modality for row in rows)["c13"] > 500
-    assert rejects.counts()["predicted by HOSE codes"] > 10
-    assert rejects.counts().get("peak not readable", 0) < 0.01 * len(rows)
+    assert reasons(rejects)["predicted by HOSE codes"] > 10
+    assert reasons(rejects).get("peak not readable", 0) < 0.01 * len(rows)

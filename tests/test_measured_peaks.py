@@ -7,15 +7,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from test_measured_records import outcomes, reasons
 
 from symspectra.datasets.measured.peaks import read_peak_table
-from symspectra.datasets.measured.records import Rejects, TableWriter, read_measurements
+from symspectra.datasets.measured.records import read_measurements, write_measurements
 from symspectra.errors import DataError
 
 
 def read(path):
-    rejects = Rejects()
-    return list(read_peak_table(path, rejects)), rejects
+    return outcomes(read_peak_table(path))
 
 
 def table(tmp_path, text: str):
@@ -32,7 +32,7 @@ def test_typed_lists_of_peaks(tmp_path):
         "c,CCO,ms,31:100 45:52 46:22,,,,unknown\n"
         "d,CCO,msms_pos,47.05 100; 29.04 20,,,[M+H]+,\n",
     )
-    assert not len(rejects) and {(row.smiles, row.inchikey) for row in rows} == {("CCO", "LFQSCWFLJHTTHZ")}
+    assert not rejects and {(row.smiles, row.inchikey) for row in rows} == {("CCO", "LFQSCWFLJHTTHZ")}
     carbon, proton, mass, msms = rows
     assert carbon.x.tolist() == [57.8, 18.1] and carbon.attached == [2, 3]
     assert (carbon.source, carbon.record, carbon.licence) == ("table.csv", "no. 1", "in-house")
@@ -45,17 +45,16 @@ def test_typed_lists_of_peaks(tmp_path):
 
 def test_lists_of_numbers_in_csv_and_parquet(tmp_path):
     rows, rejects = table(tmp_path, 'smiles,modality,x,y\nCCO,ms,31 45 46,100 52 22\nCCO,c13,"[18.1, 57.8]","[1, 1]"\n')
-    assert not len(rejects) and rows[0].x.tolist() == [31, 45, 46] and rows[1].y.tolist() == [1, 1]
+    assert not rejects and rows[0].x.tolist() == [31, 45, 46] and rows[1].y.tolist() == [1, 1]
     columns = {"smiles": ["CCO"], "modality": ["c13"], "x": [[18.1, 57.8]], "y": [[1.0, 1.0]], "attached": [[3, None]]}
     pq.write_table(pa.table(columns), tmp_path / "table.parquet")
     (row,), rejects = read(tmp_path / "table.parquet")
-    assert not len(rejects) and row.x.tolist() == [18.1, 57.8] and row.attached == [3, None]
+    assert not rejects and row.x.tolist() == [18.1, 57.8] and row.attached == [3, None]
 
 
 def test_the_table_of_prepared_spectra_can_be_read_again(tmp_path):
     rows, _ = table(tmp_path, 'smiles,modality,peaks,solvent\nCCO,c13,"57.8 (CH2), 18.1 (CH3)",CDCl3\n')
-    with TableWriter(tmp_path / "spectra.parquet") as writer:
-        writer.add(rows[0])
+    write_measurements(tmp_path / "spectra.parquet", rows)
     again, _ = read(tmp_path / "spectra.parquet")
     (first,) = read_measurements(tmp_path / "spectra.parquet")
     for row in (first, again[0]):
@@ -78,7 +77,7 @@ def test_the_table_of_prepared_spectra_can_be_read_again(tmp_path):
 def test_bad_rows_are_rejected_and_the_others_read(tmp_path, row, reason):
     good = "CCO,c13,18.1 57.8,LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
     rows, rejects = table(tmp_path, f"smiles,modality,peaks,inchikey\n{good}\n{row}\n{good}\n")
-    assert len(rows) == 2 and rejects.rows == [("table.csv", "row 2", reason)]
+    assert len(rows) == 2 and rejects == [("table.csv", "row 2", reason)]
 
 
 def test_wrong_files_are_one_sentence(tmp_path):
@@ -106,4 +105,4 @@ def test_tables_of_pandas_with_missing_values_are_read(tmp_path):
     )
     frame.to_parquet(tmp_path / "table.parquet")
     rows, rejects = read(tmp_path / "table.parquet")
-    assert [row.record for row in rows] == ["row 1"] and rejects.counts() == {"structure not given": 1}
+    assert [row.record for row in rows] == ["row 1"] and reasons(rejects) == {"structure not given": 1}

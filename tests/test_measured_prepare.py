@@ -9,6 +9,7 @@ import os
 import tarfile
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from test_measured_massbank import EI
@@ -19,14 +20,15 @@ from test_measured_nmrshiftdb2 import record as nmr_record
 from symspectra.cli.main import main
 from symspectra.datasets.base import split_of
 from symspectra.datasets.measured import vectors as module
-from symspectra.datasets.measured.choice import Candidate, allowed, choose, on_axis
+from symspectra.datasets.measured.choice import allowed, choose, on_axis
 from symspectra.datasets.measured.prepare import prepare
 from symspectra.datasets.measured.records import MODALITIES, Measurement, read_measurements
 from symspectra.datasets.measured.summary import described, intersections
 from symspectra.datasets.writer import evaluated
 from symspectra.errors import DataError
-from symspectra.files import digest
+from symspectra.files import check, digest
 from symspectra.groups.table8 import from_bits, label
+from symspectra.predict import evaluate
 from symspectra.spectra.conversion import prepare_all
 from symspectra.spectra.spectrum import Spectrum
 
@@ -81,6 +83,9 @@ def test_the_folder_holds_what_the_sources_say(sources, tmp_path):
     assert summary["licences"]["ms"] == {"CC BY-NC-SA": 1} and summary["licences"]["msms_pos"] == {"CC BY-SA": 4}
     assert summary["intersections"]["c13"] == 3 and summary["intersections"]["c13+h1+any mass spectrum"] == 1
     assert summary["peaks"]["h1"] == {"given": 3, "used": 2}
+    manifest = check(tmp_path / "out")
+    assert manifest["sources"][0] == {"kind": "nmrshiftdb2", "file": "nmr.sd", "sha256": digest(sources[0][1])}
+    assert manifest["summary"] == json.loads(json.dumps(summary)) and manifest["versions"]["rdkit"]
 
 
 def test_vectors_are_those_of_the_conversion(sources, tmp_path):
@@ -131,14 +136,23 @@ def test_licences(licence, patterns, expected):
     assert allowed(licence, patterns) is expected
 
 
-def test_choice_among_several_spectra():
-    def options(*rows):
-        return [Candidate(i, str(i), *row) for i, row in enumerate(rows)]
-
-    assert choose(options((5, True, None), (9, True, None), (9, True, None)), "c13").row == 1
-    assert choose(options((9, True, 1.0), (2, False, 50.0), (3, False, 10.0)), "msms_pos").row == 2
-    assert choose(options((9, False, None), (2, False, 50.0), (3, False, 10.0), (3, False, 30.0)), "msms_neg").row == 3
-    assert choose(options((9, True, None), (2, True, 50.0)), "msms_neg").row == 1
+@pytest.mark.parametrize(
+    ("modality", "spectra", "chosen"),  # number of peaks, adduct, collision energy
+    [
+        ("c13", [(5, None, None), (9, None, None), (9, None, None)], 1),
+        ("ms", [(5, None, "1 eV"), (4, "[M+H]+", "2 eV")], 0),
+        ("msms_pos", [(9, "[M+Na]+", "1 eV"), (2, "[M+H]+", "50.0 V"), (3, "[M+H]+", "10 eV")], 2),
+        ("msms_neg", [(9, "[M-H]-", "high"), (2, "[M-H]-", "50"), (3, "[M-H]-", "10"), (3, "[M-H]-", "30")], 3),
+        ("msms_neg", [(9, "[M-H]-", "20"), (2, "[M-H]-", "20"), (3, "[M-H]-", "20")], 1),
+        ("msms_neg", [(9, None, None), (2, None, "50")], 1),
+    ],
+)
+def test_choice_among_several_spectra(modality, spectra, chosen):
+    names = ("inchikey", "modality", "peaks", "adduct", "collision_energy")
+    table = pd.DataFrame([("A", modality, *spectrum) for spectrum in spectra], columns=names)
+    other = table.assign(inchikey="B")
+    assert choose(table).index.tolist() == [chosen]
+    assert choose(pd.concat([table, other], ignore_index=True)).index.tolist() == [chosen, chosen + len(table)]
 
 
 @pytest.mark.parametrize(
@@ -148,18 +162,6 @@ def test_choice_among_several_spectra():
 def test_spectra_off_the_axis(modality, x, expected):
     spectrum = Measurement("K", "C", modality, np.array(x), np.ones(len(x), dtype=np.float32))
     assert on_axis(spectrum) is expected
-
-
-def test_the_manifest_names_sources_files_and_versions(sources, tmp_path):
-    summary = prepare(sources, tmp_path / "out", ["all"])
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["sources"][0] == {"kind": "nmrshiftdb2", "file": "nmr.sd", "sha256": digest(sources[0][1])}
-    for name, stated in manifest["files"].items():
-        assert digest(tmp_path / "out" / name) == stated
-    assert set(manifest["files"]) | {"manifest.json", "manifest.json.sha256"} == {
-        path.name for path in (tmp_path / "out").iterdir()
-    }
-    assert manifest["summary"] == json.loads(json.dumps(summary)) and manifest["versions"]["rdkit"]
 
 
 def test_the_same_sources_give_the_same_bytes_with_any_number_of_processes(sources, tmp_path):
@@ -254,9 +256,7 @@ def test_a_full_disk_is_said_and_nothing_remains(sources, tmp_path, monkeypatch)
     assert {path.name for path in tmp_path.iterdir()} == {"nmr.sd", "records"}
 
 
-def test_a_predictor_is_scored_on_what_was_prepared(tmp_path):
-    from symspectra.errors import DataError
-    from symspectra.predict import evaluate as module
+def test_a_predictor_is_scored_on_what_was_prepared(tmp_path, monkeypatch):
     from symspectra.predict.predictor import shipped
 
     smiles = [f"{'C' * n}C(=O)O{'C' * m}" for n in range(1, 8) for m in range(1, 8)]
@@ -264,13 +264,9 @@ def test_a_predictor_is_scored_on_what_was_prepared(tmp_path):
     lines = [f'{s},c13,"{170 + i / 10:.1f}, 60.4, 21.0, 14.2"' for i, s in enumerate(smiles)]
     table.write_text("\n".join(["smiles,modality,peaks", *lines, 'C[N+](C)(C)C,c13,"55.1"']) + "\n")
     prepare([("peaks", table)], tmp_path / "out", ["all"])
-    few = module.evaluate(shipped(), tmp_path / "out", "train")
-    assert set(few) <= {"c13"}
-    least, module.LEAST = module.LEAST, 3
-    try:
-        scores = module.evaluate(shipped(), tmp_path / "out", "train")
-    finally:
-        module.LEAST = least
+    assert set(evaluate.evaluate(shipped(), tmp_path / "out", "train")) <= {"c13"}
+    monkeypatch.setattr(evaluate, "LEAST", 3)
+    scores = evaluate.evaluate(shipped(), tmp_path / "out", "train")
     assert 3 <= scores["c13"]["molecules"] < len(smiles) + 1 and 0.5 < scores["c13"]["micro_f1"] <= 1
     with pytest.raises(DataError, match="expected a folder"):
-        module.evaluate(shipped(), tmp_path)
+        evaluate.evaluate(shipped(), tmp_path)

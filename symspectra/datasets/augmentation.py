@@ -1,4 +1,4 @@
-"""Training spectra perturbed as instruments perturb them (App. I).
+"""Training spectra perturbed as instruments perturb them (App. I; Jung et al., Chem. Sci. 14 (2023) 3600).
 
 The augmentations take a batch of spectra (`symspectra.datasets.base.SpectraDataset.spectra`) and a CPU generator, whose
 numbers are moved to the device of the spectra. A spectrum of zeros (not measured) stays one under all of them.
@@ -6,17 +6,16 @@ numbers are moved to the device of the spectra. A spectrum of zeros (not measure
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from symspectra.datasets.base import SpectraDataset
+from symspectra.datasets.base import Spectra, SpectraDataset
 from symspectra.datasets.views import DatasetView, generator_of
 
 KINDS = ("none", "shift", "vertical", "smooth", "mix")
@@ -32,10 +31,6 @@ def horizontal_shift(
     """Each spectrum moved by a random whole number of points, from -``most`` to ``most``; zeros come in at the end.
 
     Two of 600 points are 12 cm-1 (Jung et al. take 1 to 10), 0.8 ppm of 13C, 0.04 ppm of 1H and 2 m/z.
-
-    References
-    ----------
-    Paper, Appendix I; Jung et al., Chem. Sci. 14 (2023) 3600.
     """
     points = x.shape[-1]
     shift = torch.randint(-most, most + 1, (*x.shape[:2], 1), generator=generator).to(x.device)
@@ -49,12 +44,8 @@ def vertical_noise(
 ) -> Float[Tensor, "batch modality 600"]:
     """Noise on every point, the smaller the higher the point: y + m (top - y), m uniform on (-``most``, ``most``).
 
-    ``top`` is the spectrum's maximum, so the noise is relative to it, and none at the strongest peak. Negative results
-    become 0.
-
-    References
-    ----------
-    Paper, Appendix I; Jung et al., Chem. Sci. 14 (2023) 3600, who write it for a maximum of 1.
+    ``top`` is the spectrum's maximum, so the noise is relative to it, and none at the strongest peak; Jung et al. write
+    it for a maximum of 1. Negative results become 0.
     """
     m = _uniform(x.shape, -most, most, generator, x)
     return (x + m * (x.amax(dim=-1, keepdim=True) - x)).clamp_min(0)
@@ -66,10 +57,6 @@ def gaussian_smoothing(
     """Each spectrum smoothed by a Gaussian of random standard deviation, ``least`` to ``most`` points.
 
     Each spectrum keeps its maximum: preprocessing scales a spectrum of lower resolution as any other.
-
-    References
-    ----------
-    Paper, Appendix I.
     """
     radius = math.ceil(3 * most)
     width = _uniform((*x.shape[:2], 1), least, most, generator, x)
@@ -83,12 +70,7 @@ def gaussian_smoothing(
 def linear_combination(
     x: Float[Tensor, "batch modality 600"], partner: Float[Tensor, "batch modality 600"], generator: torch.Generator
 ) -> Float[Tensor, "batch modality 600"]:
-    """c x + (1 - c) partner, with c uniform on (0.01, 0.99): one number per molecule, the same for all its spectra.
-
-    References
-    ----------
-    Paper, Appendix I; Jung et al., Chem. Sci. 14 (2023) 3600.
-    """
+    """c x + (1 - c) partner, with c uniform on (0.01, 0.99): one number per molecule, the same for all its spectra."""
     c = _uniform((len(x), 1, 1), 0.01, 0.99, generator, x)
     return c * x + (1 - c) * partner
 
@@ -114,19 +96,14 @@ class Augmented(DatasetView):
     """
 
     def __init__(self, base: SpectraDataset, kind: str):
-        super().__init__(base)
         if kind not in KINDS:
             raise ValueError(f"there is no augmentation {kind!r}; expected one of {KINDS}")
+        super().__init__(base, *(() if kind == "none" else ("Augmented", kind)))
         self.kind = kind
-        if kind != "none":
-            self.digest = hashlib.sha256(repr((base.digest, "Augmented", kind)).encode()).hexdigest()
         if kind == "mix":
             self._order, self._place, self._first, self._size = _classes(base)
 
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra and ``present``; augmented when ``draw`` is not 0."""
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         x, present = self.base.spectra(rows, draw)
         if draw == 0 or self.kind == "none":
             return x, present

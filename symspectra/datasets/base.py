@@ -8,7 +8,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Self
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from symspectra.config import Config
-from symspectra.datasets.prepared import PreparedDataset, find_folder, read_folder
-from symspectra.datasets.splits import SPLITS, checked_split, rows_of, split_of
+from symspectra.datasets.splits import SPLITS, checked_split, split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES
+from symspectra.settings import Data
 from symspectra.spectra.lines import LineTable, read_lines
 from symspectra.spectra.preprocessing import POINTS, check_finite
 from symspectra.spectra.rendering import CLEAN, Nuisance, render
@@ -30,30 +30,35 @@ OPEN_DIRECTORY = Path(__file__).parent.parent / "data" / "open"
 RENDER_CHUNK = {"cpu": 512, "cuda": 8192}
 CACHE_BYTES = 600_000_000  # rendered spectra that a process keeps; a third of the time of small runs is rendering
 _RENDERED: OrderedDict[tuple, Tensor] = OrderedDict()
+Spectra = tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]
 
 
-class SpectraDataset(Protocol):
-    """What training needs of a data set."""
+class SpectraDataset:
+    """What training needs of a data set; a subclass says where its spectra come from."""
 
     modalities: tuple[str, ...]
     labels: tuple[str, ...]  # what is predicted: by default the groups of Table 8
     ids: tuple[str, ...]  # molecule of each row
     y: Bool[Tensor, "molecule label"]
     digest: str  # changes whenever the data do
+    evaluated: Bool[Tensor, " label"] | None = None  # labels that count in the scores; None: all
+    _split: np.ndarray  # of text, one per row
+    _moved = ("y",)  # what `to` moves
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
         """Rows of ``train``, ``validation`` or ``test``."""
-        ...
+        return torch.from_numpy(np.flatnonzero(self._split == split)).to(self.y.device)
 
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         """Spectra and ``present``; ``draw`` 0 is the fixed noise of validation and test."""
-        ...
+        raise NotImplementedError
 
-    def to(self, device: torch.device | str) -> SpectraDataset:
+    def to(self, device: torch.device | str) -> Self:
         """The same data on another device."""
-        ...
+        other = copy.copy(self)
+        for name in self._moved:
+            setattr(other, name, getattr(self, name).to(device))
+        return other
 
 
 def evaluated_groups(dataset: SpectraDataset) -> Bool[Tensor, " label"]:
@@ -67,7 +72,7 @@ def kept_bytes() -> int:
     return sum(x.nbytes for x in _RENDERED.values())
 
 
-class LineDataset:
+class LineDataset(SpectraDataset):
     """Molecules whose spectra are rendered from line lists when they are asked for.
 
     Parameters
@@ -76,6 +81,8 @@ class LineDataset:
     modalities, nuisance, resampling : see `symspectra.spectra.rendering.render`; the mass spectrum ``"ms"`` is MS/MS+
     test_tenths : see `split_of`
     """
+
+    _moved = ("lines", "y")
 
     def __init__(
         self,
@@ -93,14 +100,7 @@ class LineDataset:
         self.digest = hashlib.sha256(repr(content).encode()).hexdigest()
         self._split = np.array([split_of(key, test_tenths) for key in lines.inchikey])
 
-    def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
-        return rows_of(self._split, split, self.y)
-
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Rendered spectra; all modalities are present."""
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         if rows.device.type == "cpu" and len(self.ids) * POINTS * 4 <= CACHE_BYTES // 60:
             x = torch.stack([self._whole(modality, draw)[rows] for modality in self._rendered], dim=1)
         else:
@@ -121,14 +121,8 @@ class LineDataset:
         _RENDERED.move_to_end(key)
         return _RENDERED[key]
 
-    def to(self, device: torch.device | str) -> LineDataset:
-        """The same data on another device."""
-        other = copy.copy(self)
-        other.lines, other.y = self.lines.to(device), self.y.to(device)
-        return other
 
-
-class ArrayDataset:
+class ArrayDataset(SpectraDataset):
     """Spectra of your own, already preprocessed (`symspectra.spectra.preprocessing`): NumPy arrays or tensors.
 
     Parameters
@@ -148,6 +142,8 @@ class ArrayDataset:
         twice.
     ValueError : a spectrum holds a value that is not finite; the message names the molecule and the modality.
     """
+
+    _moved = ("x", "present", "y")
 
     def __init__(
         self,
@@ -195,21 +191,8 @@ class ArrayDataset:
             "labels": dict(zip(self.labels, self.y.sum(dim=0).tolist(), strict=True)),
         }
 
-    def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
-        return rows_of(self._split, split, self.y)
-
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra as they are, whatever the draw."""
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         return self.x[rows], self.present[rows]
-
-    def to(self, device: torch.device | str) -> ArrayDataset:
-        """The same data on another device."""
-        other = copy.copy(self)
-        other.x, other.present, other.y = self.x.to(device), self.present.to(device), self.y.to(device)
-        return other
 
 
 def _check_binary(what: str, values: Tensor, ids: Sequence[str], names: Sequence[str]) -> None:
@@ -219,7 +202,7 @@ def _check_binary(what: str, values: Tensor, ids: Sequence[str], names: Sequence
         raise DataError(f"{what} {names[column]} of {ids[row]} is {values[row, column].item()}; expected 0 or 1")
 
 
-class JoinedDataset:
+class JoinedDataset(SpectraDataset):
     """Data sets of the same modalities, one after the other. A molecule that is in several has a row in each.
 
     Raises
@@ -228,10 +211,9 @@ class JoinedDataset:
     """
 
     def __init__(self, parts: Sequence[SpectraDataset]):
-        if len({part.labels for part in parts}) != 1:
-            raise DataError(f"the data sets have different labels: {[part.labels for part in parts]}")
-        if len({part.modalities for part in parts}) != 1:
-            raise DataError(f"the data sets have different modalities: {[part.modalities for part in parts]}")
+        for what in ("labels", "modalities"):
+            if len({getattr(part, what) for part in parts}) != 1:
+                raise DataError(f"the data sets have different {what}: {[getattr(part, what) for part in parts]}")
         self.parts, self.modalities, self.labels = tuple(parts), parts[0].modalities, parts[0].labels
         self.ids = tuple(name for part in parts for name in part.ids)
         self.y = torch.cat([part.y for part in parts])
@@ -239,13 +221,9 @@ class JoinedDataset:
         self._first = np.cumsum([0, *(len(part.ids) for part in parts)])
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
         return torch.cat([part.rows(split) + first for part, first in zip(self.parts, self._first, strict=False)])
 
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra and ``present``, each row's from its own data set."""
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         x = torch.zeros(len(rows), len(self.modalities), POINTS, device=rows.device)
         present = torch.zeros(x.shape[:2], dtype=torch.bool, device=rows.device)
         for part, first in zip(self.parts, self._first, strict=False):
@@ -255,7 +233,6 @@ class JoinedDataset:
         return x, present
 
     def to(self, device: torch.device | str) -> JoinedDataset:
-        """The same data on another device."""
         return JoinedDataset([part.to(device) for part in self.parts])
 
 
@@ -269,28 +246,27 @@ def load_dataset(config: Config) -> SpectraDataset:
     DataError : for an unknown name, a missing or damaged file, or more molecules than there are.
     """
     names = config.data.dataset.split("+")
-    if len(names) == 1:
-        return _load(names[0], config)
-    return JoinedDataset([_load(name, config, partly=True) for name in names])
+    parts = [_load(name, config.data, partly=len(names) > 1) for name in names]
+    return parts[0] if len(parts) == 1 else JoinedDataset(parts)
 
 
-def _load(name: str, config: Config, partly: bool = False) -> SpectraDataset:
-    """One data set; ``partly`` as in `symspectra.datasets.prepared.PreparedDataset`."""
+def _load(name: str, data: Data, partly: bool) -> SpectraDataset:
+    from symspectra.datasets.prepared import PreparedDataset, find_folder, read_folder  # imports this module
+
     if name == "open":
-        nuisance = Nuisance() if config.data.nuisance else CLEAN
-        lines = read_lines(OPEN_DIRECTORY, config.data.molecules)
-        return LineDataset(lines, config.data.modalities, nuisance, config.data.resample, config.data.test_tenths)
-    folder = find_folder(f"{name}-{config.data.resample}") or find_folder(name)
+        nuisance = Nuisance() if data.nuisance else CLEAN
+        lines = read_lines(OPEN_DIRECTORY, data.molecules)
+        return LineDataset(lines, data.modalities, nuisance, data.resample, data.test_tenths)
+    folder = find_folder(f"{name}-{data.resample}") or find_folder(name)
     if folder is None:
         raise DataError(
             f"there is no data set {name!r}; expected 'open', or the name of a folder of `symspectra data prepare`, "
             "with its manifest.json, in data/ (or in the folder that SYMSPECTRA_DATA names)"
         )
     source = read_folder(folder)
-    wanted = config.data.resample
-    if source.resample != wanted:
+    if source.resample != data.resample:
         raise DataError(
-            f"{folder}: was prepared with --resample {source.resample}; prepare it with --resample {wanted}, "
-            f"as {folder.name}-{wanted}"
+            f"{folder}: was prepared with --resample {source.resample}; prepare it with --resample {data.resample}, "
+            f"as {folder.name}-{data.resample}"
         )
-    return PreparedDataset(source, config.data.modalities, config.data.molecules, config.data.test_tenths, partly)
+    return PreparedDataset(source, data.modalities, data.molecules, data.test_tenths, partly)

@@ -22,6 +22,10 @@ class Synthetic(NamedTuple):
     u: Float[Tensor, " sample"]
     labels: Bool[Tensor, "sample group"]
 
+    def to(self, device: torch.device | str) -> Synthetic:
+        """The same on another device."""
+        return Synthetic(*(part.to(device) for part in self))
+
 
 def imbalance_ratios(y: Bool[Tensor, "molecule group"]) -> tuple[Float[Tensor, " group"], float]:
     """Positives of the most frequent label over those of each label (IRLbl), and the mean of these ratios (MeanIR).
@@ -45,19 +49,13 @@ def mlsmote(
 
     The ratios and neighbours are those of the data before any sample is added; Algorithm 1 of the reference can also
     be read as measuring the ratios again while samples come in.
+    From Charte et al., Knowledge-Based Systems 89 (2015) 385-397.
 
     Parameters
     ----------
     features : Euclidean distances in these choose the neighbours
-    k : neighbours; one fewer than there are molecules where a label has no more than k. One molecule yields none.
-
-    Raises
-    ------
-    ValueError : ``k`` is less than 1.
-
-    References
-    ----------
-    Charte et al., Knowledge-Based Systems 89 (2015) 385-397.
+    k : neighbours, at least 1; one fewer than there are molecules where a label has no more than k. One molecule yields
+        none.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -89,11 +87,7 @@ def rarest_groups(
 ) -> tuple[int, ...]:
     """The n groups with the fewest training positives, rarest first, among those with enough to learn from and to test.
 
-    The paper takes four rare groups without naming a rule (Obs. 6).
-
-    Raises
-    ------
-    ValueError : fewer than n groups have as many positives as asked for.
+    The paper takes four rare groups without naming a rule (Obs. 6). `ValueError` is raised where there are fewer.
     """
     train, test = y_train.sum(dim=0), y_test.sum(dim=0)
     enough = ((train >= least_train) & (test >= least_test)).nonzero().flatten()

@@ -17,7 +17,7 @@ from symspectra.errors import DataError
 from symspectra.files import written
 from symspectra.groups.molecules import inchikey_block, parse, parsed
 from symspectra.groups.table8 import label, to_bits
-from symspectra.parallel import Workers
+from symspectra.parallel import Workers, chunked
 from symspectra.simulation import quantum
 from symspectra.simulation import records as quantum_records
 from symspectra.simulation.molecules import flat_smiles, open_molecules
@@ -32,9 +32,7 @@ CHUNK = 25
 def simulate(smiles: list[str]) -> LineTable:
     """Simulate molecules that are not in the data set (needs ``symspectra[simulate]``): some seconds each.
 
-    Raises
-    ------
-    ValueError : a SMILES that does not parse, or a molecule outside what the simulation can do; it is named.
+    `ValueError` names a SMILES that does not parse, or a molecule outside what the simulation can do.
     """
     rows = line_lists([quantum.simulate(_flat(text)) for text in smiles])
     return line_table(pa.Table.from_pylist(_described(rows), schema=arrow_schema()))
@@ -79,12 +77,9 @@ def add_records(records: list[QuantumRecord], directory: Path = OPEN_DIRECTORY, 
     """
     smiles, keys = known_molecules(directory)
     new = list({record.smiles: record for record in records if record.smiles not in smiles}.values())
-    chunks = [new[i : i + CHUNK] for i in range(0, len(new), CHUNK)]
-    rows = []
-    with Workers(workers) as pool, tqdm(total=len(new), desc="line lists", unit="molecule", disable=not new) as bar:
-        for part in pool.in_order(line_lists, chunks):
-            rows += part
-            bar.update(len(part))
+    bar = tqdm(new, desc="line lists", unit="molecule", disable=not new)
+    with Workers(workers) as pool:
+        rows = [row for part in pool.in_order(line_lists, chunked(bar, CHUNK)) for row in part]
     kept, failed = [], []
     for row in _described(rows):
         if row["inchikey"] in keys:
@@ -109,12 +104,7 @@ def add_failures(failures: list[tuple[str, str]], directory: Path = OPEN_DIRECTO
 
 
 def import_records(folder: Path, directory: Path = OPEN_DIRECTORY, workers: int = 1) -> int:
-    """Add quantum records that were computed elsewhere: every ``part-*.parquet`` of a folder, and its failures.
-
-    Raises
-    ------
-    DataError : there is no such file in the folder.
-    """
+    """Add quantum records that were computed elsewhere: every ``part-*.parquet`` of a folder, and its failures."""
     paths = sorted(folder.glob("part-*.parquet"))
     if not paths:
         raise DataError(f"{folder}: no part-*.parquet of quantum records here")
@@ -142,15 +132,10 @@ def build(
     molecules: int | None = None,
     workers: int = 1,
 ) -> int:
-    """Extend the data set along its list; return how many molecules were added.
+    """Extend the data set along its list, by ``molecules`` or all that are missing; return how many were added.
 
     Every 500 molecules a shard is appended. An interruption loses at most the molecules in work; the next call
-    with the same ``records`` folder goes on from there.
-
-    Parameters
-    ----------
-    records : folder for the quantum records
-    molecules : how many to try, all that are missing by default
+    with the same folder for quantum ``records`` goes on from there.
     """
     known, _ = known_molecules(directory)
     todo = [smiles for smiles in open_molecules(max_heavy) if smiles not in known][:molecules]

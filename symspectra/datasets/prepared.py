@@ -6,13 +6,12 @@ precision, ``present.npy``, and ``manifest.json``, which names the modalities.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +19,8 @@ from jaxtyping import Bool, Float, Float16, Int
 from torch import Tensor
 
 from symspectra import files
-from symspectra.datasets.splits import rows_of, split_of
+from symspectra.datasets.base import Spectra, SpectraDataset
+from symspectra.datasets.splits import split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES, from_bits
 
@@ -83,9 +83,7 @@ class Folder:
 def read_folder(path: str | Path) -> Folder:
     """Open a folder of ``symspectra data prepare``.
 
-    Raises
-    ------
-    DataError : it is none, a file is damaged (`symspectra.files.check`) or they do not agree; the message names it.
+    `DataError` names a file that is missing or damaged (`symspectra.files.check`), or does not fit the others.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -110,7 +108,7 @@ def read_folder(path: str | Path) -> Folder:
     return Folder(path, manifest, columns["inchikey"], columns["smiles"], y, vectors, present)
 
 
-class PreparedDataset:
+class PreparedDataset(SpectraDataset):
     """Spectra of a prepared folder, with ``present`` false where a molecule lacks one.
 
     Every molecule with one of the modalities is trained on. Of measured spectra, only molecules with all kinds that
@@ -132,6 +130,8 @@ class PreparedDataset:
     DataError : the folder cannot be read, has no such spectra, or nothing could be tested.
     """
 
+    _moved = ("y", "present")
+
     def __init__(
         self,
         folder: str | Path | Folder,
@@ -151,25 +151,22 @@ class PreparedDataset:
         self._vectors, self._index, self._columns = source.vectors, index, columns[index]
         self.ids, self.labels = tuple(source.smiles[i] for i in index), NAMES
         self.y, self.present = torch.from_numpy(source.y[index]), torch.from_numpy(present[index])
-        split = [split_of(source.inchikey[i], test_tenths) if complete[i] else "train" for i in index]
-        self._split = np.array(split)
-        restricted = source.measured and not partly
-        self.evaluated = _evaluated(source.y[index], complete[index], self._split) if restricted else None
-        if self.evaluated is not None and not self.evaluated.any():
-            raise DataError(
-                f"{source.path}: no group has {LEAST_TRAINED} training and {LEAST_TESTED} test molecules with all "
-                f"kinds of spectra ({complete[index].sum()} molecules have them); use more molecules, or a larger "
-                "test_tenths"
-            )
+        self._split = np.array([split_of(source.inchikey[i], test_tenths) if complete[i] else "train" for i in index])
+        if source.measured and not partly:
+            whole, y = complete[index], source.y[index]
+            trained, tested = (y[whole & (self._split == name)].sum(axis=0) for name in ("train", "test"))
+            self.evaluated = torch.from_numpy((trained >= LEAST_TRAINED) & (tested >= LEAST_TESTED))
+            if not self.evaluated.any():
+                raise DataError(
+                    f"{source.path}: no group has {LEAST_TRAINED} training and {LEAST_TESTED} test molecules with all "
+                    f"kinds of spectra ({whole.sum()} molecules have them); use more molecules, or a larger test_tenths"
+                )
         content = (source.manifest.get("files"), self.modalities, len(index), test_tenths, partly)
         self.digest = hashlib.sha256(repr(content).encode()).hexdigest()
         self._x: Tensor | None = None
+        self._nbytes = self._columns.size * 600 * 2
         if self._nbytes <= IN_MEMORY:
             self._x = self._read(np.arange(len(index)))
-
-    @property
-    def _nbytes(self) -> int:
-        return self._columns.size * 600 * 2
 
     def _read(self, rows: np.ndarray) -> Float[Tensor, "row modality 600"]:
         """Half precision, zeros where there is no spectrum."""
@@ -178,21 +175,13 @@ class PreparedDataset:
             raise DataError(f"{self._folder}: a spectrum of {self.ids[rows[(~good).nonzero()[0, 0]]]} is not finite")
         return x.masked_fill_(~self.present[torch.from_numpy(rows)].cpu().unsqueeze(-1), 0)
 
-    def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
-        return rows_of(self._split, split, self.y)
-
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra as they are, whatever the draw."""
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         x = self._read(rows.cpu().numpy()).to(rows.device) if self._x is None else self._x[rows]
         return x.float(), self.present[rows]
 
-    def to(self, device: torch.device | str) -> PreparedDataset:
+    def to(self, device: torch.device | str) -> Self:
         """The same data for another device; a GPU takes the spectra whole where they fill at most half its memory."""
-        other, device = copy.copy(self), torch.device(device)
-        other.y, other.present = self.y.to(device), self.present.to(device)
+        other, device = super().to(device), torch.device(device)
         if self._x is not None:
             other._x = self._x.to(device)
         elif device.type == "cuda" and 2 * self._nbytes <= torch.cuda.mem_get_info(device)[0]:
@@ -209,15 +198,3 @@ def _place(source: Folder, modality: str, partly: bool) -> tuple[np.ndarray, np.
             return np.zeros(len(source.smiles), dtype=int), np.zeros(len(source.smiles), dtype=bool)
         raise DataError(f"{source.path}: has no {modality} spectra; it has {', '.join(source.modalities)}")
     return source.places(kinds)
-
-
-def _evaluated(
-    y: Bool[np.ndarray, "molecule 37"], complete: Bool[np.ndarray, " molecule"], split: np.ndarray
-) -> Bool[Tensor, " 37"]:
-    trained, tested = (y[complete & (split == name)].sum(axis=0) for name in ("train", "test"))
-    return torch.from_numpy((trained >= LEAST_TRAINED) & (tested >= LEAST_TESTED))
-
-
-def names_of(groups: Bool[Tensor, " 37"]) -> list[str]:
-    """Names of the groups that are marked."""
-    return [name for name, there in zip(NAMES, groups.tolist(), strict=True) if there]

@@ -6,9 +6,6 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from jaxtyping import Int
-from torch import Tensor
 
 from symspectra.errors import DataError
 
@@ -38,8 +35,3 @@ def checked_split(split: Sequence[str], molecules: int, where: str) -> np.ndarra
             f"{where}: {len(split)} splits for {molecules} molecules, unknown: {unknown}; expected {SPLITS}"
         )
     return np.array(split)
-
-
-def rows_of(splits: np.ndarray, split: str, like: Tensor) -> Int[Tensor, " row"]:
-    """Rows of one split, on the device of ``like``."""
-    return torch.from_numpy(np.flatnonzero(splits == split)).to(like.device)

@@ -5,69 +5,53 @@ Augmented spectra are in `symspectra.datasets.augmentation`.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from symspectra.datasets.base import SpectraDataset, evaluated_groups
+from symspectra.datasets.base import Spectra, SpectraDataset, evaluated_groups
 from symspectra.datasets.imbalance import Synthetic, mlsmote
-from symspectra.datasets.splits import checked_split, rows_of
+from symspectra.datasets.splits import checked_split
 
 
-class DatasetView:
+class DatasetView(SpectraDataset):
     """A data set seen through a change: another split, fewer training molecules, other spectra.
 
     It hands everything on to ``base``; a subclass overrides what it changes. ``draw`` 0 must stay what evaluation sees.
+    ``change`` is what the digest of a changed data set depends on beside the base's.
     """
 
-    def __init__(self, base: SpectraDataset):
+    _moved = ("base", "y")
+
+    def __init__(self, base: SpectraDataset, *change: object):
         self.base = base
         self.modalities, self.labels, self.ids, self.y = base.modalities, base.labels, base.ids, base.y
-        self.digest = base.digest
         self.evaluated = evaluated_groups(base)
+        changed = hashlib.sha256(repr((base.digest, *change)).encode()).hexdigest()
+        self.digest = changed if change else base.digest
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
         return self.base.rows(split)
 
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra and ``present``, as the base has them."""
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         return self.base.spectra(rows, draw)
-
-    def to(self, device: torch.device | str) -> DatasetView:
-        """The same view of the data on another device."""
-        other = copy.copy(self)
-        other.base, other.y = self.base.to(device), self.y.to(device)
-        return other
 
 
 class Resplit(DatasetView):
-    """A data set with a split of your own.
+    """A data set with a split of your own: ``train``, ``validation`` or ``test``, one per molecule of ``base``.
 
-    Parameters
-    ----------
-    split : ``train``, ``validation`` or ``test``, one per molecule of ``base``
-
-    Raises
-    ------
-    DataError : there are not as many as molecules, or one is unknown.
+    `DataError` is raised where there are not as many as molecules, or one is unknown.
     """
 
     def __init__(self, base: SpectraDataset, split: Sequence[str]):
-        super().__init__(base)
+        super().__init__(base, tuple(split))
         self._split = checked_split(split, len(base.ids), "own split")
-        self.digest = hashlib.sha256(repr((base.digest, tuple(split))).encode()).hexdigest()
 
-    def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of ``train``, ``validation`` or ``test``."""
-        return rows_of(self._split, split, self.y)
+    rows = SpectraDataset.rows
 
 
 class Scarce(DatasetView):
@@ -88,7 +72,7 @@ class Scarce(DatasetView):
     """
 
     def __init__(self, base: SpectraDataset, groups: Sequence[int], share: float):
-        super().__init__(base)
+        super().__init__(base, "Scarce", tuple(groups), share)
         if not 0 < share <= 1:
             raise ValueError(f"a share of {share} of the training positives; expected more than 0 and at most 1")
         train, y = base.rows("train").cpu().numpy(), base.y.cpu().numpy()
@@ -96,15 +80,12 @@ class Scarce(DatasetView):
         for group in groups:
             positive = train[y[train, group]]
             if len(positive) == 0:
-                raise ValueError(
-                    f"no training molecule has {base.labels[group]}; choose another group or use more molecules"
-                )
+                missing = base.labels[group]
+                raise ValueError(f"no training molecule has {missing}; choose another group or use more molecules")
             order = sorted(positive.tolist(), key=lambda row: hashlib.sha256(base.ids[row].encode()).digest())
             self._kept[order[math.ceil(round(share * len(order), 9)) :]] = False
-        self.digest = hashlib.sha256(repr((base.digest, "Scarce", tuple(groups), share)).encode()).hexdigest()
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of a split, without the dropped training molecules."""
         rows = self.base.rows(split)
         return rows[self._kept.to(rows.device)[rows]] if split == "train" else rows
 
@@ -118,28 +99,25 @@ class Oversampled(DatasetView):
     are those of `mlsmote`.
     """
 
+    _moved = ("base", "y", "synthetic")
+
     def __init__(self, base: SpectraDataset, k: int = 5, seed: int = 0):
-        super().__init__(base)
+        super().__init__(base, "Oversampled", k, seed)
         train = base.rows("train")
         x, present = base.spectra(train)
-        samples = Synthetic(*(part.to(base.y.device) for part in mlsmote(x.flatten(1), base.y[train], k, seed)))
+        samples = mlsmote(x.flatten(1), base.y[train], k, seed).to(base.y.device)
         shared = (present[samples.row] & present[samples.reference]).any(dim=1)
         row, reference, u, labels = (part[shared] for part in samples)
         self.synthetic = Synthetic(train[row], train[reference], u, labels)
         self.ids += tuple(f"mlsmote {i} of {base.ids[row]}" for i, row in enumerate(self.synthetic.row.tolist()))
         self.y = torch.cat([base.y, labels])
-        self.digest = hashlib.sha256(repr((base.digest, "Oversampled", k, seed)).encode()).hexdigest()
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
-        """Rows of a split; those of the synthetic molecules, which are training rows, come last."""
         rows = self.base.rows(split)
         new = torch.arange(len(self.base.ids), len(self.ids), device=rows.device)
         return torch.cat([rows, new]) if split == "train" else rows
 
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra and ``present``, those of the base for its rows."""
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         new = rows >= len(self.base.ids)
         if not new.any():
             return self.base.spectra(rows, draw)
@@ -152,12 +130,6 @@ class Oversampled(DatasetView):
         between = x[new] + self.synthetic.u[sample, None, None] * (x_reference - x[new])
         x[new] = between * present[new].unsqueeze(-1)
         return x, present
-
-    def to(self, device: torch.device | str) -> Oversampled:
-        """The same view of the data on another device."""
-        other = super().to(device)
-        other.synthetic = Synthetic(*(part.to(device) for part in self.synthetic))
-        return other
 
 
 def generator_of(what: str, draw: int, rows: Tensor) -> torch.Generator:
@@ -178,16 +150,12 @@ class Withheld(DatasetView):
     """
 
     def __init__(self, base: SpectraDataset, share: float):
-        super().__init__(base)
+        super().__init__(base, "Withheld", float(share))
         if not 0 <= share < 1:
             raise ValueError(f"a share of {share} of the spectra is to be withheld; expected at least 0 and below 1")
         self.share = share
-        self.digest = hashlib.sha256(repr((base.digest, "Withheld", float(share))).encode()).hexdigest()
 
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra and ``present``; some withheld when ``draw`` is not 0."""
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         x, present = self.base.spectra(rows, draw)
         if draw == 0 or self.share == 0:
             return x, present
@@ -216,23 +184,18 @@ class Corrupted(DatasetView):
     """
 
     def __init__(self, base: SpectraDataset, noise: float = 0.0, without: Sequence[str] = ()):
-        super().__init__(base)
+        withheld = [name in without for name in base.modalities]
+        super().__init__(base, "Corrupted", float(noise), withheld)
         if not 0 <= noise < math.inf:
             raise ValueError(f"noise of standard deviation {noise}; expected a number of at least 0")
         unknown = [name for name in without if name not in base.modalities]
         if unknown:
             raise ValueError(f"cannot withhold {unknown}; the data have the modalities {base.modalities}")
-        self._withheld = torch.tensor([name in without for name in base.modalities])
-        if self._withheld.all():
+        if all(withheld):
             raise ValueError(f"all modalities {base.modalities} are withheld; keep at least one")
-        self.noise = noise
-        parts = (base.digest, "Corrupted", float(noise), self._withheld.tolist())
-        self.digest = hashlib.sha256(repr(parts).encode()).hexdigest()
+        self.noise, self._withheld = noise, torch.tensor(withheld)
 
-    def spectra(
-        self, rows: Int[Tensor, " batch"], draw: int = 0
-    ) -> tuple[Float[Tensor, "batch modality 600"], Bool[Tensor, "batch modality"]]:
-        """Spectra with noise, and ``present`` without the withheld modalities."""
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
         x, present = self.base.spectra(rows, draw)
         if self.noise > 0:
             x = x + self.noise * x.amax(dim=-1, keepdim=True) * self._normal(rows, draw, x)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,23 @@ def check_new(out: Path) -> None:
         raise DataError(f"{out}: exists; name a new folder, or remove this one")
 
 
+def listed(counts: Mapping[str, int]) -> str:
+    """``train 8, test 2``."""
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """An empty folder to fill, which is renamed to ``out`` when everything is in it; `DataError` where that fails."""
+    check_new(out)
+    try:
+        with files.written(out) as folder:
+            folder.mkdir()
+            yield folder
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error}); nothing of it is left") from error
+
+
 def versions() -> dict[str, str]:
     """Of the packages that the content of a folder depends on."""
     return {name: version(name) for name in PACKAGES}
@@ -45,15 +63,7 @@ def random_order(smiles: Sequence[str]) -> Int[np.ndarray, " molecule"]:
 class FolderWriter:
     """A folder of N molecules: fill `vectors` and `present`, write the molecules, then finish.
 
-    Parameters
-    ----------
-    folder : empty folder
-    molecules : N
-    modalities : names of the second axis
-
-    Raises
-    ------
-    OSError : the disk is full.
+    ``modalities`` are the names of the second axis. `OSError` is raised where the disk is full.
     """
 
     def __init__(self, folder: Path, molecules: int, modalities: Sequence[str]):
@@ -85,14 +95,12 @@ class FolderWriter:
         used: Bool[np.ndarray, " molecule"] | None = None,
         **card: Any,
     ) -> dict[str, Any]:
-        """Write everything else; return the summary.
+        """Write everything else; return the ``summary`` with the numbers of molecules by split and group.
 
         Parameters
         ----------
         kind : ``measured`` or ``alberts``
-        rejects : file, place in it and reason of each that was left out
-        place : what the place is
-        summary : added to the numbers of molecules by split and group, and to the reasons
+        rejects : file, place in it and reason of each that was left out; ``place`` is what the place is called
         used : molecules whose groups are counted, all by default
         card : what else the manifest says
         """
@@ -105,7 +113,7 @@ class FolderWriter:
             for row in rejects:
                 table.writerow(row)
                 reasons[row[-1]] += 1
-        counts = group_counts(from_bits(self._groups), self._split, used)
+        counts = self._counts(used)
         whole = {
             "molecules": len(self.present),
             "splits": {name: int((self._split == name).sum()) for name in SPLITS},
@@ -117,21 +125,13 @@ class FolderWriter:
         files.write_manifest(self.folder, {"kind": kind, "modalities": self.modalities, **card, "summary": whole})
         return whole
 
-
-def group_counts(
-    groups: Bool[np.ndarray, "molecule 37"], split: np.ndarray, used: Bool[np.ndarray, " molecule"] | None = None
-) -> dict[str, dict[str, int]]:
-    """Molecules with each functional group by split, among the used ones."""
-    used = np.ones(len(split), dtype=bool) if used is None else used
-    counts = {name: groups[used & (split == name)].sum(axis=0) for name in SPLITS}
-    return {group: {name: int(counts[name][i]) for name in SPLITS} for i, group in enumerate(NAMES)}
+    def _counts(self, used: Bool[np.ndarray, " molecule"] | None) -> dict[str, dict[str, int]]:
+        """Molecules with each functional group by split, among the used ones."""
+        groups, used = from_bits(self._groups), True if used is None else used
+        counts = {name: groups[used & (self._split == name)].sum(axis=0) for name in SPLITS}
+        return {group: {name: int(counts[name][i]) for name in SPLITS} for i, group in enumerate(NAMES)}
 
 
 def evaluated(counts: Mapping[str, Mapping[str, int]], split: str = "test") -> list[str]:
     """Groups with enough positives: `LEAST_TRAINED` in training and `LEAST_TESTED` in ``split``."""
     return [group for group, n in counts.items() if n["train"] >= LEAST_TRAINED and n[split] >= LEAST_TESTED]
-
-
-def listed(counts: Mapping[str, int]) -> str:
-    """``train 8, test 2``."""
-    return ", ".join(f"{name} {count}" for name, count in counts.items())

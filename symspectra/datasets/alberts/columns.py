@@ -22,10 +22,7 @@ READING = {"buffer_size": 1 << 20, "pre_buffer": False, "page_checksum_verificat
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A parquet file with the columns that are needed.
-
-    ``peaks`` are the columns of `ENERGIES` for ``msms_pos`` and ``msms_neg``.
-    """
+    """A parquet file; ``peaks`` are the columns of `ENERGIES` for ``msms_pos`` and ``msms_neg``."""
 
     path: Path
     rows: int
@@ -38,12 +35,7 @@ class SourceFile:
 
 
 def source_files(folder: Path) -> list[SourceFile]:
-    """The parquet files of a folder, by name.
-
-    Raises
-    ------
-    DataError : no such folder, no parquet file in it, or one that is no parquet file or lacks a column.
-    """
+    """The parquet files of a folder, by name; `DataError` where there is none, or one lacks a column."""
     if not folder.is_dir():
         raise DataError(f"{folder}: is no folder; expected the folder with the parquet files of Alberts et al. (2024)")
     paths = sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
@@ -95,17 +87,13 @@ def _is_list(kind: pa.DataType, depth: int) -> bool:
 
 
 def batches(file: SourceFile) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The number of the first row, and the rows, some at a time.
-
-    Raises
-    ------
-    DataError : the file is damaged.
-    """
+    """The number of the first row, and the rows, some at a time; `DataError` where the file is damaged."""
     first = 0
     try:
         with pq.ParquetFile(file.path, **READING) as parquet:
             for batch in parquet.iter_batches(BATCH, columns=file.columns, use_threads=False):
-                yield first, batch
+                if first + len(batch) <= file.rows:
+                    yield first, batch
                 first += len(batch)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file.path}: is damaged after row {first} ({_first_line(error)}); fetch it again") from error

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from jaxtyping import Bool, Float16
-from torch import Tensor
 
 from symspectra.datasets.alberts.columns import CURVES, MODALITIES
 from symspectra.spectra.preprocessing import AXES, POINTS, ir_vector, msms_vector, nmr_vector
@@ -18,31 +16,10 @@ from symspectra.spectra.preprocessing import AXES, POINTS, ir_vector, msms_vecto
 NAMES = {"ir": "IR", "c13": "13C", "h1": "1H", "msms_pos": "MS/MS+", "msms_neg": "MS/MS-"}
 
 
-@dataclass(frozen=True, slots=True)
-class Vectors:
-    """Vectors of the N rows of a batch that are good, and the reason for each row that is not (else empty)."""
-
-    x: Float16[np.ndarray, "good 5 600"]
-    present: Bool[np.ndarray, "good 5"]
-    reasons: np.ndarray  # of str, one per row
-
-
-class _Problems:
-    """The first reason against each row."""
-
-    def __init__(self, rows: int):
-        self.reasons = np.full(rows, "", dtype=object)
-
-    def add(self, bad: Bool[np.ndarray, " row"], reason: str) -> None:
-        self.reasons[bad & (self.reasons == "")] = reason
-
-    @property
-    def good(self) -> Bool[np.ndarray, " row"]:
-        return self.reasons == ""
-
-
-def vectors(batch: pa.RecordBatch, peaks: Mapping[str, tuple[str, ...]], how: str = "blockmax") -> Vectors:
-    """Convert a batch, see `symspectra.spectra.preprocessing`.
+def vectors(
+    batch: pa.RecordBatch, peaks: Mapping[str, tuple[str, ...]], how: str = "blockmax"
+) -> tuple[Float16[np.ndarray, "row 5 600"], Bool[np.ndarray, "row 5"], np.ndarray]:
+    """The vectors of the rows of a batch (`symspectra.spectra.preprocessing`), which there are, and what is wrong.
 
     Parameters
     ----------
@@ -52,52 +29,56 @@ def vectors(batch: pa.RecordBatch, peaks: Mapping[str, tuple[str, ...]], how: st
 
     Returns
     -------
-    Curves that are missing, of another length or not finite, and peaks that are no pairs, negative or not finite, spoil
-    a row. A mass spectrum without a peak below m/z 600 is absent.
+    The last array says why a row cannot be used, and is empty where it can; the vectors of other rows are without
+    meaning. Curves that are missing, of another length or not finite, and peaks that are no pairs, negative or not
+    finite, spoil a row. A mass spectrum without a peak below m/z 600 is absent.
     """
-    shape = _Problems(len(batch))
+    reasons = np.full(len(batch), "", dtype=object)
+
+    def note(bad: np.ndarray, reason: str, rows: np.ndarray | slice = slice(None)) -> None:
+        """A reason against some of the rows; the first one stays."""
+        reasons[rows] = np.where(bad & (reasons[rows] == ""), reason, reasons[rows])
+
     for modality, column in CURVES.items():
-        length = _lengths(batch.column(column), missing=-1)
-        points = len(AXES[modality])
-        shape.add(length < 0, f"{NAMES[modality]} spectrum missing")
-        shape.add(length != points, f"{NAMES[modality]} spectrum not of {points} points")
+        length, points = _lengths(batch.column(column), missing=-1), len(AXES[modality])
+        note(length < 0, f"{NAMES[modality]} spectrum missing")
+        note(length != points, f"{NAMES[modality]} spectrum not of {points} points")
     for modality, columns in peaks.items():
         for column in columns:
             row, pairs = _peaks(batch.column(column))
             bad = np.bincount(row[_lengths(pairs) != 2], minlength=len(batch)) > 0
-            shape.add(bad, f"{NAMES[modality]} peak not a pair of m/z and intensity")
-    good = batch if shape.good.all() else batch.filter(pa.array(shape.good))
-    value = _Problems(len(good))
-    x = torch.zeros(len(good), len(MODALITIES), POINTS, dtype=torch.float16)
-    present = np.ones((len(good), len(MODALITIES)), dtype=bool)
+            note(bad, f"{NAMES[modality]} peak not a pair of m/z and intensity")
+    rows = np.flatnonzero(reasons == "")
+    good = batch.take(pa.array(rows))
+    x = np.zeros((len(batch), len(MODALITIES), POINTS), dtype=np.float16)
     for i, modality in enumerate(MODALITIES):
         if modality in CURVES:
-            x[:, i] = _curves(good.column(CURVES[modality]), modality, how, value)
+            x[rows, i], bad = _curves(good.column(CURVES[modality]), modality, how)
+            note(bad, f"{NAMES[modality]} spectrum not finite, or too large", rows)
         else:
-            x[:, i] = _mass_spectra([good.column(column) for column in peaks[modality]], modality, value)
-            present[:, i] = x[:, i].any(dim=1).numpy()
-    shape.reasons[shape.good] = value.reasons
-    return Vectors(x.numpy()[value.good], present[value.good], shape.reasons)
+            x[rows, i], bad = _mass_spectra([good.column(column) for column in peaks[modality]])
+            note(bad, f"{NAMES[modality]} peak negative, not finite or too large", rows)
+    present = np.array([modality in CURVES for modality in MODALITIES]) | x.any(axis=2)
+    return x, present, reasons
 
 
-def _curves(lists: pa.Array, modality: str, how: str, problems: _Problems) -> Float16[Tensor, "row 600"]:
+def _curves(lists: pa.Array, modality: str, how: str) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors, and which rows are bad."""
     values = lists.flatten().to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
         y = torch.from_numpy(np.array(values, dtype=np.float32).reshape(len(lists), len(AXES[modality])))
     x = (ir_vector(y) if modality == "ir" else nmr_vector(y, how)).half()
-    finite = y.sum(dim=1).isfinite() & x.isfinite().all(dim=1)
-    problems.add(~finite.numpy(), f"{NAMES[modality]} spectrum not finite, or too large")
-    return x
+    return x.numpy(), ~(y.sum(dim=1).isfinite() & x.isfinite().all(dim=1)).numpy()
 
 
-def _mass_spectra(columns: list[pa.Array], modality: str, problems: _Problems) -> Float16[Tensor, "row 600"]:
+def _mass_spectra(columns: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors, and which rows are bad."""
     rows, pairs = zip(*(_peaks(lists) for lists in columns), strict=True)
     row, pair = np.concatenate(rows), np.concatenate([_numbers(lists).reshape(-1, 2) for lists in pairs])
     wrong = ~((pair >= 0) & (pair <= np.finfo(np.float32).max)).all(axis=1)  # NaN compares false
-    bad = np.bincount(row[wrong], minlength=len(problems.reasons)) > 0
-    problems.add(bad, f"{NAMES[modality]} peak negative, not finite or too large")
+    bad = np.bincount(row[wrong], minlength=len(columns[0])) > 0
     mz, intensity = torch.from_numpy(pair[~bad[row]]).unbind(dim=1)
-    return msms_vector(mz, intensity, torch.from_numpy(row[~bad[row]]), len(bad)).half()
+    return msms_vector(mz, intensity, torch.from_numpy(row[~bad[row]]), len(bad)).half().numpy(), bad
 
 
 def _lengths(lists: pa.Array, missing: int = 0) -> np.ndarray:

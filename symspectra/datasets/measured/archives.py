@@ -1,4 +1,7 @@
-"""What is inside a file or a .zip, read piece by piece; and the files inside a folder or a .zip."""
+"""What is inside a file or a .zip, read piece by piece; and the files inside a folder or a .zip.
+
+`DataError` says what is wrong: no such file, damaged, packed otherwise.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,7 @@ _DAMAGE += (struct.error, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 
 @contextmanager
 def opened(path: Path, suffixes: tuple[str, ...], show: bool = False) -> Iterator[BinaryIO]:
-    """The content of a file, or of the only file inside a .zip whose name has one of ``suffixes``.
-
-    Raises
-    ------
-    DataError : no such file, a folder, damaged, packed otherwise, or not one such file in the .zip.
-    """
+    """The content of a file, or of the only file inside a .zip whose name has one of ``suffixes``."""
     if path.is_dir():
         raise DataError(f"{path}: is a folder; expected a file")
     with _archive(path) as archive:
@@ -47,14 +45,7 @@ def opened(path: Path, suffixes: tuple[str, ...], show: bool = False) -> Iterato
 
 
 def members(path: Path, suffix: str, show: bool = False) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every file with a suffix inside a folder or a .zip.
-
-    Of what is larger than `MEMBER_BYTES` the content ends one byte after.
-
-    Raises
-    ------
-    DataError : no such file or folder, damaged, or neither of these.
-    """
+    """Name and content, to one byte after `MEMBER_BYTES`, of every file with a suffix inside a folder or a .zip."""
     bar = {"desc": path.name, "unit": "file", "disable": not show}
     if path.is_dir():
         for file in tqdm(sorted(path.rglob(f"*{suffix}")), **bar):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+import pandas as pd
 
 from symspectra.datasets.measured.records import Measurement
 from symspectra.spectra.preprocessing import AXES, MZ_MAX
@@ -46,33 +47,21 @@ def on_axis(spectrum: Measurement) -> bool:
     return bool(spectrum.y[inside].any())
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """What the choice needs of a spectrum; ``row`` is its place in the table."""
+def choose(spectra: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one spectrum of each molecule and modality, by `RULE`.
 
-    row: int
-    record: str | None
-    peaks: int
-    other_adduct: bool
-    energy: float | None
-
-
-def candidate(row: int, spectrum: Measurement) -> Candidate:
-    """A spectrum of the table as a candidate."""
-    number = re.search(r"\d+(?:\.\d+)?", spectrum.collision_energy or "")
-    return Candidate(
-        row,
-        spectrum.record,
-        len(spectrum.x),
-        spectrum.adduct != _ADDUCT.get(spectrum.modality),
-        float(number[0]) if number else None,
+    ``spectra`` has the columns inchikey, modality, peaks (their number), adduct and collision_energy.
+    """
+    spectra = spectra.assign(
+        energy=spectra["collision_energy"].astype(object).str.extract(r"(\d+(?:\.\d+)?)", expand=False).astype(float),
+        fragments=spectra["modality"].isin(list(_ADDUCT)),
     )
-
-
-def choose(candidates: Sequence[Candidate], modality: str) -> Candidate:
-    """One of the spectra of a molecule, by `RULE`."""
-    if modality not in _ADDUCT:
-        return min(candidates, key=lambda c: (-c.peaks, c.row))
-    best = min((c.other_adduct, c.energy is None) for c in candidates)
-    equal = [c for c in candidates if (c.other_adduct, c.energy is None) == best]
-    return sorted(equal, key=lambda c: (c.energy or 0.0, c.row))[(len(equal) - 1) // 2]
+    other_adduct = spectra["adduct"] != spectra["modality"].map(_ADDUCT)
+    rank = (2 * other_adduct + spectra["energy"].isna()).where(spectra["fragments"], 0)
+    of_molecule = ["inchikey", "modality"]
+    best = spectra[rank == rank.groupby([spectra[name] for name in of_molecule]).transform("min")]
+    order = best["energy"].fillna(0.0).where(best["fragments"], -best["peaks"])
+    best = best.loc[order.sort_values(kind="stable").index]
+    groups = best.groupby(of_molecule, sort=False)
+    middle = ((groups["peaks"].transform("size") - 1) // 2).where(best["fragments"], 0)
+    return best[groups.cumcount() == middle].sort_index()

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from rdkit import rdBase
+from rdkit import Chem, rdBase
 
 from symspectra.datasets.measured.archives import MEMBER_BYTES, decoded, members
-from symspectra.datasets.measured.records import Measurement, Reject, Rejects, checked_peaks, passed_on
-from symspectra.datasets.measured.structures import from_inchi, from_smiles
-from symspectra.errors import DataError
+from symspectra.datasets.measured.records import Measurement, Reject, Rejected, checked_peaks, passed_on, structure_of
 from symspectra.parallel import Workers, chunked
 
 CHUNK = 100  # files
@@ -26,42 +24,30 @@ _POLARITY = {"POSITIVE": ("msms_pos", "+"), "NEGATIVE": ("msms_neg", "-")}
 
 
 def read_massbank(
-    path: str | Path, rejects: Rejects, workers: Workers | None = None, show: bool = False
-) -> Iterator[Measurement]:
-    """Electron ionisation (``ms``) and MS/MS spectra, one row per record.
+    path: str | Path, workers: Workers | None = None, show: bool = False
+) -> Iterator[Measurement | Rejected]:
+    """Electron ionisation (``ms``) and MS/MS spectra, one row per record; or why not, by accession where there is one.
 
     Left out are MS1 of other ionisations, MS3 and higher, negative electron ionisation; spectra of derivatives
     (trimethylsilyl and others, for gas chromatography) where the record has the structure from before; isotopically
     labelled compounds.
-
-    Parameters
-    ----------
-    path : folder or .zip of record files (.txt)
-    rejects : takes what is left out, by accession where there is one
-    workers : processes that read the records
-    show : show a progress bar
-
-    Raises
-    ------
-    DataError : wrong path, damaged, or no record in it.
+    ``path`` is a folder or .zip of record files (.txt). `DataError`: wrong path, damaged, or no record in it.
     """
     path = Path(path)
     chunks = chunked(members(path, ".txt", show), CHUNK)
     parsed = (workers or Workers()).in_order(partial(_parse, path.name), chunks)
-    if not (yield from passed_on(parsed, rejects)):
-        raise DataError(f"{path}: no MassBank record in it; expected .txt files that begin with ACCESSION")
+    nothing = f"{path}: no MassBank record in it; expected .txt files that begin with ACCESSION"
+    return passed_on(parsed, ("not a record of this format",), nothing)
 
 
-def _parse(source: str, files: list[tuple[str, bytes]]) -> tuple[list[Measurement], list[tuple[str, str, str]], int]:
-    """Rows, what was left out, and how many records there were."""
-    rows, left_out, records = [], [], 0
+def _parse(source: str, files: list[tuple[str, bytes]]) -> list[Measurement | Rejected]:
+    rows, left_out = [], []
     with rdBase.BlockLogs():
         for name, data in files:
             *whole, rest = re.split(r"(?m)^//[ \t]*\r?$", decoded(data))
             for text in [*whole, rest] if rest.strip() else whole:
                 fields, peaks = _fields(text)
                 accession = fields.get("ACCESSION")
-                records += accession is not None
                 try:
                     if len(data) > MEMBER_BYTES:
                         raise Reject("record too large")
@@ -71,8 +57,8 @@ def _parse(source: str, files: list[tuple[str, bytes]]) -> tuple[list[Measuremen
                         raise Reject("record truncated")
                     rows.append(_measurement(source, fields, peaks))
                 except Reject as reject:
-                    left_out.append((source, accession or name, reject.reason))
-    return rows, left_out, records
+                    left_out.append(Rejected(source, accession or name, str(reject)))
+    return left_out + rows
 
 
 def _fields(text: str) -> tuple[dict[str, str], list[str]]:
@@ -159,7 +145,7 @@ def _structure(fields: dict[str, str]) -> tuple[str, str]:
     if re.search(r"\[\d", fields.get("CH$SMILES", "")):
         raise Reject("isotopically labelled")
     if "CH$SMILES" in fields:
-        return from_smiles(fields["CH$SMILES"])
+        return structure_of(fields["CH$SMILES"])
     if "CH$IUPAC" in fields:
-        return from_inchi(fields["CH$IUPAC"])
+        return structure_of(fields["CH$IUPAC"], Chem.MolFromInchi)
     raise Reject("structure not given")

@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rdkit import rdBase
+from rdkit import Chem, rdBase
 
 from symspectra.datasets.measured.archives import decoded, opened
-from symspectra.datasets.measured.records import Measurement, Reject, Rejects, checked_peaks, passed_on
-from symspectra.datasets.measured.structures import from_molblock
+from symspectra.datasets.measured.records import Measurement, Reject, Rejected, checked_peaks, passed_on, structure_of
 from symspectra.errors import DataError
 from symspectra.parallel import Workers, chunked
 
@@ -32,34 +31,26 @@ _COMPUTED = ("NMRProgram", "NMRMethod")  # name only spectra from quantum chemis
 
 
 def read_nmrshiftdb2(
-    path: str | Path, rejects: Rejects, workers: Workers | None = None, show: bool = False
-) -> Iterator[Measurement]:
+    path: str | Path, workers: Workers | None = None, show: bool = False
+) -> Iterator[Measurement | Rejected]:
     """Measured 13C and 1H spectra, one row each; those that the file says are predicted or calculated are left out.
+
+    What is left out goes by the number of the structure, a colon and the number of the spectrum.
 
     13C: the value of a peak is the number of atoms with its shift and its multiplicity. 1H: there are no integrals; the
     value is the number of entries with its shift, of unit intensity each.
-
-    Parameters
-    ----------
-    path : SD file, or a .zip with one in it
-    rejects : takes what is left out, by the number of the structure, a colon and the number of the spectrum
-    workers : processes that read the records
-    show : show a progress bar
-
-    Raises
-    ------
-    DataError : not an SD file, or no record has a spectrum.
+    ``path`` is an SD file, or a .zip with one in it. `DataError`: not such a file, or no record has a spectrum.
     """
     path = Path(path)
     with opened(path, (".sd", ".sdf"), show) as stream:
-        chunks = chunked(_records(stream, path, rejects), CHUNK)
-        found = yield from passed_on((workers or Workers()).in_order(partial(_parse, path.name), chunks), rejects)
-    if not found:
-        raise DataError(f"{path}: no record has a spectrum; expected properties such as <Spectrum 13C 0>")
+        chunks = chunked(_records(stream, path), CHUNK)
+        parsed = (workers or Workers()).in_order(partial(_parse, path.name), chunks)
+        nothing = f"{path}: no record has a spectrum; expected properties such as <Spectrum 13C 0>"
+        yield from passed_on(parsed, ("no 13C or 1H spectrum", "record truncated"), nothing)
 
 
-def _records(stream: BinaryIO, path: Path, rejects: Rejects) -> Iterator[bytes]:
-    """The records of an SD file."""
+def _records(stream: BinaryIO, path: Path) -> Iterator[bytes | Rejected]:
+    """The records of an SD file, and what is left after the last of them."""
     rest, found = b"", 0
     while block := stream.read(BLOCK_BYTES):
         *whole, rest = _END.split(rest + block)
@@ -74,25 +65,33 @@ def _records(stream: BinaryIO, path: Path, rejects: Rejects) -> Iterator[bytes]:
     if len(rest) > RECORD_BYTES:
         raise DataError(f"{path}: a record has more than {RECORD_BYTES / 1e6:g} MB; expected a line $$$$ after each")
     if rest.strip():
-        rejects.add(path.name, f"after record {found + len(whole)}", "record truncated")
+        yield Rejected(path.name, f"after record {found + len(whole)}", "record truncated")
 
 
-def _parse(file: str, records: list[bytes]) -> tuple[list[Measurement], list[tuple[str, str, str]], int]:
-    """Rows, what was left out, and how many spectra of any kind there were."""
-    rows, left_out, spectra = [], [], 0
+def _parse(file: str, records: list[bytes | Rejected]) -> list[Measurement | Rejected]:
+    rows, left_out = [], [record for record in records if isinstance(record, Rejected)]
     with rdBase.BlockLogs():
-        for data in records:
+        for data in records[: len(records) - len(left_out)]:
             molblock, end, rest = decoded(data).partition("M  END")
             properties = _properties(rest if end else molblock)
-            found = _spectra(properties)
-            spectra += len(found)
-            number = properties.get("nmrshiftdb2 ID", "").strip() or "number not given"
-            if not any(nucleus in _MODALITY for nucleus, *_ in found):
-                left_out.append((file, number, "no 13C or 1H spectrum"))
-            good, bad = _measurements(found, properties, molblock + end)
-            rows += [Measurement(source=file, record=f"{number}:{n}", licence=LICENCE, **row) for n, row in good]
-            left_out += [(file, f"{number}:{n}", reason) for n, reason in bad]
-    return rows, left_out, spectra
+            spectra = _spectra(properties)
+            id_ = properties.get("nmrshiftdb2 ID", "").strip() or "number not given"
+            if not any(nucleus in _MODALITY for nucleus, *_ in spectra):
+                left_out.append(Rejected(file, id_, "no 13C or 1H spectrum"))
+            not_measured = _not_measured(properties)
+            for nucleus, number, value in spectra:
+                said = {"source": file, "record": f"{id_}:{number}", "licence": LICENCE}
+                try:
+                    if nucleus not in _MODALITY:
+                        raise Reject("nucleus or experiment not used")
+                    if number in not_measured:
+                        raise Reject(not_measured[number])
+                    said |= _peaks(value, _MODALITY[nucleus]) | _conditions(properties, number)
+                    key, smiles = structure_of(molblock + end, Chem.MolFromMolBlock)
+                    rows.append(Measurement(key, smiles, _MODALITY[nucleus], **said))
+                except Reject as reject:
+                    left_out.append(Rejected(file, said["record"], str(reject)))
+    return left_out + rows
 
 
 def _properties(text: str) -> dict[str, str]:
@@ -114,37 +113,6 @@ def _spectra(properties: dict[str, str]) -> list[tuple[str, str, str]]:
     """Nucleus or experiment, number and content of each spectrum."""
     matches = ((re.fullmatch(r"Spectrum (.+) (\d+)", name), value) for name, value in properties.items())
     return [(match[1], match[2], value) for match, value in matches if match]
-
-
-def _measurements(
-    spectra: list[tuple[str, str, str]], properties: dict[str, str], molblock: str
-) -> tuple[list[tuple[str, dict[str, Any]]], list[tuple[str, str]]]:
-    """The fields of each row, and the reasons where there is none, by number of the spectrum."""
-    good, bad = [], []
-    not_measured = _not_measured(properties)
-    structure: tuple[str, str] | Reject | None = None
-    for nucleus, number, value in spectra:
-        try:
-            if nucleus not in _MODALITY:
-                raise Reject("nucleus or experiment not used")
-            if number in not_measured:
-                raise Reject(not_measured[number])
-            row = _peaks(value, _MODALITY[nucleus]) | _conditions(properties, number)
-            structure = structure or _structure(molblock)
-            if isinstance(structure, Reject):
-                raise structure
-            key, smiles = structure
-            good.append((number, {"inchikey": key, "smiles": smiles, "modality": _MODALITY[nucleus], **row}))
-        except Reject as reject:
-            bad.append((number, reject.reason))
-    return good, bad
-
-
-def _structure(molblock: str) -> tuple[str, str] | Reject:
-    try:
-        return from_molblock(molblock)
-    except Reject as reject:
-        return reject
 
 
 def _by_number(text: str) -> dict[str, str]:

@@ -11,9 +11,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rdkit import rdBase
+from tqdm import tqdm
 
-from symspectra.datasets.measured.records import MODALITIES, Measurement, Reject, Rejects, checked_peaks
-from symspectra.datasets.measured.structures import from_smiles
+from symspectra.datasets.measured.records import (
+    MODALITIES,
+    Measurement,
+    Reject,
+    Rejected,
+    checked_peaks,
+    passed_on,
+    structure_of,
+)
 from symspectra.errors import DataError, ReadError
 from symspectra.parallel import Workers, chunked
 from symspectra.spectra.readers.text import parse_peaks
@@ -25,9 +33,9 @@ NUMBERS = ("frequency_mhz", "temperature_k")
 
 
 def read_peak_table(
-    path: str | Path, rejects: Rejects, workers: Workers | None = None, show: bool = False
-) -> Iterator[Measurement]:
-    """Spectra of a table, one per row.
+    path: str | Path, workers: Workers | None = None, show: bool = False
+) -> Iterator[Measurement | Rejected]:
+    """Spectra of a table, one per row; or why not, by ``record``, else by the number of the row.
 
     Parameters
     ----------
@@ -37,27 +45,17 @@ def read_peak_table(
         (`symspectra.spectra.readers.text.parse_peaks`), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of
         equivalent atoms or intensities). Where there are, ``inchikey``, which must be that of the structure, and
         `TEXTS` and `NUMBERS` are read too; other columns are not.
-    rejects : takes what is left out, by ``record``, else by the number of the row
-    workers : processes that read the rows
-    show : show a progress bar
 
     Raises
     ------
     DataError : no such file, not such a table, or a column is missing.
     """
-    from tqdm import tqdm
-
-    path, number = Path(path), 0
+    path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     rows = enumerate(tqdm(_rows(path), desc=path.name, unit="row", disable=not show), 1)
-    for found, left_out in (workers or Workers()).in_order(partial(_parse, path.name), chunked(rows, CHUNK)):
-        number += len(found) + len(left_out)
-        for reject in left_out:
-            rejects.add(*reject)
-        yield from found
-    if not number:
-        raise DataError(f"{path}: the table has no rows")
+    parsed = (workers or Workers()).in_order(partial(_parse, path.name), chunked(rows, CHUNK))
+    return passed_on(parsed, (), f"{path}: the table has no rows")
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -97,8 +95,7 @@ def _check_columns(path: Path, names: list[str]) -> None:
         )
 
 
-def _parse(file: str, rows: list[tuple[int, dict[str, Any]]]) -> tuple[list[Measurement], list[tuple[str, str, str]]]:
-    """Rows of the table of spectra, and what was left out."""
+def _parse(file: str, rows: list[tuple[int, dict[str, Any]]]) -> list[Measurement | Rejected]:
     found, left_out = [], []
     with rdBase.BlockLogs():
         for number, row in rows:
@@ -107,8 +104,8 @@ def _parse(file: str, rows: list[tuple[int, dict[str, Any]]]) -> tuple[list[Meas
             try:
                 found.append(_measurement(row, said))
             except Reject as reject:
-                left_out.append((file, said["record"], reject.reason))
-    return found, left_out
+                left_out.append(Rejected(file, said["record"], str(reject)))
+    return left_out + found
 
 
 def _measurement(row: dict[str, Any], said: dict[str, str]) -> Measurement:
@@ -118,7 +115,7 @@ def _measurement(row: dict[str, Any], said: dict[str, str]) -> Measurement:
     if not smiles:
         raise Reject("structure not given")
     peaks = _typed(row["peaks"], modality) if row.get("peaks") else _listed(row, modality)
-    key, flat = from_smiles(smiles)
+    key, flat = structure_of(smiles)
     stated = str(row.get("inchikey") or "").strip()
     if stated and stated.split("-")[0] != key:
         raise Reject("InChIKey disagrees with the structure")

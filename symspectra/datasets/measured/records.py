@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 from numpy.typing import ArrayLike
+from rdkit import Chem
 
 from symspectra.errors import DataError
+from symspectra.groups.molecules import flat_smiles, inchikey_block, parsed, too_large
+from symspectra.parallel import chunked
 
 #: ``ms`` is electron ionisation.
 MODALITIES = ("c13", "h1", "msms_pos", "msms_neg", "ms")
@@ -46,35 +49,6 @@ SCHEMA = pa.schema(
     ]
 )
 
-#: Why a spectrum is left out.
-REASONS = (
-    *("not a record of this format", "record truncated", "record too large", "record deprecated"),
-    *("structure not given", "structure not readable", "structure too large", "several components", "no InChIKey"),
-    *("InChIKey disagrees with the structure", "another structure has this InChIKey block"),
-    *("no 13C or 1H spectrum", "nucleus or experiment not used", "kind of mass spectrum not used"),
-    *("kind of spectrum not stated", "polarity contradictory", "spectrum of a derivative", "isotopically labelled"),
-    *("predicted by HOSE codes", "predicted by ACD/Labs", "predicted by CSEARCH", "predicted by another program"),
-    "calculated by quantum chemistry",
-    *("no peaks", "peak not readable", "peak out of range", "negative intensity", "number of peaks disagrees"),
-    *("no peak on the model's axis", "not drawn"),
-    *("licence not stated", "licence not allowed"),
-)
-
-
-class Reject(Exception):
-    """A record or a spectrum that is left out.
-
-    Parameters
-    ----------
-    reason : one of `REASONS`
-    """
-
-    def __init__(self, reason: str):
-        if reason not in REASONS:
-            raise ValueError(f"{reason!r} is not among the reasons for leaving a spectrum out")
-        super().__init__(reason)
-        self.reason = reason
-
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -97,18 +71,55 @@ class Measurement:
     instrument_type: str | None = None
 
 
-FIELDS = tuple(field.name for field in fields(Measurement))
+class Rejected(NamedTuple):
+    """A record or a spectrum that is left out, and why: a row of ``rejects.csv``."""
+
+    file: str
+    record: str
+    reason: str
+
+
+class Reject(Exception):
+    """Why the record or spectrum that is being read is left out."""
+
+
+def passed_on(
+    pieces: Iterable[list[Measurement | Rejected]], unless: Sequence[str], otherwise: str
+) -> Iterator[Measurement | Rejected]:
+    """What the pieces of a source hold; `DataError`, ``otherwise``, where all of it was left out for ``unless``."""
+    found = False
+    for piece in pieces:
+        found = found or any(isinstance(row, Measurement) or row.reason not in unless for row in piece)
+        yield from piece
+    if not found:
+        raise DataError(otherwise)
+
+
+@lru_cache(maxsize=1000)
+def structure_of(text: str, reader: Callable[[str], Chem.Mol | None] = Chem.MolFromSmiles) -> tuple[str, str]:
+    """InChIKey block, and canonical SMILES without stereochemistry, of what ``reader`` reads; or `Reject`."""
+    molecule = parsed(text, reader)
+    if molecule is None or molecule.GetNumHeavyAtoms() == 0:
+        raise Reject("structure not readable")
+    if too_large(molecule):
+        raise Reject("structure too large")
+    Chem.RemoveStereochemistry(molecule)
+    smiles = flat_smiles(molecule)
+    if "." in smiles:
+        raise Reject("several components")
+    flat = Chem.MolFromSmiles(smiles)
+    if flat is None:
+        raise Reject("structure not readable")
+    key = inchikey_block(flat)
+    if not key:
+        raise Reject("no InChIKey")
+    return key, flat_smiles(flat)
 
 
 def checked_peaks(
     x: ArrayLike, y: ArrayLike, modality: str
 ) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
-    """Positions as float64 and values as float32.
-
-    Raises
-    ------
-    Reject : none, not numbers, not finite, out of `RANGES`, negative or all zero.
-    """
+    """Positions as float64 and values as float32; `Reject` where they are not finite or cannot be."""
     try:
         x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -126,84 +137,18 @@ def checked_peaks(
     return x, values
 
 
-class TableWriter:
-    """Writes rows in groups.
-
-    >>> with TableWriter(Path("spectra.parquet")) as table:
-    ...     table.add(measurement)
-    """
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._rows: list[Measurement] = []
-
-    def __enter__(self) -> TableWriter:
-        self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
-        return self
-
-    def add(self, row: Measurement) -> None:
-        """Add one spectrum."""
-        self._rows.append(row)
-        if len(self._rows) == ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        columns = {name: [getattr(row, name) for row in self._rows] for name in FIELDS}
-        self._writer.write_table(pa.table(columns, schema=SCHEMA))
-        self._rows = []
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None and self._rows:
-            self._flush()
-        self._writer.close()
+def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
+    """Write a table, streamed."""
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for some in chunked(rows, ROWS):
+            columns = {name: [getattr(row, name) for row in some] for name in SCHEMA.names}
+            writer.write_table(pa.table(columns, schema=SCHEMA))
 
 
 def read_measurements(path: str | Path) -> Iterator[Measurement]:
-    """The rows of a table, streamed.
-
-    Raises
-    ------
-    DataError : it cannot be read, or lacks a column.
-    """
-    try:
-        file = pq.ParquetFile(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: cannot be read as parquet ({str(error).splitlines()[0]})") from error
-    with file:
-        if missing := [name for name in FIELDS if name not in file.schema_arrow.names]:
-            raise DataError(f"{path}: columns {', '.join(missing)} are missing")
-        for batch in file.iter_batches(ROWS, columns=list(FIELDS)):
+    """The rows of a table that `write_measurements` wrote, streamed."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS):
             for row in batch.to_pylist():
                 x, y = np.array(row.pop("x"), dtype=np.float64), np.array(row.pop("y"), dtype=np.float32)
                 yield Measurement(x=x, y=y, **row)
-
-
-class Rejects:
-    """What was left out: file, record and reason of each."""
-
-    def __init__(self):
-        self.rows: list[tuple[str, str, str]] = []
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def add(self, file: str, record: str, reason: str) -> None:
-        """Add one; the reason is one of `REASONS`."""
-        self.rows.append((file, record, Reject(reason).reason))
-
-    def counts(self) -> dict[str, int]:
-        """How many by reason, most first."""
-        return dict(Counter(reason for *_, reason in self.rows).most_common())
-
-
-def passed_on(
-    parsed: Iterable[tuple[list[Measurement], list[tuple[str, str, str]], int]], rejects: Rejects
-) -> Generator[Measurement, None, int]:
-    """The rows of parsed pieces of a source; ``rejects`` takes what was left out. Returns the number of records."""
-    found = 0
-    for rows, left_out, records in parsed:
-        found += records
-        for reject in left_out:
-            rejects.add(*reject)
-        yield from rows
-    return found

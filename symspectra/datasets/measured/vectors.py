@@ -3,75 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from tqdm import tqdm
 
-from symspectra.datasets.measured.records import MODALITIES, Measurement, Rejects, read_measurements
+from symspectra.datasets.measured.records import MODALITIES, Measurement, Rejected, read_measurements
 from symspectra.datasets.writer import FolderWriter
 from symspectra.errors import ReadError
 from symspectra.parallel import Workers, chunked
-from symspectra.spectra.conversion import Prepared, prepare_all
+from symspectra.spectra.conversion import prepare_all
 from symspectra.spectra.spectrum import Spectrum
 
 CHUNK = 256  # spectra drawn at a time
 
 
 def draw_vectors(
-    table: Path,
-    writer: FolderWriter,
-    chosen: Mapping[int, tuple[int, int]],
-    rejects: Rejects,
-    pool: Workers,
-    show: bool = False,
+    table: Path, writer: FolderWriter, chosen: pd.DataFrame, rejects: list[Rejected], pool: Workers, show: bool = False
 ) -> dict[str, dict[str, int]]:
-    """Fill the vectors of a folder with the chosen spectra.
+    """Fill the vectors of a folder with the chosen spectra; ``rejects`` takes those that cannot be drawn.
 
-    Parameters
-    ----------
-    table : ``spectra.parquet``
-    chosen : the rows of the table to draw, and the molecule and modality that each belongs to
-    rejects : takes those that cannot be drawn
-
-    Returns
-    -------
-    By modality how many peaks the spectra have and how many are used: those off the axis are not, nor those of mass
+    ``chosen`` are rows of the table, with the place of the ``molecule`` and of the modality (``column``). Returned is
+    by modality how many peaks the spectra have and how many are used: those off the axis are not, nor those of mass
     spectra that are weak (`symspectra.spectra.conversion.prepare_all`).
     """
-    wanted = (spectrum for row, spectrum in enumerate(read_measurements(table)) if row in chosen)
+    rows = set(chosen.index)
+    wanted = (spectrum for row, spectrum in enumerate(read_measurements(table)) if row in rows)
     bar = tqdm(wanted, desc="spectra", total=len(chosen), unit="spectrum", disable=not show)
-    places, peaks = iter(chosen[row] for row in sorted(chosen)), defaultdict(Counter)
-    for drawn in pool.in_order(_drawn, chunked(bar, CHUNK)):
-        for spectrum, vector, used in drawn:
-            i, j = next(places)
-            if vector is None:
-                rejects.add(spectrum.source or "", spectrum.record or "", "not drawn")
-                continue
-            writer.vectors[i, j], writer.present[i, j] = vector, True
-            peaks[spectrum.modality].update(given=len(spectrum.x), used=used)
+    drawn = chain.from_iterable(pool.in_order(_drawn, chunked(bar, CHUNK)))
+    peaks = defaultdict(Counter)
+    for (spectrum, vector, used), i, j in zip(drawn, chosen["molecule"], chosen["column"], strict=True):
+        if vector is None:
+            rejects.append(Rejected(spectrum.source or "", spectrum.record or "", "not drawn"))
+            continue
+        writer.vectors[i, j], writer.present[i, j] = vector, True
+        peaks[spectrum.modality].update(given=len(spectrum.x), used=used)
     return {name: dict(peaks[name]) for name in MODALITIES if name in peaks}
 
 
 def _drawn(chunk: list[Measurement]) -> list[tuple[Measurement, Float[np.ndarray, " 600"] | None, int]]:
     """Each spectrum, its vector, None where that cannot be, and how many peaks are in it."""
     try:
-        ready: list[Prepared | None] = list(prepare_all([_spectrum(row) for row in chunk]))
-    except ReadError:  # one of them: find it
-        ready = [_prepared(row) for row in chunk]
-    return [
-        (row, p.vector.astype(np.float16), len(p.spectrum)) if p else (row, None, 0)
-        for row, p in zip(chunk, ready, strict=True)
-    ]
-
-
-def _prepared(row: Measurement) -> Prepared | None:
-    try:
-        return prepare_all([_spectrum(row)])[0]
+        drawn = prepare_all([_spectrum(row) for row in chunk])
     except ReadError:
-        return None
+        if len(chunk) > 1:  # one of them: find it
+            return [_drawn([row])[0] for row in chunk]
+        return [(chunk[0], None, 0)]
+    return [(row, p.vector.astype(np.float16), len(p.spectrum)) for row, p in zip(chunk, drawn, strict=True)]
 
 
 def _spectrum(row: Measurement) -> Spectrum:
