@@ -55,7 +55,7 @@ def test_build_resumes(tmp_path, ethanol):
         found += [row["smiles"] for row in csv.DictReader(file)]
     assert sorted(found) == sorted(molecules)
     (tmp_path / "part-00001.parquet").unlink()  # as after an interruption
-    (tmp_path / ".part-00001.parquet.1.tmp").write_text("half")
+    (tmp_path / "part-00001.parquet.tmp").write_text("half")
     records.build_records(molecules, tmp_path, shard_size=2, progress=False)
     again = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert set(again) == set(written)
