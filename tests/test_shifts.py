@@ -67,7 +67,7 @@ def test_atom_order_rotation_and_reflection_do_not_matter(untrained):
 
 def test_batching_does_not_change_a_molecule(untrained):
     mols = [embedded(smiles) for smiles in ("C", "CC(=O)N", "c1ccsc1", "C#N")]
-    together = predict_shifts(mols, untrained, batch_size=3)
+    together = predict_shifts(mols, untrained)
     for mol, ppm in zip(mols, together, strict=True):
         np.testing.assert_allclose(predict_shifts([mol], untrained)[0], ppm, atol=1e-4)
 
@@ -221,7 +221,7 @@ def test_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
     train_shifts.train(tmp_path / "shifts.parquet", tmp_path / "parts.safetensors", 3, 0, lines.append)
     assert [line[:9] for line in lines if line.startswith("epoch ")] == ["epoch 3/3"]
     assert (tmp_path / "parts.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.tmp"))
     with pytest.raises(ValueError, match="checkpoint of another run"):
         train_shifts.train(tmp_path / "shifts.parquet", tmp_path / "parts.safetensors", 4, 0, lines.append)
 
