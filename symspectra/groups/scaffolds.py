@@ -119,9 +119,8 @@ def greedy_test(
         fits = ~test & (size <= room)
         if not fits.any():
             break
-        total = (
-            across + outward - 2 * distance[:, test].sum(1)
-        )  # what was across to a cluster that joins is within, and the other way
+        # What was across to a cluster that joins is within, and the other way.
+        total = across + outward - 2 * distance[:, test].sum(1)
         count = size[test].sum() + size
         mean = np.divide(total, count * (size.sum() - count), out=np.full(len(size), -np.inf), where=fits)
         best = int(mean.argmax())
