@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before the libraries are loaded
 from measuring import options, report  # noqa: E402
 from rdkit import Chem  # noqa: E402
 
-from symspectra.simulation.quantum import force_field_geometry, relax, simulate  # noqa: E402
+from symspectra.simulation.quantum import force_field_geometry, simulate  # noqa: E402
 
 MOLECULES = ["CC(=O)Oc1ccccc1", "CCOC(=O)CC(C)=O", "COc1ccc(CN)cc1", "CCCCCCC(C)=O", "O=C1CCCCCN1C"]
 
@@ -27,7 +27,7 @@ def main() -> None:
         start = time.perf_counter()
         molecule = force_field_geometry(smiles)
         geometry = Chem.MolToXYZBlock(molecule)
-        relax(smiles, molecule, 1.0)
+        simulate(smiles, start=molecule)
         seconds["symspectra"] += time.perf_counter() - start
         if shutil.which("xtb"):
             with tempfile.TemporaryDirectory() as folder:

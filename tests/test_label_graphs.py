@@ -46,26 +46,18 @@ def test_information_of_equal_opposite_and_independent_groups():
     np.testing.assert_allclose(mutual_information(torch.from_numpy(y)), expected, atol=1e-15)
 
 
-@settings(deadline=None, max_examples=50)
-@given(LABELS)
-def test_information_is_that_of_scikit_learn(y):
-    information = mutual_information(y)
-    for i in range(y.shape[1]):
-        for j in range(y.shape[1]):
-            assert information[i, j] == pytest.approx(mutual_info_score(y[:, i], y[:, j]) / np.log(2), abs=1e-12)
-    np.testing.assert_allclose(information, information.T, atol=1e-12)
-    np.testing.assert_allclose(np.diag(information), entropy(y), atol=1e-12)
-    assert (information >= 0).all() and (information <= entropy(y) + 1e-12).all()
-
-
 @pytest.mark.filterwarnings("ignore:A single label")
 @settings(deadline=None, max_examples=50)
 @given(LABELS)
-def test_phi_is_matthews_correlation(y):
-    coefficient = phi(y)
-    for i in range(y.shape[1]):
-        for j in range(y.shape[1]):
-            assert coefficient[i, j] == pytest.approx(matthews_corrcoef(y[:, i], y[:, j]), abs=1e-12)
+def test_information_and_phi_are_those_of_scikit_learn(y):
+    information, coefficient = mutual_information(y), phi(y)
+    for i, j in np.ndindex(information.shape):
+        a, b = y[:, i], y[:, j]
+        assert information[i, j] == pytest.approx(mutual_info_score(a, b) / np.log(2), abs=1e-12)
+        assert coefficient[i, j] == pytest.approx(matthews_corrcoef(a, b), abs=1e-12)
+    np.testing.assert_allclose(information, information.T, atol=1e-12)
+    np.testing.assert_allclose(np.diag(information), entropy(y), atol=1e-12)
+    assert (information >= 0).all() and (information <= entropy(y) + 1e-12).all()
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(3), np.zeros((0, 3)), np.full((2, 2), 0.5), np.full((2, 2), np.nan)])

@@ -52,7 +52,7 @@ def test_normal_modes_of_a_diatomic():
 
 
 def test_the_point_stays_when_the_optimiser_starts_again(ethanol):
-    again = quantum.relax("CCO", _placed(ethanol), accuracy=1.0)
+    again = quantum.simulate("CCO", start=_placed(ethanol))
     assert again.energy_hartree == pytest.approx(ethanol.energy_hartree, abs=1e-6)
     np.testing.assert_allclose(again.freq_cm1, ethanol.freq_cm1, atol=3.0)
 

@@ -2,6 +2,7 @@
 
 Two ways from the labels of the training set to an order: a spanning tree of mutual information (L.1, L.2) and a small
 graph neural network (L.3). Both give the same order for the same labels. Groups are numbered as in Table 8, from 0.
+Labels that are not a (molecule, group) array of 0 and 1, or are empty, raise ValueError.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 Labels = np.ndarray | Tensor  # (molecule, group) of 0 and 1
 PerGroup = Float[np.ndarray, " group"]
 PerPair = Float[np.ndarray, "group group"]
+Nodes = Float[Tensor, "node outputs"]
 
 
 class InformationOrder(NamedTuple):
@@ -54,22 +56,12 @@ def _binary_entropy(p: np.ndarray) -> np.ndarray:
 
 
 def entropy(y: Labels) -> PerGroup:
-    """Uncertainty of each group in bits: 0 for one that never or always occurs, 1 for one in half of the molecules.
-
-    Raises
-    ------
-    ValueError : y is not a (molecule, group) array of 0 and 1, or is empty.
-    """
+    """Uncertainty of each group in bits: 0 for one that never or always occurs, 1 for one in half of the molecules."""
     return _binary_entropy(_numbers(y).mean(0))  # Eq. 39
 
 
 def mutual_information(y: Labels) -> PerPair:
-    """How many bits each group tells about each other one; the diagonal is the entropy.
-
-    Raises
-    ------
-    ValueError : y is not a (molecule, group) array of 0 and 1, or is empty.
-    """
+    """How many bits each group tells about each other one; the diagonal is the entropy."""
     y = _numbers(y)
     n, count, together = len(y), y.sum(0), y.T @ y
     share = np.zeros_like(together)
@@ -111,24 +103,14 @@ def tree_order(tree: nx.Graph, entropy: PerGroup) -> tuple[int, ...]:
 
 
 def information_order(y: Labels) -> InformationOrder:
-    """Order by mutual information (L.1, L.2), from the labels (molecule, group) of the training set.
-
-    Raises
-    ------
-    ValueError : y is not a (molecule, group) array of 0 and 1, or is empty.
-    """
+    """Order by mutual information (L.1, L.2), from the labels (molecule, group) of the training set."""
     bits, information = entropy(y), mutual_information(y)
     tree = spanning_tree(information)
     return InformationOrder(tree_order(tree, bits), bits, information, tree)
 
 
 def phi(y: Labels) -> PerPair:
-    """Phi coefficient of each pair of groups; 0 for a group that never or always occurs, for which it is not defined.
-
-    Raises
-    ------
-    ValueError : y is not a (molecule, group) array of 0 and 1, or is empty.
-    """
+    """Phi coefficient of each pair of groups; 0 where it is not defined, for a group that never or always occurs."""
     y = _numbers(y)
     n, count, together = len(y), y.sum(0), y.T @ y  # Eq. 46: p = count / n
     spread = count * (n - count)
@@ -137,32 +119,21 @@ def phi(y: Labels) -> PerPair:
 
 
 class GCN(nn.Module):
-    """Graph convolution D^-1/2 (A + I) D^-1/2 X W + b on a dense adjacency, D the row sums of A + I.
-
-    References
-    ----------
-    Kipf and Welling, ICLR 2017.
-    """
+    """Graph convolution D^-1/2 (A + I) D^-1/2 X W + b, D the row sums of A + I (Kipf and Welling, ICLR 2017)."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.linear = nn.Linear(inputs, outputs, bias=False)
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def forward(self, x: Float[Tensor, "node inputs"], adjacency: Float[Tensor, "node node"]) -> Tensor:
-        """(node, outputs)."""
-        a = adjacency + torch.eye(len(adjacency), dtype=adjacency.dtype, device=adjacency.device)
+    def forward(self, x: Float[Tensor, "node inputs"], adjacency: Float[Tensor, "node node"]) -> Nodes:
+        a = adjacency + torch.eye(len(adjacency), dtype=adjacency.dtype)
         scale = a.sum(1).rsqrt()
         return (scale[:, None] * a * scale) @ self.linear(x) + self.bias
 
 
 class GAT(nn.Module):
-    """Graph attention with one head: softmax over a node's neighbours and itself of LeakyReLU(a . [h_i, h_j]).
-
-    References
-    ----------
-    Velickovic et al., ICLR 2018.
-    """
+    """Graph attention, one head: softmax over neighbours and itself of LeakyReLU(a . [h_i, h_j]) (Velickovic, 2018)."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -170,11 +141,10 @@ class GAT(nn.Module):
         self.here, self.there = nn.Linear(outputs, 1, bias=False), nn.Linear(outputs, 1, bias=False)
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def forward(self, x: Float[Tensor, "node inputs"], adjacency: Float[Tensor, "node node"]) -> Tensor:
-        """(node, outputs)."""
+    def forward(self, x: Float[Tensor, "node inputs"], adjacency: Float[Tensor, "node node"]) -> Nodes:
         h = self.linear(x)
         logits = F.leaky_relu(self.here(h) + self.there(h).T, 0.2)
-        linked = (adjacency > 0) | torch.eye(len(x), dtype=torch.bool, device=x.device)
+        linked = (adjacency > 0) | torch.eye(len(x), dtype=torch.bool)
         return logits.masked_fill(~linked, -torch.inf).softmax(1) @ h + self.bias
 
 
@@ -186,13 +156,10 @@ class GroupGraphNetwork(nn.Module):
         self.first, self.second, self.third = GCN(groups, hidden), GAT(hidden, hidden), GCN(hidden, width)
         self.importance = nn.Linear(width, 1)
 
-    def forward(
-        self, weights: Float[Tensor, "group group"]
-    ) -> tuple[Float[Tensor, "group width"], Float[Tensor, " group"]]:
-        """z and s; ``weights`` is phi where there is an edge, and 0 elsewhere."""
+    def forward(self, weights: Float[Tensor, "group group"]) -> tuple[Tensor, Tensor]:
+        """z (group, width) and s (group); ``weights`` is phi where there is an edge, and 0 elsewhere."""
         adjacency = (weights > 0).to(weights.dtype)
-        x = torch.eye(len(weights), dtype=weights.dtype, device=weights.device)
-        h = self.first(x, weights).relu()  # Eq. 48
+        h = self.first(torch.eye(len(weights), dtype=weights.dtype), weights).relu()  # Eq. 48
         h = self.second(h, adjacency).relu()  # Eq. 49
         z = self.third(h, adjacency)  # Eq. 50
         return z, self.importance(z).squeeze(1)  # Eq. 51
@@ -248,10 +215,6 @@ def dependency_graph(
     return graph
 
 
-def _unit_range(x: PerGroup) -> PerGroup:
-    return (x - x.min()) / max(x.max() - x.min(), 1e-12)
-
-
 def gnn_order(
     y: Labels,
     seed: int = 0,
@@ -271,16 +234,13 @@ def gnn_order(
     alpha : share of the cosine in the weight of a dependency (Eq. 53)
     mix : lambda of Eq. 54, share of the importance in the score; importance and PageRank are first scaled to 0 to 1
     epochs, lr : of Adam
-
-    Raises
-    ------
-    ValueError : y is not a (molecule, group) array of 0 and 1, or is empty.
     """
     coefficient = phi(y)
     z, importance = _trained(coefficient, entropy(y), tau, seed, epochs, lr)
     graph = dependency_graph(z, importance, coefficient, tau, delta, alpha)
     ranks = nx.pagerank(graph, max_iter=1000, tol=1e-10)
     pagerank = np.array([ranks[group] for group in range(len(z))])
-    score = mix * _unit_range(importance) + (1 - mix) * _unit_range(pagerank)  # Eq. 54
+    s, r = ((x - x.min()) / max(np.ptp(x), 1e-12) for x in (importance, pagerank))
+    score = mix * s + (1 - mix) * r  # Eq. 54
     order = tuple(int(group) for group in np.argsort(score, kind="stable"))
     return GnnOrder(order, score, importance, pagerank, coefficient, graph)

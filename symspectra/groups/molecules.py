@@ -14,12 +14,7 @@ _AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False
 
 
 def parse(smiles: Any, where: str = "") -> Chem.Mol:
-    """The molecule of a SMILES, silently.
-
-    Raises
-    ------
-    ValueError : it cannot be parsed; the message begins with ``where`` and has the SMILES.
-    """
+    """The molecule of a SMILES, silently; a ValueError begins with ``where`` and has the SMILES."""
     with rdBase.BlockLogs():
         molecule = parsed(smiles)
     if molecule is None:

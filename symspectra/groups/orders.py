@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import numpy as np
 from torch import Tensor
 
+from symspectra.errors import suggest
 from symspectra.groups.table8 import NAMES
 
 # Seniority of classes in IUPAC nomenclature, as Table 8 numbers: acids, anhydrides, esters, acyl halides, amides,
@@ -26,7 +25,7 @@ ORDERS = (*FIXED, "mutual_information", "gnn")
 
 
 def label_order(name: str, y_train: np.ndarray | Tensor | None = None) -> tuple[int, ...]:
-    """The permutation in which the decoder visits the 37 groups.
+    """The permutation in which the decoder visits the 37 groups: 0-based indices into `table8.NAMES`, by step.
 
     Parameters
     ----------
@@ -35,10 +34,6 @@ def label_order(name: str, y_train: np.ndarray | Tensor | None = None) -> tuple[
         learned from labels: ``"mutual_information"`` and ``"gnn"`` (`symspectra.groups.graphs`).
     y_train
         Labels (molecule, 37) of the training set, for the learned orders; the fixed ones do not look at them.
-
-    Returns
-    -------
-    0-based indices into `symspectra.groups.table8.NAMES`; element k is the group predicted at step k.
 
     Raises
     ------
@@ -50,8 +45,7 @@ def label_order(name: str, y_train: np.ndarray | Tensor | None = None) -> tuple[
     Paper, section 2.2.4, Table 4 and Appendix L.
     """
     if name not in ORDERS:
-        nearest = get_close_matches(str(name).lower(), ORDERS, n=1, cutoff=0.0)[0]
-        raise ValueError(f"unknown label order {name!r}: did you mean {nearest!r}? Known: {', '.join(ORDERS)}")
+        raise ValueError(f"unknown label order {name!r}: {suggest(str(name).lower(), ORDERS)}")
     if name in FIXED:
         return FIXED[name]
     if y_train is None:

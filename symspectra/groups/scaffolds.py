@@ -37,25 +37,15 @@ class ScaffoldSplit(NamedTuple):
 def scaffold_or_self(smiles: str, where: str = "") -> str:
     """Murcko scaffold: rings, what links them, and what is doubly bonded to these; without a ring the molecule itself.
 
-    Raises
-    ------
-    ValueError : the SMILES cannot be parsed; the message begins with ``where``.
-
-    References
-    ----------
-    Bemis and Murcko, J. Med. Chem. 1996, 39, 2887.
+    Bemis and Murcko, J. Med. Chem. 1996, 39, 2887. A SMILES that cannot be parsed is a ValueError that begins with
+    ``where``.
     """
     molecule = parse(smiles, where)
     return flat_smiles(GetScaffoldForMol(molecule)) or flat_smiles(molecule)
 
 
 def morgan_bits(smiles: Sequence[str]) -> Bits:
-    """Morgan fingerprints of radius 2.
-
-    Raises
-    ------
-    ValueError : a SMILES cannot be parsed; the message names its row and the SMILES.
-    """
+    """Morgan fingerprints of radius 2; a SMILES that cannot be parsed is a ValueError that names its row."""
     generator = GetMorganGenerator(radius=RADIUS, fpSize=BITS)
     bits = np.zeros((len(smiles), BITS), dtype=bool)
     for row, text in enumerate(smiles):
@@ -85,12 +75,7 @@ def _nearest(a: Bits, b: Bits) -> tuple[Int[np.ndarray, " b"], Float[np.ndarray,
 
 
 def nearest_similarity(train: Bits, test: Bits) -> Float[np.ndarray, " test"]:
-    """Tanimoto similarity of each test molecule to the training molecule that is most like it.
-
-    Raises
-    ------
-    ValueError : there is no training molecule.
-    """
+    """Tanimoto similarity of each test molecule to the training molecule that is most like it."""
     if not len(train):
         raise ValueError("the nearest training molecule was asked for, and there is no training molecule")
     return _nearest(train, test)[1]
@@ -101,7 +86,7 @@ def cluster(distance: Float[np.ndarray, "n n"], clusters: int | float) -> Int[np
 
     ``clusters`` is how many there shall be (an int), or the mean distance at which merging stops (a float).
     """
-    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.cluster import AgglomerativeClustering  # a second to import
 
     if len(distance) == 1:
         return np.zeros(1, dtype=np.int64)
@@ -119,14 +104,8 @@ def greedy_test(
     largest, of those that still fit the ``quota`` of molecules. It ends when none fits. A smallest cluster that does
     not fit is added if that comes closer to the quota.
 
-    Parameters
-    ----------
-    distance : sum of the distances over all pairs of molecules of two clusters
-    size : molecules of each cluster
-
-    Raises
-    ------
-    ValueError : every cluster has more molecules than the quota.
+    ``distance`` is summed over all pairs of molecules of two clusters, ``size`` counts the molecules of each cluster.
+    That every cluster has more molecules than the quota is a ValueError.
     """
     if size.min() > quota:
         raise ValueError(
@@ -140,8 +119,8 @@ def greedy_test(
         fits = ~test & (size <= room)
         if not fits.any():
             break
-        inside = distance[:, test].sum(1)
-        total = across + outward - 2 * inside  # what was across to a cluster that joins is within, and the other way
+        # What was across to a cluster that joins is within, and the other way.
+        total = across + outward - 2 * distance[:, test].sum(1)
         count = size[test].sum() + size
         mean = np.divide(total, count * (size.sum() - count), out=np.full(len(size), -np.inf), where=fits)
         best = int(mean.argmax())

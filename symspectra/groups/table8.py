@@ -71,7 +71,6 @@ IMPLICATIONS: tuple[tuple[int, int], ...] = (
     (13, 5),  # 14 Enamine -> 6 Alkene
 )
 
-
 _ELEMENT = re.compile("[A-Z][a-z]?")  # in a molecular formula
 
 
@@ -90,16 +89,7 @@ def _patterns() -> tuple[tuple[Any, Any, frozenset[str]], ...]:
 
 
 def label(smiles: Sequence) -> Bool[np.ndarray, "molecule 37"]:
-    """Which of the 37 functional groups each molecule has.
-
-    Parameters
-    ----------
-    smiles
-        SMILES of N molecules (a sequence of str, not one string).
-
-    Returns
-    -------
-    Array of shape (N, 37), columns in the order of `NAMES`.
+    """Which of the 37 functional groups each molecule of a sequence of SMILES has, in the order of `NAMES`.
 
     Raises
     ------
@@ -107,19 +97,13 @@ def label(smiles: Sequence) -> Bool[np.ndarray, "molecule 37"]:
         One string was given instead of a sequence.
     ValueError
         A SMILES cannot be parsed; the message names its row and the SMILES.
-
-    References
-    ----------
-    Paper, Appendix H, Table 8.
     """
     from symspectra.groups.molecules import parse
 
     if isinstance(smiles, str):
         raise TypeError(f"label expects a sequence of SMILES, got one string: use label([{smiles!r}])")
-    groups = np.zeros((len(smiles), len(NAMES)), dtype=bool)
-    for row, text in enumerate(smiles):
-        groups[row] = label_molecule(parse(text, f"row {row}: "))
-    return groups
+    groups = [label_molecule(parse(text, f"row {row}: ")) for row, text in enumerate(smiles)]
+    return np.array(groups, dtype=bool).reshape(-1, len(NAMES))
 
 
 def label_molecule(molecule: Any) -> list[bool]:
@@ -131,13 +115,7 @@ def label_molecule(molecule: Any) -> list[bool]:
 
 
 def to_bits(groups: np.ndarray) -> UInt64[np.ndarray, " molecule"]:
-    """Pack labels of shape (N, 37) into one integer per molecule: bit k is group k of `NAMES`.
-
-    Raises
-    ------
-    ValueError
-        The array is not of shape (N, 37), or holds something other than 0 and 1.
-    """
+    """Pack labels of shape (N, 37), 0 and 1, into one integer per molecule: bit k is group k of `NAMES`."""
     groups = np.asarray(groups)
     if groups.ndim != 2 or groups.shape[1] != len(NAMES):
         raise ValueError(f"labels have shape {groups.shape}, expected (molecules, {len(NAMES)})")

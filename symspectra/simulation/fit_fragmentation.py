@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import platform
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from rdkit import Chem
 from rdkit.Chem.Descriptors import ExactMolWt
 from scipy.optimize import minimize
 
+from symspectra import files
 from symspectra.simulation.fragmentation import PARAMETERS, Polarity, fragment, ions
 
 TOLERANCE = 0.01  # Da
@@ -41,12 +41,15 @@ START: dict[Polarity, dict[str, float]] = {
 }  # fmt: skip
 
 
+Peaks = tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]  # ascending m/z, intensity
+
+
 class Reference(NamedTuple):
-    """One molecule and its reference peaks in ascending m/z."""
+    """One molecule and its reference peaks."""
 
     smiles: str
     mol: Chem.Mol
-    peaks: dict[Polarity, tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]]
+    peaks: dict[Polarity, Peaks]
 
 
 class IonTable(NamedTuple):
@@ -95,17 +98,10 @@ def read_references(path: Path) -> list[Reference]:
     return references
 
 
-def square_root_cosine(
-    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], tolerance: float = TOLERANCE
-) -> float:
-    """Cosine of the square roots of intensity, peaks paired one to one within `tolerance` Da, largest products first.
-
-    Of two peak lists (m/z, intensity); 0 where one is empty.
-    """
+def square_root_cosine(first: Peaks, second: Peaks) -> float:
+    """Cosine of the square roots of intensity, peaks paired one to one within `TOLERANCE`, largest products first."""
     (mz, intensity), (other_mz, other) = first, second
-    if not len(mz) or not len(other_mz):
-        return 0.0
-    left, right = np.nonzero(np.abs(mz[:, None] - other_mz) <= tolerance)
+    left, right = np.nonzero(np.abs(mz[:, None] - other_mz) <= TOLERANCE)
     product = np.sqrt(intensity[left] * other[right])
     used_left, used_right, total = set(), set(), 0.0
     for k in np.argsort(-product, kind="stable"):
@@ -113,14 +109,12 @@ def square_root_cosine(
             used_left.add(left[k])
             used_right.add(right[k])
             total += product[k]
-    return float(total / np.sqrt(intensity.sum() * other.sum()))
+    return float(total / np.sqrt(intensity.sum() * other.sum())) if len(product) else 0.0
 
 
-def coverage(mz: np.ndarray, reference: tuple[np.ndarray, np.ndarray], tolerance: float = TOLERANCE) -> float:
-    """Share of the reference intensity within `tolerance` Da of any of the m/z values."""
-    if not len(mz):
-        return 0.0
-    near = np.abs(reference[0][:, None] - mz).min(axis=1) <= tolerance
+def coverage(mz: Float[np.ndarray, " peak"], reference: Peaks) -> float:
+    """Share of the reference intensity within `TOLERANCE` of any of the m/z values."""
+    near = (np.abs(reference[0][:, None] - mz) <= TOLERANCE).any(axis=1)
     return float(reference[1][near].sum() / reference[1].sum())
 
 
@@ -173,17 +167,18 @@ def evaluate(references: list[Reference], polarity: Polarity, parameters: dict[s
     spectra = [fragment(r.mol, None, polarity, parameters) for r in references]
     all_mz = [np.unique(np.round(ions(r.mol, None, polarity, ())[0], 5)) for r in references]
     order = sorted(range(len(references)), key=lambda k: (ExactMolWt(references[k].mol), k))
-    wrong = dict(zip(order, order[1:] + order[:1], strict=True))
+    own, wrong = {k: k for k in order}, dict(zip(order, order[1:] + order[:1], strict=True))
     truth = [r.peaks[polarity] for r in references]
-    figures = {
-        "square_root_cosine": [square_root_cosine(s, t) for s, t in zip(spectra, truth, strict=True)],
-        "square_root_cosine_wrong_molecule": [square_root_cosine(spectra[wrong[k]], truth[k]) for k in wrong],
-        "coverage_all_fragments": [coverage(m, t) for m, t in zip(all_mz, truth, strict=True)],
-        "coverage_all_fragments_wrong_molecule": [coverage(all_mz[wrong[k]], truth[k]) for k in wrong],
-        "coverage_peaks": [coverage(s[0], t) for s, t in zip(spectra, truth, strict=True)],
-        "coverage_peaks_wrong_molecule": [coverage(spectra[wrong[k]][0], truth[k]) for k in wrong],
+    measures = {
+        "square_root_cosine": lambda k, other: square_root_cosine(spectra[other], truth[k]),
+        "coverage_all_fragments": lambda k, other: coverage(all_mz[other], truth[k]),
+        "coverage_peaks": lambda k, other: coverage(spectra[other][0], truth[k]),
     }
-    return {name: round(float(np.mean(values)), 4) for name, values in figures.items()}
+    return {
+        name + suffix: round(float(np.mean([measure(k, other) for k, other in pairs.items()])), 4)
+        for name, measure in measures.items()
+        for suffix, pairs in (("", own), ("_wrong_molecule", wrong))
+    }
 
 
 def fit_file(path: Path) -> dict:
@@ -202,7 +197,7 @@ def fit_file(path: Path) -> dict:
             "command": "python -m symspectra.simulation.fit_fragmentation",
             "reference": "CFM-ID 40 eV columns of the multimodal spectroscopic dataset of Alberts et al. (2024)",
             "file": path.name,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "sha256": files.digest(path),
             "rows_fit": len(fit_rows),
             "rows_held_out": len(held_out),
             "split": "fit: int(sha256(smiles), 16) % 5 < 3",
@@ -222,9 +217,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=PARAMETERS, help="JSON file to write (default: the package's own)")
     options = parser.parse_args(arguments)
     result = fit_file(options.file)
-    temporary = options.out.with_name(f".{options.out.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, options.out)
+    with files.written(options.out) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for polarity, figures in result["held_out"].items():
         print(polarity, " ".join(f"{name} {value:.3f}" for name, value in figures.items()))
 

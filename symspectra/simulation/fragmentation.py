@@ -17,11 +17,10 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
@@ -61,8 +60,7 @@ DESCRIPTORS = {
 }
 
 
-@dataclass(frozen=True)
-class HeavyAtomGraph:
+class HeavyAtomGraph(NamedTuple):
     """Heavy atoms and the bonds between them, with energies; hydrogens are counts."""
 
     z: Int[np.ndarray, " atom"]
@@ -72,33 +70,24 @@ class HeavyAtomGraph:
     energy: Float[np.ndarray, " bond"]  # in units of a C-C single bond
     acyclic: Bool[np.ndarray, " bond"]
     rings: tuple[tuple[int, ...], ...]  # bond indices
-
-    @property
-    def neighbours(self) -> list[int]:
-        """Bit mask of the neighbours of every atom."""
-        return [sum(1 << int(i + j - atom) for i, j in self.bonds if atom in (i, j)) for atom in range(len(self.z))]
+    neighbours: list[int]  # of every atom, as a bit mask
 
 
 @lru_cache
 def load_parameters(path: Path = PARAMETERS) -> dict[str, Mapping[str, float]]:
-    """Fitted parameters of both polarities from a JSON file, read once.
-
-    Raises
-    ------
-    ValueError
-        If the file is missing or not JSON, or a key is missing, unknown or not a finite number; names file and key.
-    """
+    """Fitted parameters of both polarities from a JSON file, read once; a ValueError names file and key."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a readable JSON file of fragmentation parameters: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
+    parameters = content.get("parameters") if isinstance(content, dict) else None
+    if not isinstance(parameters, dict):
         raise ValueError(f"{path}: key 'parameters': expected an object with 'positive' and 'negative'")
-    for polarity in ("positive", "negative"):
-        if not isinstance(values := content["parameters"].get(polarity), dict) or not values:
+    for polarity in CHARGE:
+        if not isinstance(values := parameters.get(polarity), dict) or not values:
             raise ValueError(f"{path}: key 'parameters.{polarity}': expected an object of descriptor names and numbers")
         _check_parameters(values, f"{path}: key 'parameters.{polarity}.")
-    return {polarity: MappingProxyType(content["parameters"][polarity]) for polarity in ("positive", "negative")}
+    return {polarity: MappingProxyType(parameters[polarity]) for polarity in CHARGE}
 
 
 def _check_parameters(values: Mapping[str, float], where: str) -> None:
@@ -121,7 +110,7 @@ def heavy_atom_graph(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | N
     formal = [AROMATIC_ORDER if b.GetIsAromatic() else b.GetBondTypeAsDouble() for b in mol.GetBonds()]
     order = np.asarray(formal if wiberg_order is None else wiberg_order, dtype=float)
     with_hydrogens = len(formal) + sum(a.GetTotalNumHs() for a in atoms)
-    if order.ndim != 1 or len(order) not in {len(formal), with_hydrogens}:
+    if order.shape not in {(len(formal),), (with_hydrogens,)}:
         raise ValueError(f"wiberg_order has shape {order.shape}; expected ({len(formal)},) or ({with_hydrogens},)")
     if not np.isfinite(order).all() or (order < 0).any():
         raise ValueError("wiberg_order has a value that is negative or not finite")
@@ -132,7 +121,6 @@ def heavy_atom_graph(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | N
     pairs = [tuple(sorted((b.GetBeginAtom().GetAtomicNum(), b.GetEndAtom().GetAtomicNum()))) for b in heavy]
     single = np.array([SINGLE_BOND_ENERGY.get(pair, OTHER_BOND_ENERGY) for pair in pairs], dtype=float)
     rings = [list(r) for r in Chem.GetSymmSSSR(mol)]  # the symmetrised set does not depend on the atom order
-    ring_bonds = [tuple(number[mol.GetBondBetweenAtoms(r[k - 1], r[k]).GetIdx()] for k in range(len(r))) for r in rings]
     return HeavyAtomGraph(
         z=np.array([a.GetAtomicNum() for a in atoms]),
         hydrogens=np.array([a.GetTotalNumHs(includeNeighbors=True) for a in atoms]),
@@ -140,20 +128,22 @@ def heavy_atom_graph(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | N
         bonds=np.array(bonds, dtype=int).reshape(-1, 2),
         energy=single * order[[b.GetIdx() for b in heavy]] / CC_ENERGY,
         acyclic=np.array([not b.IsInRing() for b in heavy], dtype=bool),
-        rings=tuple(ring_bonds),
+        rings=tuple(
+            tuple(number[mol.GetBondBetweenAtoms(r[k - 1], r[k]).GetIdx()] for k in range(len(r))) for r in rings
+        ),
+        neighbours=[sum(1 << i + j - atom for i, j in bonds if atom in (i, j)) for atom in range(len(atoms))],
     )
 
 
 def _sides(graph: HeavyAtomGraph) -> UInt64[np.ndarray, " fragment"]:
     """Both sides of every minimal cut, as bit masks."""
     everything, found, bonds = (1 << len(graph.z)) - 1, set(), graph.bonds.tolist()
-    neighbours = graph.neighbours
     cuts = [(int(k),) for k in np.flatnonzero(graph.acyclic)]
     cuts += [pair for ring in graph.rings for pair in itertools.combinations(ring, 2)]
     for first, second in itertools.combinations(map(set, graph.rings), 2):
         cuts += itertools.product(first - second, first & second, second - first)
     for cut in cuts:
-        left = list(neighbours)
+        left = list(graph.neighbours)
         for i, j in (bonds[k] for k in cut):
             left[i] &= ~(1 << j)
             left[j] &= ~(1 << i)
@@ -164,7 +154,7 @@ def _sides(graph: HeavyAtomGraph) -> UInt64[np.ndarray, " fragment"]:
             side, frontier = side | new, (frontier & (frontier - 1)) | new
         if side != everything:  # what is left over may be two pieces: `_components` separates them
             found |= {side, everything ^ side}
-    return _components(np.array(sorted(found), dtype=np.uint64), neighbours)
+    return _components(np.array(sorted(found), dtype=np.uint64), graph.neighbours)
 
 
 def _components(masks: UInt64[np.ndarray, " set"], neighbours: list[int]) -> UInt64[np.ndarray, " fragment"]:
@@ -200,24 +190,29 @@ def enumerate_fragments(graph: HeavyAtomGraph) -> UInt64[np.ndarray, " fragment"
     sides = _sides(graph)
     level = sides = sides[_cheapest(_cut_energy(sides, graph), MAX_SIDES)]
     level_energy = side_energy = _cut_energy(sides, graph)
-    known, neighbours = np.append(sides, np.uint64((1 << len(graph.z)) - 1)), graph.neighbours
+    known = np.append(sides, np.uint64((1 << len(graph.z)) - 1))
     for _ in range(DEPTH - 1):
         pairs = (level[:, None] & sides).ravel()
         pairs = pairs[_cheapest((level_energy[:, None] + side_energy).ravel(), MAX_PAIRS)]
-        level = np.setdiff1d(_components(np.setdiff1d(pairs, known), neighbours), known)
+        level = np.setdiff1d(_components(np.setdiff1d(pairs, known), graph.neighbours), known)
         level = level[_cheapest(_cut_energy(level, graph), MAX_FRAGMENTS)]
         level_energy = _cut_energy(level, graph)
         known = np.union1d(known, level)
     return known
 
 
-def _describe(masks: UInt64[np.ndarray, " fragment"], graph: HeavyAtomGraph) -> tuple[dict[str, np.ndarray], ...]:
-    """Descriptors that do not depend on hydrogens, and the counts from which ions are made."""
-    z, n = graph.z, len(graph.z)
+def ions(
+    mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None, polarity: Polarity, names: tuple[str, ...]
+) -> tuple[Float[np.ndarray, " ion"], Float[np.ndarray, "ion descriptor"]]:
+    """M/z and named descriptors of all even-electron ions, once for every way to a formula; arguments as `fragment`."""
+    if polarity not in CHARGE:
+        raise ValueError(f"polarity is {polarity!r}; expected 'positive' or 'negative'")
+    charge, graph = CHARGE[polarity], heavy_atom_graph(mol, wiberg_order)
+    z, n, most = graph.z, len(graph.z), graph.hydrogens.sum() + charge
+    masks = enumerate_fragments(graph) if most >= 0 else np.zeros(0, dtype=np.uint64)
     inside = ((masks[:, None] >> np.arange(n, dtype=np.uint64)) & np.uint64(1)).astype(np.int64)
     begin, end = inside[:, graph.bonds[:, 0]], inside[:, graph.bonds[:, 1]]
-    cut, kept = begin != end, begin & end
-    size, ends = inside.sum(1), np.zeros_like(inside)
+    cut, size, ends = begin != end, inside.sum(1), np.zeros_like(inside)
     for k, pair in enumerate(graph.bonds):
         ends[:, pair] |= cut[:, k, None] & inside[:, pair]
     descriptors = {
@@ -231,40 +226,22 @@ def _describe(masks: UInt64[np.ndarray, " fragment"], graph: HeavyAtomGraph) -> 
         "heteroatom_ends": ends @ (z != 6),
     }
     isotope_mass = Chem.GetPeriodicTable().GetMostCommonIsotopeMass
-    counts = {
-        "size": size,
-        "hydrogens": inside @ graph.hydrogens,
-        # mass from element counts: the same formula gives the same float
-        "mass": sum(inside @ (z == element) * isotope_mass(int(element)) for element in np.unique(z)),
-        "valence": inside @ np.array([VALENCE[int(element)] - 2 for element in z]),
-        "rings": kept.sum(1) - size + 1,
-        "protonated": inside @ (z != 6) > 0,
-    }
-    return descriptors, counts
-
-
-def ions(
-    mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None, polarity: Polarity, names: tuple[str, ...]
-) -> tuple[Float[np.ndarray, " ion"], Float[np.ndarray, "ion descriptor"]]:
-    """M/z and named descriptors of all even-electron ions, once for every way to a formula; arguments as `fragment`."""
-    if polarity not in CHARGE:
-        raise ValueError(f"polarity is {polarity!r}; expected 'positive' or 'negative'")
-    charge, graph = CHARGE[polarity], heavy_atom_graph(mol, wiberg_order)
-    most = graph.hydrogens.sum() + charge
-    masks = enumerate_fragments(graph) if most >= 0 else np.zeros(0, dtype=np.uint64)
-    descriptors, counts = _describe(masks, graph)
+    # mass from element counts: the same formula gives the same float
+    mass = sum(inside @ (z == element) * isotope_mass(int(element)) for element in np.unique(z))
+    valence = inside @ np.array([VALENCE[int(element)] - 2 for element in z])
+    rings = (begin & end).sum(1) - size + 1
+    # A cation saturated at a heteroatom (onium ion) has -1/2, every other ion at least its rings + 1/2.
+    least = 2 * rings + np.where((inside @ (z != 6) > 0) & (charge > 0), -1, 1)
     all_mz, tables = [], []
     for shift in HYDROGEN_SHIFTS:
-        hydrogens = counts["hydrogens"] + charge + shift
-        unsaturation = 2 + counts["valence"] - hydrogens  # twice the rings and double bonds; odd for even-electron ions
-        # A cation saturated at a heteroatom (onium ion) has -1/2, every other ion at least its rings + 1/2.
-        least = 2 * counts["rings"] + np.where(counts["protonated"] & (charge > 0), -1, 1)
+        hydrogens = inside @ graph.hydrogens + charge + shift
+        unsaturation = 2 + valence - hydrogens  # twice the rings and double bonds; odd for even-electron ions
         keep = (hydrogens >= 0) & (hydrogens <= most) & (unsaturation % 2 == 1) & (unsaturation >= least)
         here = descriptors | {
             "hydrogen_shift_squared": np.full(len(masks), shift**2),
-            "unsaturation_deviation": np.abs(unsaturation / 2 / counts["size"] - TYPICAL_UNSATURATION),
+            "unsaturation_deviation": np.abs(unsaturation / 2 / size - TYPICAL_UNSATURATION),
         }
-        all_mz.append((counts["mass"] + hydrogens * HYDROGEN_MASS - charge * ELECTRON_MASS)[keep])
+        all_mz.append((mass + hydrogens * HYDROGEN_MASS - charge * ELECTRON_MASS)[keep])
         tables.append(np.array([here[name][keep] for name in names], dtype=float).reshape(len(names), keep.sum()).T)
     return np.concatenate(all_mz), np.concatenate(tables)
 

@@ -7,7 +7,6 @@ import hashlib
 from pathlib import Path
 
 from rdkit import Chem, rdBase
-from tqdm import tqdm
 
 TABLES = ("chemical identifiers pubchem large.tsv", "chemical identifiers pubchem small.tsv")
 ELEMENTS = frozenset({1, 6, 7, 8, 9, 15, 16, 17, 35, 53})  # H C N O F P S Cl Br I
@@ -39,18 +38,11 @@ def flat_smiles(smiles: str, max_heavy: int = 20) -> str | None:
     return Chem.MolToSmiles(molecule, isomericSmiles=False)
 
 
-def open_molecules(max_heavy: int = 20, progress: bool = False) -> list[str]:
+def open_molecules(max_heavy: int = 20) -> list[str]:
     """SMILES of the `open` molecules in ascending order of their sha256, so that every prefix is a random sample.
 
-    Read from the PubChem tables of PyPI `chemicals` 1.5.2 (MIT); 40,702 molecules for `max_heavy` = 20, in about
+    Read from the PubChem tables of PyPI `chemicals` 1.5.2 (MIT); 40,702 molecules of at most 20 heavy atoms, in about
     ten seconds.
-
-    Parameters
-    ----------
-    max_heavy
-        Largest number of heavy atoms, at least 4.
-    progress
-        Show a progress bar.
 
     Raises
     ------
@@ -71,11 +63,10 @@ def open_molecules(max_heavy: int = 20, progress: bool = False) -> list[str]:
         for name in TABLES:
             with open(folder / name, encoding="utf-8", newline="") as table:
                 rows = csv.reader(table, delimiter="\t", quoting=csv.QUOTE_NONE)
-                for number, row in enumerate(tqdm(rows, desc=name, unit=" rows", disable=not progress), start=1):
+                for number, row in enumerate(rows, start=1):
                     if len(row) <= SMILES_FIELD:
-                        raise ValueError(
-                            f"{folder / name}, row {number}: {len(row)} fields, expected a SMILES as the fifth"
-                        )
+                        what = f"{len(row)} fields, expected a SMILES as the fifth"
+                        raise ValueError(f"{folder / name}, row {number}: {what}")
                     found.add(flat_smiles(row[SMILES_FIELD], max_heavy))
     found.discard(None)
     return sorted(found, key=lambda smiles: hashlib.sha256(smiles.encode()).hexdigest())

@@ -80,8 +80,7 @@ def nmr_lines(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"], shifts: Float[np.
         Shapes disagree, hydrogens are implicit, or a C or H has no finite shift.
     """
     xyz, shifts = np.asarray(xyz, float), np.asarray(shifts, float)
-    number = mol.GetNumAtoms()
-    name = Chem.MolToSmiles(Chem.RemoveHs(mol))
+    number, name = mol.GetNumAtoms(), Chem.MolToSmiles(Chem.RemoveHs(mol))
     if xyz.shape != (number, 3) or shifts.shape != (number,):
         raise ValueError(f"{name}: geometry {xyz.shape} and shifts {shifts.shape} for {number} atoms")
     if any(atom.GetTotalNumHs() for atom in mol.GetAtoms()):
@@ -104,9 +103,8 @@ def nmr_lines(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"], shifts: Float[np.
             centre, spread = labile or (round(ppm, 2), 0.0)
             couplings = "" if labile else _couplings(mol, xyz, classes, members)
             hydrogen.append((centre, len(members), couplings, spread))
-    carbon.sort(reverse=True)
-    hydrogen.sort(reverse=True)
-    return NmrLines(*([row[k] for row in carbon] for k in range(3)), *([row[k] for row in hydrogen] for k in range(4)))
+    rows = ((sorted(carbon, reverse=True), 3), (sorted(hydrogen, reverse=True), 4))
+    return NmrLines(*([line[k] for line in lines] for lines, columns in rows for k in range(columns)))
 
 
 def magnetic_classes(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"]) -> Int[np.ndarray, " atom"]:
@@ -125,10 +123,9 @@ def magnetic_classes(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"]) -> Int[np.
             others = [a.GetIdx() for a in far.GetNeighbors() if a.GetIdx() != near.GetIdx()]
             if near.GetAtomicNum() != 6 or len(pair) != 2 or classes[pair[0]] != classes[pair[1]]:
                 continue
-            ends = {int(classes[a]) for a in others}
             if far.GetAtomicNum() not in (6, 7) or len(others) + (far.GetAtomicNum() == 7) != 2:
                 continue  # C=O, or a cumulated bond
-            if len(ends) < len(others):
+            if len(set(classes[others])) < len(others):
                 continue  # both substituents of the far end alike
             highest = max(others, key=lambda index: classes[index])
             angles = [abs(_dihedral(xyz, a, near.GetIdx(), far.GetIdx(), highest)) for a in pair]
@@ -143,11 +140,13 @@ def labile_shift(hydrogen: Chem.Atom) -> tuple[float, float] | None:
     if x.GetAtomicNum() not in LABILE:
         return None
     others = [atom for atom in x.GetNeighbors() if atom.GetAtomicNum() != 1]
-    acyl = any(_double_bonded(atom, (8, 16)) for atom in others if atom.GetAtomicNum() == 6)
-    acidic = any(_double_bonded(atom, (8,)) for atom in others if atom.GetAtomicNum() in (7, 15, 16))
-    aromatic = any(atom.GetIsAromatic() for atom in others)
-    vinylic = any(_double_bonded(atom, (6, 7)) for atom in others if atom.GetAtomicNum() == 6)
     elements = {atom.GetAtomicNum() for atom in others}
+
+    def beside(these: tuple[int, ...], doubly_bonded_to: tuple[int, ...]) -> bool:
+        return any(_double_bonded(atom, doubly_bonded_to) for atom in others if atom.GetAtomicNum() in these)
+
+    acyl, acidic, vinylic = beside((6,), (8, 16)), beside((7, 15, 16), (8,)), beside((6,), (6, 7))
+    aromatic = any(atom.GetIsAromatic() for atom in others)
     if x.GetAtomicNum() == 8:
         if acyl or acidic:
             return 11.5, 1.5  # carboxylic, sulfonic, phosphoric
@@ -170,7 +169,7 @@ def labile_shift(hydrogen: Chem.Atom) -> tuple[float, float] | None:
         return 6.0, 1.5  # sulfonamide, phosphoramide
     if _double_bonded(x, (6, 7)):
         return 8.5, 2.0  # imine
-    if 7 in elements and any(_double_bonded(atom, (6, 7)) for atom in others if atom.GetAtomicNum() == 7):
+    if beside((7,), (6, 7)):
         return 8.0, 2.0  # hydrazone
     if vinylic and not aromatic:
         return 5.5, 1.5  # amidine, guanidine, enamine
@@ -209,14 +208,12 @@ def _partners(mol: Chem.Mol, xyz: np.ndarray, h: int) -> Iterator[tuple[int, str
         if b.GetAtomicNum() != 6:
             continue
         for partner in _hydrogens(b):
-            angle = _dihedral(xyz, h, a.GetIdx(), b.GetIdx(), partner)
-            yield partner, "vicinal", _vicinal_j(mol, a, b, first, angle)
+            yield partner, "vicinal", _vicinal_j(first, _dihedral(xyz, h, a.GetIdx(), b.GetIdx(), partner))
         for second in b.GetBonds():
             c = second.GetOtherAtom(b)
             if c.GetIdx() == a.GetIdx() or c.GetAtomicNum() != 6:
                 continue
-            j = _long_range_j(first, second, a, c)
-            if j:
+            if j := _long_range_j(first, second, a, c):
                 yield from ((partner, "long range", j) for partner in _hydrogens(c))
 
 
@@ -224,19 +221,18 @@ def _hydrogens(atom: Chem.Atom) -> list[int]:
     return [neighbour.GetIdx() for neighbour in atom.GetNeighbors() if neighbour.GetAtomicNum() == 1]
 
 
-def _vicinal_j(mol: Chem.Mol, a: Chem.Atom, b: Chem.Atom, bond: Chem.Bond, angle: float) -> float:
+def _vicinal_j(bond: Chem.Bond, angle: float) -> float:
+    atoms = (bond.GetBeginAtom(), bond.GetEndAtom())
     if bond.GetIsAromatic():
         if not bond.IsInRingSize(6):
             return FIVE_RING_J
-        beside = any(atom.GetIsAromatic() and atom.GetAtomicNum() == 7 for x in (a, b) for atom in x.GetNeighbors())
+        beside = any(atom.GetIsAromatic() and atom.GetAtomicNum() == 7 for x in atoms for atom in x.GetNeighbors())
         return PYRIDINE_J if beside else ORTHO_J
     if bond.GetBondType() == BondType.DOUBLE:
-        for size, j in RING_CIS_J.items():
-            if bond.IsInRingSize(size):
-                return j
-        return CIS_J if abs(angle) < 90 else TRANS_J
-    saturated = [atom.GetHybridization() == HybridizationType.SP3 for atom in (a, b)]
-    if any(_double_bonded(atom, (8,)) for atom in (a, b)):
+        in_ring = [j for size, j in RING_CIS_J.items() if bond.IsInRingSize(size)]
+        return in_ring[0] if in_ring else CIS_J if abs(angle) < 90 else TRANS_J
+    saturated = [atom.GetHybridization() == HybridizationType.SP3 for atom in atoms]
+    if any(_double_bonded(atom, (8,)) for atom in atoms):
         return ALDEHYDE_J if any(saturated) else CONJUGATED_ALDEHYDE_J
     if bond.IsInRing() and any(saturated):
         return karplus(angle)

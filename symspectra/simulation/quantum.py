@@ -18,6 +18,7 @@ SEED = 20240611
 STEP = 3e-3  # bohr, finite difference
 SADDLE_CM1, REFUSE_CM1 = -50.0, -150.0
 OPEN_BOND = 0.3  # Wiberg order
+PROPERTIES = ("energy", "gradient", "dipole", "charges", "bond-orders")  # of a point, in atomic units
 
 
 class SimulationError(ValueError):
@@ -59,13 +60,7 @@ class QuantumRecord:
 
 
 def force_field_geometry(smiles: str) -> Chem.Mol:
-    """Molecule with hydrogens and one conformer: ETKDGv3, then MMFF94s (UFF where it lacks parameters).
-
-    Raises
-    ------
-    SimulationError
-        The SMILES does not parse, is not one neutral closed-shell fragment, or finds no conformer (`embed`).
-    """
+    """Molecule with hydrogens and one conformer: ETKDGv3, then MMFF94s (UFF where it lacks parameters)."""
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
         if molecule is None:
@@ -121,12 +116,6 @@ class _Surface:
         found = minimize(energy_and_gradient, positions.ravel(), jac=True, method="L-BFGS-B", options=options)
         return found.x.reshape(-1, 3)
 
-    def properties(self, positions: np.ndarray) -> dict:
-        """Energy, gradient, dipole, charges and bond orders at `positions`, in atomic units."""
-        result = self.point(positions)
-        names = ("energy", "gradient", "dipole", "charges", "bond-orders")
-        return {name: np.array(result.get(name)) for name in names}
-
     def derivatives(self, positions: np.ndarray, centre: dict):
         """Hessian (3 atoms, 3 atoms) and dipole derivatives (3 atoms, 3) by forward differences from `centre`."""
         hessian, dipole_slope = np.empty((positions.size, positions.size)), np.empty((positions.size, 3))
@@ -146,8 +135,8 @@ def normal_modes(masses, positions, hessian, dipole_slope):
     """
     root = np.repeat(np.sqrt(masses * ELECTRON_MASSES), 3)
     centred = positions - np.average(positions, axis=0, weights=masses)
-    axes = np.eye(3)
-    rigid = [np.tile(axis, len(masses)) for axis in axes] + [np.cross(axis, centred).ravel() for axis in axes]
+    rigid = [np.tile(axis, len(masses)) for axis in np.eye(3)]
+    rigid += [np.cross(axis, centred).ravel() for axis in np.eye(3)]
     _, weights, basis = np.linalg.svd(np.array(rigid) * root, full_matrices=False)
     basis = basis[weights > 1e-6 * weights[0]]  # 6 rows, 5 for a linear molecule
     projector = np.eye(positions.size) - basis.T @ basis
@@ -159,13 +148,13 @@ def normal_modes(masses, positions, hessian, dipole_slope):
     return wavenumbers, intensities, modes.reshape(len(values), -1, 3)
 
 
-def simulate(smiles: str, accuracy: float = 1.0) -> QuantumRecord:
+def simulate(smiles: str, accuracy: float = 1.0, start: Chem.Mol | None = None) -> QuantumRecord:
     """GFN2-xTB record of one neutral closed-shell molecule (Bannwarth et al., doi 10.1021/acs.jctc.8b01176).
 
-    ETKDGv3 and MMFF94s geometry, L-BFGS to 5e-4 hartree/bohr, forward-difference Hessian and dipole derivatives.
-    From a saddle point (lowest mode below -50 cm-1) a step along the mode (largest component
-    0.1 angstrom) and another optimisation follow, at most twice. The criterion can leave soft torsions short of their
-    minimum: on 20 molecules a preconditioned optimiser ended up to 2e-3 hartree lower, after more points.
+    L-BFGS to 5e-4 hartree/bohr, forward-difference Hessian and dipole derivatives. From a saddle point (lowest mode
+    below -50 cm-1) a step along the mode (largest component 0.1 angstrom) and another optimisation follow, at most
+    twice. The criterion can leave soft torsions short of their minimum: on 20 molecules a preconditioned optimiser
+    ended up to 2e-3 hartree lower, after more points.
 
     Parameters
     ----------
@@ -174,27 +163,27 @@ def simulate(smiles: str, accuracy: float = 1.0) -> QuantumRecord:
     accuracy
         Threshold factor of the self-consistent field (smaller is tighter). With tblite's default of 1 the intensities
         of the record carry the noise of the finite differences; 0.01 gives converged ones in about 1.5 times the time.
+    start
+        The molecule with hydrogens and a conformer; `force_field_geometry` by default.
 
     Raises
     ------
     SimulationError
-        No conformer (`embed`), no self-consistent field, a mode left below -150 cm-1, or a bond of the graph with a
-        Wiberg order below 0.3 at the end.
+        The SMILES does not parse or is not one neutral closed-shell fragment; no conformer (`embed`), no
+        self-consistent field, a mode left below -150 cm-1, or a bond of the graph with a Wiberg order below 0.3 at the
+        end.
     ImportError
         tblite is not installed.
     """
-    return relax(smiles, force_field_geometry(smiles), accuracy)
-
-
-def relax(smiles: str, molecule: Chem.Mol, accuracy: float) -> QuantumRecord:
-    """Record of `simulate` from the conformer of `molecule`, which carries its hydrogens; same exceptions."""
+    molecule = start or force_field_geometry(smiles)
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     masses = np.array([atom.GetMass() for atom in molecule.GetAtoms()])
     positions = molecule.GetConformer().GetPositions() / BOHR
     surface = _Surface(numbers, positions, accuracy)
     for attempt in range(3):
         positions = surface.minimum(positions)
-        centre = surface.properties(positions)
+        result = surface.point(positions)
+        centre = {name: np.array(result.get(name)) for name in PROPERTIES}
         hessian, dipole_slope = surface.derivatives(positions, centre)
         wavenumbers, intensities, modes = normal_modes(masses, positions, hessian, dipole_slope)
         if wavenumbers[0] >= SADDLE_CM1 or attempt == 2:
@@ -202,8 +191,7 @@ def relax(smiles: str, molecule: Chem.Mol, accuracy: float) -> QuantumRecord:
         positions = positions + 0.1 / BOHR * modes[0] / np.abs(modes[0]).max()
     if wavenumbers[0] < REFUSE_CM1:
         raise SimulationError(f"still a saddle point ({wavenumbers[0]:.0f} cm-1)")
-    begin = np.array([bond.GetBeginAtomIdx() for bond in molecule.GetBonds()])
-    end = np.array([bond.GetEndAtomIdx() for bond in molecule.GetBonds()])
+    begin, end = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in molecule.GetBonds()]).T
     orders = centre["bond-orders"].reshape(len(numbers), len(numbers))[begin, end]
     if orders.min() < OPEN_BOND:
         raise SimulationError(f"a bond opened during optimisation (Wiberg order below {OPEN_BOND})")

@@ -9,11 +9,9 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from symspectra.files import written
+from symspectra.parallel import end_with_parent
 from symspectra.simulation.quantum import QuantumRecord, SimulationError, simulate
 
 DECIMALS = {"energy_hartree": 8, "freq_cm1": 2, "inten_km_mol": 3, "xyz_angstrom": 4}
@@ -36,15 +36,13 @@ SCHEMA = pa.schema(
 
 def write_records(path: str | Path, records: Iterable[QuantumRecord]) -> None:
     """Write records to one zstd parquet file with the columns of `SCHEMA`, floats rounded, coordinates flattened."""
-    rows = [asdict(record) for record in records]
+    rows = [vars(record) for record in records]
     columns = {}
     for name in SCHEMA.names:
         values = [np.ravel(row[name]) if isinstance(row[name], np.ndarray) else row[name] for row in rows]
         columns[name] = [np.round(value, DECIMALS[name]) for value in values] if name in DECIMALS else values
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pq.write_table(pa.table(columns, schema=SCHEMA), temporary, compression="zstd")
-    os.replace(temporary, path)
+    with written(path) as temporary:
+        pq.write_table(pa.table(columns, schema=SCHEMA), temporary, compression="zstd")
 
 
 def read_records(path: str | Path) -> list[QuantumRecord]:
@@ -56,7 +54,7 @@ def read_records(path: str | Path) -> list[QuantumRecord]:
         The file lacks columns of a record.
     """
     table = pq.read_table(path)
-    if missing := [field.name for field in fields(QuantumRecord) if field.name not in table.column_names]:
+    if missing := [name for name in SCHEMA.names if name not in table.column_names]:
         raise ValueError(f"{path}: columns {missing} missing, expected those of a quantum record")
     records = []
     for row in table.select(SCHEMA.names).to_pylist():
@@ -66,28 +64,18 @@ def read_records(path: str | Path) -> list[QuantumRecord]:
     return records
 
 
-def _prefer_openblas() -> None:
-    """Let tblite, not loaded yet, resolve BLAS and LAPACK to the system's OpenBLAS where there is one (Linux).
-
-    With the reference BLAS in the wheels of tblite a point of about 20 heavy atoms takes 1.4 times as long.
-    """
-    name = ctypes.util.find_library("openblas") if sys.platform == "linux" else None
-    if name is None:
-        return
-    library = ctypes.CDLL(name)
-    library.openblas_get_config.restype = ctypes.c_char_p
-    if b"USE64BITINT" not in library.openblas_get_config():  # tblite passes 32-bit integers
-        ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
-
-
 def _start_worker() -> None:
-    _prefer_openblas()
+    """Be nice, end with the parent, and use the system's OpenBLAS (Linux): 1.4 times as fast as the BLAS of tblite."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers
+    end_with_parent()
     if hasattr(os, "nice"):
         os.nice(10)
-    # a worker whose parent was killed ends with it
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    name = ctypes.util.find_library("openblas") if sys.platform == "linux" else None
+    if name is not None:
+        library = ctypes.CDLL(name)
+        library.openblas_get_config.restype = ctypes.c_char_p
+        if b"USE64BITINT" not in library.openblas_get_config():  # tblite, not loaded yet, passes 32-bit integers
+            ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
 
 
 @contextmanager
@@ -107,23 +95,26 @@ def _single_threaded_workers(workers: int):
         os.environ.pop("OMP_NUM_THREADS") if saved is None else os.environ.update(OMP_NUM_THREADS=saved)
 
 
+def _shard_files(directory: Path, index: int) -> tuple[Path, Path]:
+    return directory / f"part-{index:05d}.parquet", directory / f"failed-{index:05d}.csv"
+
+
 def _write_shard(directory: Path, index: int, molecules: list[str], accuracy: float) -> int:
+    part, failed = _shard_files(directory, index)
     records, failures = [], []
     for smiles in molecules:
         try:
             records.append(simulate(smiles, accuracy))
         except SimulationError as error:
             failures.append((smiles, str(error)))
-    temporary = directory / f".failed-{index:05d}.csv.{os.getpid()}.tmp"
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with written(failed) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("smiles", "reason"), *failures])
-    os.replace(temporary, directory / f"failed-{index:05d}.csv")
-    write_records(directory / f"part-{index:05d}.parquet", records)  # last: its presence means the shard is done
+    write_records(part, records)  # last: its presence means the shard is done
     return len(molecules)
 
 
 def _shard_done(directory: Path, index: int, molecules: list[str]) -> bool:
-    part, failed = directory / f"part-{index:05d}.parquet", directory / f"failed-{index:05d}.csv"
+    part, failed = _shard_files(directory, index)
     if not (part.exists() and failed.exists()):
         return False
     with open(failed, newline="", encoding="utf-8") as file:
@@ -144,35 +135,25 @@ def build_records(
 ) -> None:
     """Simulate a list of molecules into `part-XXXXX.parquet` and `failed-XXXXX.csv`, one pair per `shard_size`.
 
-    Shards already there are skipped, so a call continues where an earlier one was interrupted (Ctrl-C or SIGTERM);
-    an interruption costs at most the shard each worker is at. Scripts call this under `if __name__ == "__main__"`.
+    Shards already there are skipped, so a call continues where an earlier one was interrupted; an interruption costs
+    at most the shard each worker is at. Scripts call this under `if __name__ == "__main__"`.
 
     Raises
     ------
     ValueError
         `workers` or `shard_size` is below 1, or a shard in `directory` holds other molecules.
-    KeyboardInterrupt
-        Stopped by SIGINT or SIGTERM; what is finished stays.
     """
     if workers < 1 or shard_size < 1:
         raise ValueError(f"workers = {workers}, shard_size = {shard_size}: expected at least 1")
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    for stale in directory.glob(".*.tmp"):
-        stale.unlink()
     shards = [smiles_list[start : start + shard_size] for start in range(0, len(smiles_list), shard_size)]
     waiting = [(index, shard) for index, shard in enumerate(shards) if not _shard_done(directory, index, shard)]
     done = len(smiles_list) - sum(len(shard) for _, shard in waiting)
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
-    try:
-        with (
-            tqdm(total=len(smiles_list), initial=done, unit=" molecules", disable=not progress) as bar,
-            _single_threaded_workers(workers) as pool,
-        ):
-            tasks = [pool.submit(_write_shard, directory, index, shard, accuracy) for index, shard in waiting]
-            for task in as_completed(tasks):
-                bar.update(task.result())
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)
+    with (
+        tqdm(total=len(smiles_list), initial=done, unit=" molecules", disable=not progress) as bar,
+        _single_threaded_workers(workers) as pool,
+    ):
+        tasks = [pool.submit(_write_shard, directory, index, shard, accuracy) for index, shard in waiting]
+        for task in as_completed(tasks):
+            bar.update(task.result())

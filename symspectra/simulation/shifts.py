@@ -20,9 +20,9 @@ high. Shifts are gas-phase values of a single conformer: hydrogens on O, N and S
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,8 +32,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17)  # atomic numbers in the training data
-HEAVY_HALOGENS = (35, 53)
-# Covalent radius minus that of Cl, Angstrom (Cordero et al., Dalton Trans. 2008, 2832).
+# Br and I: covalent radius minus that of Cl, Angstrom (Cordero et al., Dalton Trans. 2008, 2832).
 RADIUS_EXCESS = {35: 0.18, 53: 0.37}
 # 13C increment of a directly bonded Br or I minus that of Cl, ppm: alkanes Cl +31, Br +20, I -6; benzene ipso Cl +6,
 # Br -6, I -34 (Pretsch, Buehlmann, Badertscher, Structure Determination of Organic Compounds, 2009, 13C tables).
@@ -42,29 +41,23 @@ CUTOFF = 4.0  # Angstrom
 BOND_TYPES = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE, Chem.BondType.AROMATIC)
 ATOM_FEATURES = len(ELEMENTS) + 11
 PAIR_FEATURES = 11
+BATCH = 32  # molecules
 WEIGHTS = Path(__file__).parent.parent / "weights" / "shift_network.safetensors"
 
 
-@dataclass(frozen=True)
-class MolecularGraph:
+class MolecularGraph(NamedTuple):
     """Atoms and the pairs of them within `CUTOFF`, of one molecule or of a batch laid end to end."""
 
     z: Int[Tensor, " atom"]
     atom_features: Float[Tensor, "atom atom_feature"]
     xyz: Float[Tensor, "atom 3"]
-    pairs: Int[Tensor, "2 pair"]  # every unordered pair once
+    pairs: Int[Tensor, "pair 2"]  # every unordered pair once
     pair_features: Float[Tensor, "pair pair_feature"]
     radius_excess: Float[Tensor, " pair"]  # Angstrom, taken off the distance
 
 
 def molecule_with_geometry(smiles: str, xyz: Float[np.ndarray, "atom 3"]) -> Chem.Mol:
-    """Molecule with all hydrogens, atoms in the order of ``AddHs(MolFromSmiles(smiles))``, and `xyz` (Angstrom).
-
-    Raises
-    ------
-    ValueError
-        The SMILES cannot be read, or `xyz` has not three coordinates for every atom.
-    """
+    """Molecule with all hydrogens, atoms in the order of ``AddHs(MolFromSmiles(smiles))``, and `xyz` (Angstrom)."""
     mol = Chem.MolFromSmiles(smiles)
     if mol is None:
         raise ValueError(f"SMILES {smiles!r} cannot be read")
@@ -80,59 +73,48 @@ def molecule_with_geometry(smiles: str, xyz: Float[np.ndarray, "atom 3"]) -> Che
 
 def equivalence_classes(mol: Chem.Mol) -> Int[np.ndarray, " atom"]:
     """Class of every atom under the symmetry of the bond graph (canonical rank without tie breaking, no stereo)."""
-    ranks = Chem.CanonicalRankAtoms(mol, breakTies=False, includeChirality=False)
-    return np.array(list(ranks))
+    return np.array(list(Chem.CanonicalRankAtoms(mol, breakTies=False, includeChirality=False)))
 
 
 def molecular_graph(mol: Chem.Mol) -> MolecularGraph:
-    """Atom and pair features of one molecule with explicit hydrogens and a conformer.
-
-    Raises
-    ------
-    ValueError
-        Hydrogens are missing, there is no 3D conformer, or an element is outside the supported ones.
-    """
+    """Atom and pair features of a molecule with explicit hydrogens and a conformer; errors as of `predict_shifts`."""
+    name = f"molecule {Chem.MolToSmiles(Chem.RemoveHs(mol))}"
     if any(atom.GetTotalNumHs() for atom in mol.GetAtoms()):
-        raise ValueError(f"molecule {_name(mol)}: hydrogens are implicit; expected the result of Chem.AddHs")
+        raise ValueError(f"{name}: hydrogens are implicit; expected the result of Chem.AddHs")
     if not mol.GetNumConformers():
-        raise ValueError(f"molecule {_name(mol)}: no conformer; expected one 3D geometry in Angstrom")
-    z = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
-    strange = sorted(set(z.tolist()) - set(ELEMENTS + HEAVY_HALOGENS))
-    if strange:
+        raise ValueError(f"{name}: no conformer; expected one 3D geometry in Angstrom")
+    z = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
+    if strange := sorted(set(z) - set(ELEMENTS) - set(RADIUS_EXCESS)):
         symbols = ", ".join(Chem.GetPeriodicTable().GetElementSymbol(number) for number in strange)
-        raise ValueError(f"molecule {_name(mol)}: no shifts for element {symbols}; expected H C N O F P S Cl Br I")
+        raise ValueError(f"{name}: no shifts for element {symbols}; expected H C N O F P S Cl Br I")
     xyz = mol.GetConformer().GetPositions()
     if not np.isfinite(xyz).all():
-        raise ValueError(f"molecule {_name(mol)}: the conformer holds a coordinate that is not finite")
-    excess = np.array([RADIUS_EXCESS.get(number, 0.0) for number in z.tolist()])
+        raise ValueError(f"{name}: the conformer holds a coordinate that is not finite")
+    excess = np.array([RADIUS_EXCESS.get(number, 0.0) for number in z])
     excess = excess[:, None] + excess
     distance = np.linalg.norm(xyz[:, None] - xyz, axis=-1) - excess
     first, second = np.nonzero(np.triu(distance < CUTOFF, 1))
-    topological = Chem.GetDistanceMatrix(mol)[first, second].astype(int)
-    pair = np.zeros((len(first), PAIR_FEATURES), np.float32)
-    pair[np.arange(len(first)), 7 + np.clip(topological, 1, 4) - 1] = 1.0
-    row = {(a, b): k for k, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True))}
+    bonds_between = Chem.GetDistanceMatrix(mol)[first, second].astype(int)
+    features = np.zeros((len(first), PAIR_FEATURES), np.float32)
+    features[np.arange(len(first)), 7 + np.clip(bonds_between, 1, 4) - 1] = 1.0
     for bond in mol.GetBonds():
         ends = sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))
-        if tuple(ends) not in row:
-            raise ValueError(f"molecule {_name(mol)}: bonded atoms {ends} are more than {CUTOFF} Angstrom apart")
-        pair[row[tuple(ends)], :7] = _bond_features(bond)
+        here = (first == ends[0]) & (second == ends[1])
+        if not here.any():
+            raise ValueError(f"{name}: bonded atoms {ends} are more than {CUTOFF} Angstrom apart")
+        features[here, :7] = _bond_features(bond)
     return MolecularGraph(
-        torch.from_numpy(z),
+        torch.tensor(z),
         torch.tensor([_atom_features(atom) for atom in mol.GetAtoms()], dtype=torch.float32),
         torch.from_numpy(xyz.astype(np.float32)),
-        torch.from_numpy(np.stack([first, second])),
-        torch.from_numpy(pair),
+        torch.from_numpy(np.stack([first, second], axis=1)),
+        torch.from_numpy(features),
         torch.from_numpy(excess[first, second].astype(np.float32)),
     )
 
 
-def _name(mol: Chem.Mol) -> str:
-    return Chem.MolToSmiles(Chem.RemoveHs(mol))
-
-
 def _atom_features(atom: Chem.Atom) -> list[float]:
-    number = 17 if atom.GetAtomicNum() in HEAVY_HALOGENS else atom.GetAtomicNum()
+    number = 17 if atom.GetAtomicNum() in RADIUS_EXCESS else atom.GetAtomicNum()
     hybridisation = atom.GetHybridization()
     kinds = (Chem.HybridizationType.SP, Chem.HybridizationType.SP2, Chem.HybridizationType.SP3)
     return [
@@ -153,11 +135,9 @@ def _bond_features(bond: Chem.Bond) -> list[float]:
 
 def batch_graphs(graphs: list[MolecularGraph]) -> MolecularGraph:
     """Several molecules as one disconnected graph, atoms in the order given."""
-    offsets = np.cumsum([0, *(len(graph.z) for graph in graphs[:-1])])
-    pairs = [graph.pairs + int(offset) for graph, offset in zip(graphs, offsets, strict=True)]
-    fields = [[getattr(graph, name) for graph in graphs] for name in MolecularGraph.__dataclass_fields__]
-    fields[3] = pairs
-    return MolecularGraph(*(torch.cat(field, dim=1 if k == 3 else 0) for k, field in enumerate(fields)))
+    offsets = np.cumsum([0, *(len(graph.z) for graph in graphs[:-1])]).tolist()
+    moved = [g._replace(pairs=g.pairs + offset) for g, offset in zip(graphs, offsets, strict=True)]
+    return MolecularGraph(*map(torch.cat, zip(*moved, strict=True)))
 
 
 class Interaction(nn.Module):
@@ -174,17 +154,16 @@ class Interaction(nn.Module):
     def forward(
         self,
         h: Float[Tensor, "atom width"],
-        pairs: Int[Tensor, "2 pair"],
+        pairs: Int[Tensor, "pair 2"],
         edge: Float[Tensor, "pair edge"],
         envelope: Float[Tensor, "pair 1"],
     ) -> Float[Tensor, "atom width"]:
         gate, value = self.state(self.norm(h)).chunk(2, dim=1)
-        i, j = pairs
+        i, j = pairs.T
         # The gate is the same in both directions, so it is computed once a pair.
         both = gate.index_select(0, i) + gate.index_select(0, j) + self.edge(edge)
         both = nn.functional.silu(both) * envelope
-        message = torch.zeros_like(value)
-        message = message.index_add(0, i, both * value.index_select(0, j))
+        message = torch.zeros_like(value).index_add(0, i, both * value.index_select(0, j))
         message = message.index_add(0, j, both * value.index_select(0, i))
         h = h + self.collect(message)
         return h + self.update(h)
@@ -212,7 +191,7 @@ class ShiftNetwork(nn.Module):
     def forward(self, graph: MolecularGraph, jitter: float = 0.0) -> Float[Tensor, " atom"]:
         """Shifts in ppm, NaN on atoms other than H and C; `jitter` is the standard deviation of an atom's position."""
         xyz = graph.xyz + jitter * torch.randn_like(graph.xyz) if jitter else graph.xyz
-        i, j = graph.pairs
+        i, j = graph.pairs.T
         distance = torch.linalg.vector_norm(xyz.index_select(0, i) - xyz.index_select(0, j), dim=1, keepdim=True)
         distance = distance - graph.radius_excess[:, None]
         spacing = self.centres[1] - self.centres[0]
@@ -238,14 +217,11 @@ def load_shift_network(path: str | Path = WEIGHTS) -> ShiftNetwork:
     ValueError
         The file is truncated, is not a safetensors file or holds the weights of something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no weights of the shift network there")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            sizes = json.loads((file.metadata() or {})["shift_network"])["sizes"]
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network = ShiftNetwork(**json.loads(metadata["shift_network"])["sizes"])
+        network = ShiftNetwork(**sizes)
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not the weights of a shift network, or truncated ({error})") from error
@@ -254,10 +230,18 @@ def load_shift_network(path: str | Path = WEIGHTS) -> ShiftNetwork:
     return network.eval().requires_grad_(False)
 
 
-def predict_shifts(
-    mols: list[Chem.Mol], network: ShiftNetwork | None = None, batch_size: int = 32
-) -> list[Float[np.ndarray, " atom"]]:
-    """Chemical shifts in ppm, one array a molecule and one value an atom.
+def network_shifts(network: ShiftNetwork, graphs: list[MolecularGraph]) -> list[Float[Tensor, " atom"]]:
+    """What the network gives for each graph, in ppm."""
+    shifts: list[Tensor] = []
+    for start in range(0, len(graphs), BATCH):
+        part = graphs[start : start + BATCH]
+        with torch.inference_mode():
+            shifts += network(batch_graphs(part)).split([len(graph.z) for graph in part])
+    return shifts
+
+
+def predict_shifts(mols: list[Chem.Mol], network: ShiftNetwork | None = None) -> list[Float[np.ndarray, " atom"]]:
+    """Chemical shifts in ppm, one array per molecule and one value per atom.
 
     Parameters
     ----------
@@ -274,23 +258,16 @@ def predict_shifts(
     Raises
     ------
     ValueError
-        A molecule without hydrogens or conformer, or with an unsupported element.
+        A molecule without hydrogens or conformer, with an unsupported element, or with bonded atoms far apart.
     """
-    network = network or load_shift_network()
-    shifts: list[np.ndarray] = []
-    for start in range(0, len(mols), batch_size):
-        part = mols[start : start + batch_size]
-        with torch.inference_mode():
-            ppm = network(batch_graphs([molecular_graph(mol) for mol in part])).numpy()
-        for mol, values in zip(part, np.split(ppm, np.cumsum([mol.GetNumAtoms() for mol in part[:-1]])), strict=True):
-            shifts.append(values + _heavy_halogen_increments(mol))
-    return shifts
+    shifts = network_shifts(network or load_shift_network(), [molecular_graph(mol) for mol in mols])
+    return [ppm.numpy() + _heavy_halogen_increments(mol) for mol, ppm in zip(mols, shifts, strict=True)]
 
 
 def _heavy_halogen_increments(mol: Chem.Mol) -> Float[np.ndarray, " atom"]:
     increments = np.zeros(mol.GetNumAtoms(), np.float32)
     for atom in mol.GetAtoms():
-        for neighbour in atom.GetNeighbors():
-            if atom.GetAtomicNum() == 6:
+        if atom.GetAtomicNum() == 6:
+            for neighbour in atom.GetNeighbors():
                 increments[atom.GetIdx()] += HEAVY_HALOGEN_INCREMENT.get(neighbour.GetAtomicNum(), 0.0)
     return increments

@@ -26,18 +26,13 @@ def line_lists(records: list[QuantumRecord]) -> list[dict[str, Any]]:
     molecules = [molecule_with_geometry(record.smiles, record.xyz_angstrom) for record in records]
     rows = []
     for record, mol, shifts in zip(records, molecules, predict_shifts(molecules), strict=True):
-        nmr = nmr_lines(mol, record.xyz_angstrom, shifts)
         row = {"smiles": record.smiles, **_infrared(record), "polar_h": _polar_hydrogens(mol)}
-        row |= {"c13_ppm": np.round(nmr.c13_ppm, 1), "c13_count": nmr.c13_count, "c13_hydrogens": nmr.c13_hydrogens}
-        row |= {"h1_ppm": np.round(nmr.h1_ppm, 2), "h1_count": nmr.h1_count, "h1_couplings": nmr.h1_couplings}
-        row |= {"h1_spread": nmr.h1_spread}
+        row |= vars(nmr_lines(mol, record.xyz_angstrom, shifts))
         orders = _bond_orders(record, mol)
         for name, polarity in (("msms_pos", "positive"), ("msms_neg", "negative")):
             mz, intensity = fragment(mol, orders, polarity)
-            row |= {
-                f"{name}_mz": np.round(mz, 2),
-                f"{name}_percent": np.maximum(1, np.round(100 * intensity)).astype(int),
-            }
+            percent = np.maximum(1, np.round(100 * intensity)).astype(int)
+            row |= {f"{name}_mz": np.round(mz, 2), f"{name}_percent": percent}
         rows.append({key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in row.items()})
     return rows
 
@@ -56,12 +51,8 @@ def _polar_hydrogens(mol: Chem.Mol) -> int:
 
 def _bond_orders(record: QuantumRecord, mol: Chem.Mol) -> np.ndarray:
     """Wiberg orders in the order of the molecule's bonds."""
-    order = {
-        frozenset(pair): value
-        for *pair, value in zip(
-            record.bond_begin.tolist(), record.bond_end.tolist(), record.wiberg_order.tolist(), strict=True
-        )
-    }
+    bonds = zip(*(x.tolist() for x in (record.bond_begin, record.bond_end, record.wiberg_order)), strict=True)
+    order = {frozenset(pair): value for *pair, value in bonds}
     try:
         return np.array([order[frozenset((b.GetBeginAtomIdx(), b.GetEndAtomIdx()))] for b in mol.GetBonds()])
     except KeyError as error:

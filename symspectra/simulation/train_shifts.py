@@ -11,11 +11,9 @@ import argparse
 import hashlib
 import json
 import math
-import os
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,22 +25,23 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from symspectra import files
 from symspectra.simulation.shifts import (
+    BATCH,
     MolecularGraph,
     ShiftNetwork,
     batch_graphs,
     equivalence_classes,
     molecular_graph,
+    network_shifts,
 )
 
 SPLIT_RULE = "sha256(first InChIKey block) % 10: 1 validation, 2 test, else training"
-BATCH = 32
 LEARNING_RATE = 2e-3
 JITTER = 0.015  # Angstrom an atom and axis: about 0.02 on a distance, the difference of GFN2-xTB and DFT bond lengths
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """One molecule: graph, shifts in ppm (NaN off C and H) and equivalence classes."""
 
     graph: MolecularGraph
@@ -60,7 +59,7 @@ def split_of(inchikey: str) -> str:
 
 
 def read_examples(path: Path) -> tuple[dict[str, list[Example]], int]:
-    """Examples of each split, and the number of rows left out because their bond graph holds radicals.
+    """Examples of each split, and how many rows were left out because their bond graph holds radicals.
 
     Raises
     ------
@@ -92,21 +91,16 @@ def read_examples(path: Path) -> tuple[dict[str, list[Example]], int]:
 def mean_absolute_errors(network: ShiftNetwork, examples: list[Example]) -> dict[str, float | int]:
     """Mean absolute errors in ppm by element, over atoms and over equivalence classes (class means compared)."""
     errors: dict[str, list[np.ndarray]] = {"h1": [], "c13": [], "h1_class": [], "c13_class": []}
-    network.eval()
-    for start in range(0, len(examples), BATCH):
-        part = examples[start : start + BATCH]
-        with torch.inference_mode():
-            predicted = network(batch_graphs([example.graph for example in part]))
-        for example, ppm in zip(part, predicted.split([len(example.ppm) for example in part]), strict=True):
-            error = (ppm - example.ppm).numpy()
-            for name, number in (("h1", 1), ("c13", 6)):
-                chosen = example.graph.z.numpy() == number
-                _, index = np.unique(example.classes[chosen], return_inverse=True)
-                class_error = np.bincount(index, error[chosen]) / np.maximum(np.bincount(index), 1)
-                errors[name].append(np.abs(error[chosen]))
-                errors[f"{name}_class"].append(np.abs(class_error))
+    predicted = network_shifts(network.eval(), [example.graph for example in examples])
+    for example, ppm in zip(examples, predicted, strict=True):
+        error = (ppm - example.ppm).numpy()
+        for name, number in (("h1", 1), ("c13", 6)):
+            chosen = example.graph.z.numpy() == number
+            _, index = np.unique(example.classes[chosen], return_inverse=True)
+            errors[name].append(np.abs(error[chosen]))
+            errors[f"{name}_class"].append(np.abs(np.bincount(index, error[chosen]) / np.bincount(index)))
     flat = {name: np.concatenate(values) for name, values in errors.items()}
-    result = {f"{name}_mae_ppm": round(float(values.mean()), 4) for name, values in flat.items() if len(values)}
+    result = {f"{name}_mae_ppm": round(float(values.mean()), 4) for name, values in flat.items()}
     return result | {"molecules": len(examples)} | {f"{name}_number": len(values) for name, values in flat.items()}
 
 
@@ -137,19 +131,9 @@ def standardise(network: ShiftNetwork, examples: list[Example]) -> None:
 
 
 def save_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
-    """Write a safetensors file under a temporary name, then rename it."""
-    temporary = path.with_name(path.name + ".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-    os.replace(temporary, path)
-
-
-def _save_checkpoint(
-    path: Path, network: ShiftNetwork, optimiser: torch.optim.Optimizer, run: dict, epoch: int
-) -> None:
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
-    save_tensors(tensors, {"run": json.dumps(run, sort_keys=True), "epochs_done": str(epoch)}, path)
+    """Write a safetensors file."""
+    with files.written(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
 
 
 def _resume(path: Path, network: ShiftNetwork, optimiser: torch.optim.Optimizer, run: dict) -> int:
@@ -161,13 +145,12 @@ def _resume(path: Path, network: ShiftNetwork, optimiser: torch.optim.Optimizer,
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if json.loads(metadata.get("run", "null")) != run:
         raise ValueError(f"{path}: checkpoint of another run ({metadata.get('run')}); expected {run}. Remove it.")
-    network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, field = name.split(".")
-            state.setdefault(int(index), {})[field] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    for name in [name for name in tensors if name.startswith("optimiser.")]:
+        _, index, field = name.split(".")
+        state.setdefault(int(index), {})[field] = tensors.pop(name)
+    network.load_state_dict(tensors)
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     return int(metadata["epochs_done"])
 
 
@@ -180,48 +163,37 @@ def train(
     gives the weights of an uninterrupted one.
     """
     splits, left_out = read_examples(data)
-    if not all(splits.values()):
-        raise ValueError(
-            f"{data}: expected molecules in every split, found { ({k: len(v) for k, v in splits.items()}) }"
-        )
-    report(f"{ ({k: len(v) for k, v in splits.items()}) }, {left_out} rows with radicals left out")
-    digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    run = {"data_sha256": digest, "epochs": epochs, "seed": seed, "batch": BATCH, "jitter": JITTER}
+    found = f"{ ({name: len(examples) for name, examples in splits.items()}) }"
+    if not all(splits[name] for name in ("train", "validation", "test")):
+        raise ValueError(f"{data}: expected molecules to train, to validate and to test, found {found}")
+    report(f"{found}, {left_out} rows with radicals left out")
+    run = {"data_sha256": files.digest(data), "epochs": epochs, "seed": seed, "batch": BATCH, "jitter": JITTER}
     torch.manual_seed(seed)
     network = ShiftNetwork()
     standardise(network, splits["train"])
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
     checkpoint = out.with_name(out.name + ".checkpoint")
     for epoch in range(_resume(checkpoint, network, optimiser, run), epochs):
-        begin = time.monotonic()
         torch.manual_seed(seed * 1_000_003 + epoch)
         warmup = min(1.0, (epoch + 1) / 3)
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * warmup * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         loss = train_epoch(network, optimiser, splits["train"])
         errors = mean_absolute_errors(network, splits["validation"])
-        _save_checkpoint(checkpoint, network, optimiser, run, epoch + 1)
+        state = optimiser.state_dict()["state"].items()
+        moments = {f"optimiser.{index}.{name}": x for index, values in state for name, x in values.items()}
+        facts = {"run": json.dumps(run, sort_keys=True), "epochs_done": str(epoch + 1)}
+        save_tensors(network.state_dict() | moments, facts, checkpoint)
         report(
             f"epoch {epoch + 1}/{epochs} loss {loss:.4f} validation MAE 13C {errors['c13_mae_ppm']:.3f} "
-            f"1H {errors['h1_mae_ppm']:.4f} ppm, {time.monotonic() - begin:.0f} s"
+            f"1H {errors['h1_mae_ppm']:.4f} ppm"
         )
-    return _ship(network, splits, run, out, report)
-
-
-def _ship(
-    network: ShiftNetwork, splits: dict[str, list[Example]], run: dict, out: Path, report: Callable[[str], None]
-) -> dict[str, float | int]:
     parameters = dict(network.named_parameters())  # float16; the buffers (ppm, Angstrom) stay float32
     half = {name: tensor.half() if name in parameters else tensor for name, tensor in network.state_dict().items()}
     network.load_state_dict({name: tensor.float() for name, tensor in half.items()})  # errors of what is shipped
     errors = {name: mean_absolute_errors(network, splits[name]) for name in ("validation", "test")}
-    facts = {
-        "sizes": network.sizes,
-        "run": run,
-        "split_rule": SPLIT_RULE,
-        "errors": errors,
-        "versions": {"torch": torch.__version__, "rdkit": rdkit.__version__},
-    }
+    versions = {"torch": torch.__version__, "rdkit": rdkit.__version__}
+    facts = {"sizes": network.sizes, "run": run, "split_rule": SPLIT_RULE, "errors": errors, "versions": versions}
     # One entry: safetensors writes several in random order, and the same run has to give the same bytes.
     save_tensors(half, {"shift_network": json.dumps(facts, sort_keys=True)}, out)
     report(json.dumps(errors["test"], sort_keys=True))
