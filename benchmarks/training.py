@@ -7,7 +7,8 @@ from measuring import median_seconds, options, report
 from plain import plain_copy, plain_loader, plain_optimizer, train_epoch_plain
 
 from symspectra import load_profile
-from symspectra.datasets.base import DatasetView, load_dataset
+from symspectra.datasets.base import load_dataset
+from symspectra.datasets.views import DatasetView
 from symspectra.experiments.plan import BASELINES
 from symspectra.parallel import cores
 from symspectra.training.machine import choose_device
