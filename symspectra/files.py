@@ -114,3 +114,12 @@ def _digest(path: Path, size: int, modified_ns: int) -> str:
 
 def _seal(manifest: bytes) -> bytes:
     return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
+
+
+def check_size(path: str | Path, limit: int, error: type[ValueError] = DataError) -> None:
+    """Raise ``error`` where a path is no file of at most ``limit`` bytes: a folder, a device, a pipe; it stays shut."""
+    path = Path(path)
+    if not path.is_file():
+        raise error(f"{path}: {'not a file' if path.exists() else 'no such file'}; expected a file")
+    if path.stat().st_size > limit:
+        raise error(f"{path}: has {path.stat().st_size / 1e6:.0f} MB; expected at most {limit / 1e6:.0f} MB")
