@@ -50,7 +50,7 @@ def predict_table(predictor: Predictor, path: str | Path, progress: bool = False
     from tqdm import tqdm
 
     path, rejects, tables = Path(path), [], []
-    check_size(path, LIMIT_BYTES.get(path.suffix, LIMIT_BYTES[".csv"]), ReadError)
+    check_size(path, LIMIT_BYTES.get(path.suffix, LIMIT_BYTES[".csv"]), ReadError, "a CSV or parquet table")
     molecules = _long(path) if path.suffix == ".parquet" else _wide(path)
     with tqdm(total=len(molecules), desc="predicting", unit=" molecules", disable=not progress) as bar:
         for start in range(0, len(molecules), CHUNK):
