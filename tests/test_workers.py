@@ -108,7 +108,7 @@ def test_a_worker_that_cannot_be_used_trains_nothing(other_data, tmp_path):
     from distributed import Client, LocalCluster
 
     def refused(client, store, code):
-        arguments = (tiny().to_dict(), "name", str(store), "cpu", code, None)
+        arguments = (tiny().to_dict(), "name", str(store), "cpu", code, ((), ""), None)
         error = client.submit(engine._train, *arguments).exception()
         assert isinstance(error, WorkerError) and list(tmp_path.iterdir()) == []
         return str(error)

@@ -81,6 +81,7 @@ def local(workers: int, device: str = "auto") -> Iterator[Client]:
             n_workers=workers,
             threads_per_worker=1,
             worker_class=worker,
+            processes=True,
             memory_limit=0,
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # any port that is free
             silence_logs=logging.CRITICAL,
@@ -92,12 +93,7 @@ def local(workers: int, device: str = "auto") -> Iterator[Client]:
 
 @contextlib.contextmanager
 def elsewhere(scheduler_file: Path) -> Iterator[Client]:
-    """The workers of the scheduler that wrote a file; what they have begun, they finish whatever happens here.
-
-    Raises
-    ------
-    ConfigError : it is no such file, Dask is not installed, or no scheduler answers.
-    """
+    """The workers of the scheduler that wrote a file; what they have begun, they finish whatever happens here."""
     check_installed("distributed")
     from distributed import Client
 
@@ -118,12 +114,7 @@ def elsewhere(scheduler_file: Path) -> Iterator[Client]:
 
 
 def results(client: Client, futures: Iterable[Future]) -> Iterator[tuple[Future, BaseException | None]]:
-    """Futures as they end, and what they raised, if they did.
-
-    Raises
-    ------
-    WorkerError : the scheduler is gone, or a worker cannot be used.
-    """
+    """Futures as they end, and what they raised, if they did; `WorkerError` where no other would get further."""
     from distributed import KilledWorker, as_completed
 
     for future in as_completed(futures, loop=client.loop):
@@ -142,9 +133,7 @@ def results(client: Client, futures: Iterable[Future]) -> Iterator[tuple[Future,
 def train(
     client: Client, configs: list[Config], store: Path, device: str, imports: Sequence[str] = ()
 ) -> Iterator[tuple[Config, str | None]]:
-    """Train on the workers; each run as it ends, and why it failed, if it did. One that starts from another one waits.
-
-    ``imports`` are the modules that a worker imports before, from this process's folder too.
+    """Train on the workers, which first import ``imports``; each run as it ends, and why it failed, if it did.
 
     Raises
     ------
@@ -153,9 +142,10 @@ def train(
     from symspectra.training.runs import code_digest, find_run, name_of
 
     store.mkdir(parents=True, exist_ok=True)
-    arguments, futures = (str(store.resolve()), device, code_digest(), list(imports), os.getcwd()), {}
+    own, futures = (list(imports), os.getcwd()), {}
+    arguments = (str(store.resolve()), device, code_digest(), own)
     for config in configs:
-        before = futures.get(config.pretraining())
+        before = futures.get(config.pretraining())  # the run that it starts from, for which it waits
         futures[config] = client.submit(_train, config.to_dict(), name_of(config), *arguments, before)
     of = {future: config for config, future in futures.items()}
     for future, error in results(client, of):
@@ -168,17 +158,8 @@ def train(
         yield of[future], error and (str(error) or type(error).__name__)
 
 
-def _train(
-    settings: dict[str, Any],
-    name: str,
-    store: str,
-    device: str,
-    code: str,
-    imports: list[str],
-    folder: str,
-    before: None,
-) -> None:
-    """Train or read a run on a worker, if there it would be the run of this name."""
+def _train(settings: dict, name: str, store: str, device: str, code: str, own: tuple, before: None) -> None:
+    """Train or read a run on a worker, if there it would be the run of this name; ``own`` is for `import_modules`."""
     from distributed import get_worker
 
     from symspectra.training.runs import code_digest, name_of, run
@@ -192,11 +173,11 @@ def _train(
     if code_digest() != code:
         raise WorkerError(f"{who} has another version of symspectra than this command; its runs would be others")
     try:
-        import_modules(imports, folder)
+        import_modules(*own)
     except ConfigError as error:
         raise WorkerError(f"{who}: {error}") from error
     config = Config.from_dict(settings)
     if name_of(config) != name:
-        more = f", or another {' or '.join(imports)}" if imports else ""
+        more = f", or another {' or '.join(own[0])}" if own[0] else ""
         raise WorkerError(f"{who} has other data of the name {config.data.dataset!r} than this command{more}")
     run(config, store, device)

@@ -47,11 +47,7 @@ class Entry(NamedTuple):
 
 
 def plan(profile_name: str, store: Path, notebooks: list[str] | None = None) -> list[Entry]:
-    """Every run that the notebooks need.
-
-    The estimate comes from a finished run of the same model and number of spectra, else from the profile, which holds
-    seconds measured for its models; None where neither knows.
-    """
+    """Every run that the notebooks need, its time from finished runs that are like it, or from the profile."""
     from symspectra.training.runs import find_run
 
     profile = load_profile(profile_name)
@@ -98,15 +94,33 @@ def train_missing(
     FailedRuns : some runs failed; the others were trained first.
     WorkerError : the scheduler is gone, or a worker cannot be used.
     """
-    from symspectra.training.runs import find_run
+    from symspectra.models.registry import own_source
+    from symspectra.training.runs import find_run, run
 
     missing = [config for config in dict.fromkeys(configs) if find_run(config, store) is None]
     missing.sort(key=_turn)
     work = {config: usual(config) or config.training.epochs * len(config.data.modalities) for config in missing}
+    unknown = not imports and any(own_source(config) for config in missing)  # to other processes
+
+    def ended() -> Iterator[tuple[Config, str | None]]:
+        if unknown or (scheduler_file is None and min(workers, len(missing)) <= 1):
+            for config in missing:
+                try:
+                    run(config, store, device)
+                    yield config, None
+                except Exception as error:
+                    yield config, str(error) or type(error).__name__
+            return
+        local = scheduler_file is None
+        with engine.local(min(workers, len(missing)), device) if local else engine.elsewhere(scheduler_file) as client:
+            if not local:
+                show(f"{scheduler_file}: {len(client.nthreads()) or 'waiting for'} workers")
+            yield from engine.train(client, missing, store, device, imports)
+
     failed, done, start = {}, 0.0, time.monotonic()
     every = 1 if sys.stderr.isatty() else 60  # the log of a batch system holds one line a minute
     with tqdm(total=len(missing), desc="training", bar_format=BAR, mininterval=every, disable=not missing) as bar:
-        for config, error in _train(missing, store, workers, device, show, scheduler_file, imports):
+        for config, error in ended():
             if error is not None:
                 failed[config] = error
                 show(f"failed: {describe(config)}: {error}")
@@ -121,43 +135,8 @@ def train_missing(
     return len(missing)
 
 
-def _train(
-    configs: list[Config],
-    store: Path,
-    workers: int,
-    device: str,
-    show: Callable[[str], None],
-    scheduler_file: Path | None,
-    imports: Sequence[str],
-) -> Iterator[tuple[Config, str | None]]:
-    """Each run as it ends, and why it failed, if it did."""
-    from symspectra.models.registry import own_source
-    from symspectra.training.runs import run
-
-    workers = min(workers, len(configs))
-    unknown = not imports and any(own_source(config) for config in configs)  # to other processes
-    if unknown or (scheduler_file is None and workers <= 1):
-        for config in configs:
-            try:
-                run(config, store, device)
-                yield config, None
-            except Exception as error:
-                yield config, str(error) or type(error).__name__
-        return
-    with engine.local(workers, device) if scheduler_file is None else engine.elsewhere(scheduler_file) as client:
-        if scheduler_file is not None:
-            show(f"{scheduler_file}: {len(client.nthreads()) or 'waiting for'} workers")
-        yield from engine.train(client, configs, store, device, imports)
-
-
 def check_notebooks(notebooks: list[str], store: Path, figures: Path) -> None:
-    """Before hours of training: can the notebooks be executed?
-
-    Raises
-    ------
-    ConfigError : Dask or papermill is not installed, a notebook is not in the folder ``notebooks`` or does not take
-        the parameters, or the folder of the runs or of the figures cannot be written.
-    """
+    """Before hours of training: can the notebooks be executed, runs and figures be written? `ConfigError` if not."""
     engine.check_installed("distributed", "papermill")
     import papermill
 
@@ -170,7 +149,7 @@ def check_notebooks(notebooks: list[str], store: Path, figures: Path) -> None:
             if name not in known:
                 of = f"its parameters are {', '.join(known)}" if known else "no cell of it is tagged `parameters`"
                 raise ConfigError(f"{path} has no parameter {name!r}; {of}")
-    for what, path in (("runs", store), ("figures", figures)):
+    for what, path in (("figures", figures), ("runs", store)):
         try:
             path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path).close()
@@ -188,12 +167,7 @@ def execute_all(
     show: Callable[[str], None] = print,
     imports: Sequence[str] = (),
 ) -> None:
-    """Execute notebooks, ``workers`` at a time, each in a fresh kernel; the report comes last.
-
-    Raises
-    ------
-    RuntimeError : a cell failed; the others are finished first.
-    """
+    """Execute notebooks, ``workers`` at a time, the report last; `RuntimeError` where some failed, after the others."""
     target, folder = store / "executed" / profile, project() / "notebooks"
     target.mkdir(parents=True, exist_ok=True)
     parameters = {"profile": profile, "store": str(store.resolve()), "figures": str(figures.resolve())}
@@ -212,14 +186,7 @@ def execute_all(
 
 
 def execute(source: Path, target: Path, parameters: dict[str, str], imports: Sequence[str], folder: str) -> float:
-    """Execute a notebook with papermill in a fresh kernel, write the executed copy, and return the seconds.
-
-    The kernel first imports ``imports``, from ``folder`` too.
-
-    Raises
-    ------
-    RuntimeError : a cell failed, or the kernel died; the message names the cell and the error.
-    """
+    """Execute a notebook in a fresh kernel, which first imports ``imports``; write the copy, return the seconds."""
     import papermill
 
     first = f"from symspectra.experiments.engine import import_modules; import_modules({imports!r}, {folder!r})"
