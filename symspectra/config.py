@@ -11,7 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from symspectra.errors import ConfigError, suggest
+from symspectra.files import check_size
 from symspectra.settings import MODELS, TRAINING, Data, Model, Training
+
+LIMIT_BYTES = 1_000_000  # of a file of settings
 
 
 @dataclass(frozen=True, init=False)
@@ -118,10 +121,9 @@ def load_config(path: str | Path, **settings: Any) -> Config:
     ConfigError : the file cannot be read or holds an unknown setting; the message names the file.
     """
     path = Path(path)
+    check_size(path, LIMIT_BYTES, ConfigError, "a TOML file of settings, or a run's config.json")
     try:
         raw = json.loads(path.read_text()) if path.suffix == ".json" else tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file; expected a TOML file of settings, or a run's config.json") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if not isinstance(raw, dict):

@@ -114,3 +114,11 @@ def _digest(path: Path, size: int, modified_ns: int) -> str:
 
 def _seal(manifest: bytes) -> bytes:
     return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
+
+
+def check_size(path: Path, limit: int, error: type[ValueError] = DataError, expected: str = "a file") -> None:
+    """Raise ``error``, before it is opened, where a path is no file (but a device, say) or has over ``limit`` bytes."""
+    if not path.is_file():
+        raise error(f"{path}: {'not a file' if path.exists() else 'no such file'}; expected {expected}")
+    if path.stat().st_size > limit:
+        raise error(f"{path}: has {path.stat().st_size / 1e6:.0f} MB; expected at most {limit / 1e6:.0f} MB")

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from symspectra.cli.main import _device, main, parse_settings
+from symspectra.cli.main import main, parse_settings
 from symspectra.errors import ConfigError
 
 
@@ -27,7 +27,8 @@ def test_label_prints_the_groups_with_their_numbers(capsys):
         (["plan", "99"], ["99", "00_quickstart"]),
         (["reproduce", "--profile", "smoke", "--only", "2_performance"], ["did you mean '02_performance'"]),
         (["train", "nowhere.toml", "--import", "no_such_module"], ["--import no_such_module"]),
-        (["plan", "--device", "tpu"], ["'tpu'", "cuda"]),
+        (["reproduce", "--profile", "smoke", "--device", "tpu"], ["'tpu'", "cuda"]),
+        (["train", "/dev/zero"], ["/dev/zero", "not a file"]),
         (["data", "build", "open", "--molecules", "-5"], ["-5"]),
         (["reproduce", "--profile", "smoke", "--workers", "0"], ["workers is 0"]),
     ],
@@ -96,14 +97,17 @@ def test_gpu_means_cuda_and_a_module_is_imported_first(tmp_path, monkeypatch, ca
     assert main(["train", "nowhere.toml", *options]) == 2
     assert capsys.readouterr().out == "registered\n"
     sys.modules.pop("registers_a_model")
-    assert _device("gpu") == "cuda" and _device("gpu:1") == "cuda:1"
 
 
-def test_sigterm_is_said_and_status_143(monkeypatch, capsys):
+def test_a_signal_is_said_and_that_the_command_goes_on_where_it_does(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("symspectra.groups.table8.label", lambda smiles: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
     assert main(["label", "C"]) == 143
-    assert "terminated" in capsys.readouterr().err and signal.getsignal(signal.SIGTERM) is before
+    assert capsys.readouterr().err == "symspectra: terminated\n" and signal.getsignal(signal.SIGTERM) is before
+    (tmp_path / "run.toml").write_text("epochs = 1")
+    monkeypatch.setattr("symspectra.training.runs.run", lambda *a, **b: os.kill(os.getpid(), signal.SIGINT))
+    assert main(["train", str(tmp_path / "run.toml")]) == 130
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
 
 
 def test_the_face_is_lazy_and_predicting_imports_no_training():

@@ -1,11 +1,12 @@
 import json
+import os
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import marker_dataset, tiny
+from conftest import damage, marker_dataset, tiny
 
 from symspectra.cli.main import main
 from symspectra.config import Config
@@ -15,8 +16,9 @@ from symspectra.groups.table8 import NAMES
 from symspectra.modalities import MODALITIES
 from symspectra.models.registry import load_model
 from symspectra.predict.batch import predict_table
-from symspectra.predict.build import build, describe_subset, informative, seal, subsets
-from symspectra.predict.predictor import SHIPPED, Predictor, predict, shipped, subset_key
+from symspectra.predict.build import build, describe_subset, informative, seal
+from symspectra.predict.calibration import Scaling
+from symspectra.predict.predictor import SHIPPED, Predictor, predict, shipped, subset_key, subsets
 from symspectra.spectra.spectrum import Spectrum
 from symspectra.training.runs import run
 
@@ -33,10 +35,8 @@ def molecules():
 
 def test_the_shipped_predictor_knows_all_subsets_and_finds_an_ester():
     predictor = shipped()
-    assert (
-        set(predictor.card["subsets"]) == {subset_key(s) for s in subsets(MODALITIES)}
-        and len(list(subsets(MODALITIES))) == 31
-    )
+    assert set(predictor.card["subsets"]) == {subset_key(s) for s in subsets(MODALITIES)}
+    assert len(list(subsets(MODALITIES))) == 31
     prediction = predict({"c13": ETHYL_ACETATE})
     by_name = {g.name: g for g in prediction.groups}
     assert tuple(by_name) == NAMES
@@ -49,8 +49,6 @@ def test_fused_convolutions_give_the_probabilities_of_the_model(molecules):
     predictor = shipped()
     model, _ = load_model(SHIPPED / "model.safetensors")
     raw = model.predict(x, present).double().numpy()
-    from symspectra.predict.calibration import Scaling
-
     expected = Scaling(*predictor.card["subsets"][subset_key(MODALITIES)]["scaling"])(raw)
     assert np.abs(predictor.probabilities(x, present) - expected).max() < 1e-4
 
@@ -187,39 +185,33 @@ def test_a_run_becomes_a_predictor_that_is_read_back(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "likeness.safetensors", "predictor.json", "measured.json"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "missing"])
-def test_a_damaged_file_is_named(tmp_path, name, damage):
-    file = shutil.copytree(SHIPPED, tmp_path / "p") / name
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    changed = {"flip": content, "cut": content[:-1], "empty": b"", "missing": None}[damage]
-    file.unlink() if changed is None else file.write_bytes(changed)
+@pytest.mark.parametrize("kind", ["flipped middle", "a byte short", "empty", "missing"])
+def test_a_damaged_file_is_named(tmp_path, name, kind):
+    damage(shutil.copytree(SHIPPED, tmp_path / "p") / name, kind)
     with pytest.raises(DataError, match=name):
         Predictor(tmp_path / "p")
 
 
-def test_a_predictor_without_checksums_is_refused(tmp_path):
-    (shutil.copytree(SHIPPED, tmp_path / "p") / "manifest.json").unlink()
-    with pytest.raises(DataError, match="manifest.json"):
-        Predictor(tmp_path / "p")
-
-
-@pytest.mark.parametrize("damage", ["text", "other model", "lost key"])
-def test_a_card_that_was_written_wrongly_is_named(tmp_path, damage):
-    folder = tmp_path / "p"
-    shutil.copytree(SHIPPED, folder)
-    card = folder / "predictor.json"
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda c: c.pop("subsets"), "'subsets'"),
+        (lambda c: c["subsets"].pop("ir"), "'ir'"),
+        (lambda c: c["subsets"]["ir"].pop("f1"), "'f1'"),
+        (lambda c: c["positives"]["train"].pop(), "positives.train"),
+        (lambda c: c["molecules"].pop("train"), "'train'"),
+        (lambda c: c["subsets"]["ir"]["scaling"].append(1), "cannot be read"),
+        (lambda c: c["modalities"].pop(), "of another model"),
+    ],
+)
+def test_what_a_wrong_card_lacks_is_named(tmp_path, change, named):
+    card = shutil.copytree(SHIPPED, tmp_path / "p") / "predictor.json"
     content = json.loads(card.read_text())
-    if damage == "text":
-        card.write_text("{")
-    elif damage == "other model":
-        card.write_text(json.dumps(content | {"modalities": ["ir"]}))
-    else:
-        del content["subsets"]
-        card.write_text(json.dumps(content))
-    seal(folder)
-    with pytest.raises(DataError, match="predictor.json"):
-        Predictor(folder)
+    change(content)
+    card.write_text(json.dumps(content))
+    seal(card.parent)
+    with pytest.raises(DataError, match=f"predictor.json.*{named}"):
+        Predictor(card.parent)
 
 
 def table_of(folder, rows):
@@ -229,25 +221,19 @@ def table_of(folder, rows):
 
 
 def test_a_table_of_molecules_and_what_could_not_be_read(tmp_path):
-    (tmp_path / "curve.csv").write_text(
-        "cm-1,absorbance\n" + "\n".join(f"{x},{x % 700 / 700}" for x in range(400, 4000, 4))
-    )
-    path = table_of(
-        tmp_path,
-        [
-            {"name": "a", "c13": ETHYL_ACETATE, "ir": "curve.csv"},
-            {"name": "b", "c13": "", "ir": "lost.dx"},
-            {"name": "c", "c13": "900.5", "ir": "curve.csv"},
-            {"name": "d", "c13": "14.1, 22.7", "ir": ""},
-        ],
-    )
-    table, rejects = predict_table(shipped(), path)
+    curve = "".join(f"{x},{x % 700 / 700}\n" for x in range(400, 4000, 4))
+    (tmp_path / "curve.csv").write_text("cm-1,absorbance\n" + curve)
+    rows = [
+        {"name": "a", "c13": ETHYL_ACETATE, "ir": "curve.csv"},
+        {"name": "b", "c13": "", "ir": "lost.dx"},
+        {"name": "c", "c13": "900.5", "ir": "curve.csv"},
+        {"name": "d", "c13": "14.1, 22.7", "ir": ""},
+    ]
+    table, rejects = predict_table(shipped(), table_of(tmp_path, rows))
     assert table["name"].tolist() == ["a", "c", "d"] and table["spectra"].tolist() == ["ir+c13", "ir", "c13"]
     assert rejects["name"].tolist() == ["b", "c"] and "lost.dx" in rejects["reason"][0]
-    alone = predict({"c13": "14.1, 22.7"})
-    assert table.loc[2, list(NAMES)].astype(float).to_numpy() == pytest.approx(
-        [g.probability for g in alone.groups], abs=2e-4
-    )
+    alone = [g.probability for g in predict({"c13": "14.1, 22.7"}).groups]
+    assert table.loc[2, list(NAMES)].astype(float).to_numpy() == pytest.approx(alone, abs=2e-4)
 
 
 def test_a_parquet_table_of_spectra(tmp_path):
@@ -312,36 +298,43 @@ def test_the_command_line_refuses_in_a_sentence(capsys, arguments, message):
     assert message in error and "Traceback" not in error and error.count("\n") == 1
 
 
-def test_a_model_without_all_modalities_present_reads_zeros_as_absent(molecules):
-    x, present, _ = molecules
-    absent = present.clone()
-    absent[:, 2:] = False
-    p = shipped().probabilities(x * absent.unsqueeze(-1), absent)
-    assert torch.isfinite(torch.from_numpy(p)).all()
+@pytest.mark.parametrize("name", ["big.csv", "big.parquet", "pipe.csv", "/dev/zero", "folder.csv", "unpacks.parquet"])
+def test_what_is_no_table_is_refused_before_it_is_read(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    if "big" in name:
+        with open(path, "wb") as file:
+            file.truncate(2**31)
+    elif "pipe" in name:
+        os.mkfifo(path)
+    elif "folder" in name:
+        path.mkdir()
+    elif "unpacks" in name:
+        monkeypatch.setattr("symspectra.predict.batch.LIMIT_VALUES", 1000)
+        pd.DataFrame({"name": "a", "modality": "ir", "x": [[0.0] * 600], "y": [[0.0] * 600]}).to_parquet(path)
+    with pytest.raises(ReadError, match=f"{path}: (has|holds|not a file).*; expected"):
+        predict_table(shipped(), path)
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        (lambda c: c["subsets"].pop("ir"), "'ir'"),
-        (lambda c: c["subsets"]["ir"].pop("f1"), "'f1'"),
-        (lambda c: c["positives"]["train"].pop(), "positives.train"),
-        (lambda c: c["molecules"].pop("train"), "'train'"),
-        (lambda c: c["subsets"]["ir"]["scaling"].append(1), "cannot be read"),
-    ],
-)
-def test_what_a_damaged_card_lacks_is_named(tmp_path, change, named):
-    shutil.copytree(SHIPPED, tmp_path / "p")
-    card = tmp_path / "p" / "predictor.json"
-    content = json.loads(card.read_text())
-    change(content)
-    card.write_text(json.dumps(content))
-    seal(tmp_path / "p")
-    with pytest.raises(DataError, match=f"predictor.json.*{named}"):
-        Predictor(tmp_path / "p")
+def test_answers_are_not_written_where_they_cannot_be_or_over_what_is_read(tmp_path, capsys, monkeypatch):
+    table, curve = table_of(tmp_path, [{"name": "a", "c13": ETHYL_ACETATE}]), tmp_path / "curve.csv"
+    rejects = tmp_path / "out.rejects.csv"
+    for path in (curve, rejects):
+        path.write_bytes(table.read_bytes())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("symspectra.predict.predictor.Predictor", None)  # nothing is computed
+    for source, out, words in (
+        (["--batch", str(table)], table, "is what is read"),
+        (["--batch", str(rejects)], tmp_path / "out.csv", "is what is read"),
+        (["--ir", str(curve)], curve, "is what is read"),
+        (["--c13", "21.0"], tmp_path / "nowhere" / "out.csv", "there is no folder"),
+        (["--c13", "21.0"], tmp_path, "is not a file"),
+    ):
+        assert main(["predict", *source, "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert words in error and str(out) in error
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_table_that_is_no_file_is_refused_before_reading(tmp_path):
-    for path in ("/dev/zero", tmp_path):
-        with pytest.raises(ReadError, match="not a file"):
-            predict_table(shipped(), path)
+def test_a_list_may_begin_with_a_minus(capsys):
+    assert main(["predict", "--c13", "-4.5,18.3", "--steps"]) == 0
+    assert "typed list of peaks" in capsys.readouterr().out

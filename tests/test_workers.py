@@ -107,14 +107,15 @@ def test_a_worker_with_other_data_trains_nothing(other_data, tmp_path, monkeypat
 def test_a_worker_that_cannot_be_used_trains_nothing(other_data, tmp_path):
     from distributed import Client, LocalCluster
 
-    def refused(client, store, code):
-        arguments = (tiny().to_dict(), "name", str(store), "cpu", code, None)
+    def refused(client, store, code, *imports):
+        arguments = (tiny().to_dict(), "name", str(store), "cpu", code, (imports, ""), None)
         error = client.submit(engine._train, *arguments).exception()
         assert isinstance(error, WorkerError) and list(tmp_path.iterdir()) == []
         return str(error)
 
     assert "does not see" in refused(other_data, tmp_path / "nowhere", code_digest())
     assert "another version" in refused(other_data, tmp_path, "other")
+    assert "--import lost: cannot be imported" in refused(other_data, tmp_path, code_digest(), "lost")
     options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
     with LocalCluster(**options) as cluster, Client(cluster, set_as_default=False) as threads:
         assert "has 2 threads" in refused(threads, tmp_path, code_digest())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib
 import os
 import re
 import signal
@@ -17,76 +16,68 @@ from symspectra.cli import data as data_cli
 from symspectra.cli import predict as predict_cli
 from symspectra.config import load_config
 from symspectra.errors import ConfigError
+from symspectra.experiments.engine import import_modules
 from symspectra.experiments.profiles import PROFILES, load_profile
 from symspectra.settings import MODELS, Data, Training
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point; bad input is one sentence on standard error and exit status 2."""
-    options = _parser().parse_args(arguments)
-    before = signal.signal(signal.SIGTERM, _terminated(os.getpid()))
-    try:
-        _import(getattr(options, "imports", []))
-        if hasattr(options, "device"):
-            options.device = _device(options.device)
-        options.command(options)
-    except (ValueError, ImportError, OSError, RuntimeError, FloatingPointError) as error:
-        print(f"symspectra: {error}", file=sys.stderr)
-        return 2
-    except Terminated:
-        print("symspectra: terminated; the same command goes on from here", file=sys.stderr)
-        return 143
-    except KeyboardInterrupt:
-        print("symspectra: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return 0
+RESUMES = "; the same command goes on from what is finished or in a checkpoint"
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM; whoever ends its child processes at Ctrl-C ends them at this too."""
 
 
-def _terminated(main_process: int) -> Any:
-    """A handler of SIGTERM: the main process says so and ends its children, a forked child just ends."""
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; bad input is one sentence on standard error and exit status 2."""
+    texts = sys.argv[1:] if arguments is None else arguments
+    # "-4.5,18.3" is a value; argparse takes what begins with a minus for an option, but for single numbers
+    options = _parser().parse_args([f" {text}" if re.match(r"-\.?\d", text) else text for text in texts])
+    main_process = os.getpid()
 
-    def handler(number: int, frame: Any) -> None:
+    def terminate(number: int, frame: Any) -> None:
         if os.getpid() != main_process:
-            os._exit(143)
+            os._exit(143)  # a forked child just ends
         raise Terminated
 
-    return handler
-
-
-def _import(names: list[str]) -> None:
-    """Import modules that register models of the user's own, from the working directory too."""
-    if names and "" not in sys.path:
-        sys.path.append("")
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            raise ConfigError(f"--import {name}: cannot be imported ({error})") from error
-
-
-def _device(text: str) -> str:
-    """``gpu`` is ``cuda``."""
-    device = text.replace("gpu", "cuda")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise ConfigError(f"--device: there is no device {text!r}; expected auto, cpu, cuda or gpu")
-    return device
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        import_modules(options.imports)
+        options.command(options)
+    except (ValueError, ImportError, OSError, RuntimeError, FloatingPointError) as error:
+        print(f"symspectra: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        what, status = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)
+        print(f"symspectra: {what}{RESUMES if options.resumes else ''}", file=sys.stderr)
+        return status
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="symspectra", description="Functional groups from several spectra at once.")
     parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(imports=[], resumes=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, function: Any, text: str, to: Any = commands) -> argparse.ArgumentParser:
-        sub = to.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=function)
-        return sub
+    def shared(*names: str, **about: Any) -> argparse.ArgumentParser:
+        p = argparse.ArgumentParser(add_help=False)
+        p.add_argument(*names, **about)
+        return p
+
+    def add(name: str, function: Any, text: str, *parents: argparse.ArgumentParser, to: Any = commands) -> Any:
+        p = to.add_parser(name, help=text, description=text, parents=parents)
+        p.set_defaults(command=function)
+        return p
+
+    config = shared("config", type=Path, help="TOML file of settings, or the config.json of a run")
+    store = shared("--store", type=Path, default=Path("runs"), help="folder of the runs (runs)")
+    text = "auto, cpu, or cuda (also called gpu)"
+    device = shared("--device", type=lambda name: name.replace("gpu", "cuda"), default="auto", help=text)
+    profile = shared("--profile", default="demo", metavar="|".join(PROFILES))
+    text = "module to import first, for example one that registers a model of your own"
+    own = shared("--import", dest="imports", action="append", metavar="MODULE", default=[], help=text)
 
     p = add("predict", predict_cli.run, "functional groups of a molecule from its spectra")
     predict_cli.add_options(p)
@@ -94,65 +85,49 @@ def _parser() -> argparse.ArgumentParser:
     p = add("label", _label, "functional groups of molecules, by substructure")
     p.add_argument("smiles", nargs="+", metavar="SMILES")
 
-    p = add("train", _train, "train one configuration, or read the run if it is in the store")
-    p.add_argument("config", type=Path, help="TOML file of settings, or the config.json of a run")
+    text = "train one configuration, or read the run if it is in the store"
+    p = add("train", _train, text, config, own, store, device)
     p.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that override the file's")
-    _import_option(p)
     p.add_argument("--threads", type=int, help="CPU threads")
-    _store_options(p)
+    p.set_defaults(resumes=True)
 
-    p = add(
-        "calibrate", _calibrate, "make a predictor of a run: calibration, thresholds, scores by subset of the spectra"
-    )
-    p.add_argument("config", type=Path, help="TOML file of settings, or the config.json of a run; trained if it is not")
+    text = "make a predictor of a run, trained if it is not: calibration, thresholds, scores by subset of the spectra"
+    p = add("calibrate", _calibrate, text, config, store, device)
     p.add_argument("--out", type=Path, required=True, help="folder to write")
-    _store_options(p)
+    p.set_defaults(resumes=True)
 
-    p = add("plan", _plan, "list the runs that notebooks need, and which are done")
+    p = add("plan", _plan, "list the runs that notebooks need, and which are done", profile, own, store)
     p.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="by number or name; all by default")
-    p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
-    _store_options(p)
 
-    p = add("reproduce", _reproduce, "train what is missing, execute the notebooks, write the figures")
-    p.add_argument("--profile", default="demo", metavar="|".join(PROFILES))
+    text = "train what is missing, execute the notebooks, write the figures"
+    p = add("reproduce", _reproduce, text, profile, own, store, device)
     p.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks by number, for example 02")
     p.add_argument("--workers", type=int, help="runs at a time; one a core on a CPU, one a GPU by default")
-    p.add_argument(
-        "--scheduler-file", type=Path, metavar="FILE", help="train on the workers of the Dask scheduler that wrote it"
-    )
-    _import_option(p)
+    text = "train on the workers of the Dask scheduler that wrote it"
+    p.add_argument("--scheduler-file", type=Path, metavar="FILE", help=text)
     p.add_argument("--figures", type=Path, help="folder of the figures, figures/PROFILE by default")
-    _store_options(p)
+    p.set_defaults(resumes=True)
 
     data = commands.add_parser("data", help="extend the data sets").add_subparsers(required=True, metavar="COMMAND")
-    p = add("build", _build, "simulate more molecules of the open data set; can be interrupted and resumed", data)
+    text = "simulate more molecules of the open data set; can be interrupted and resumed"
+    p = add("build", _build, text, to=data)
     p.add_argument("dataset", choices=["open"])
     p.add_argument("--max-heavy", type=int, default=20, help="largest number of heavy atoms (20)")
     p.add_argument("--molecules", type=int, help="how many to try; all that are missing by default")
     p.add_argument("--workers", type=int, default=1, help="processes, of one thread each")
-    p.add_argument(
-        "--records", type=Path, default=Path("runs/records"), help="folder for quantum records (runs/records)"
-    )
+    text = "folder for quantum records (runs/records)"
+    p.add_argument("--records", type=Path, default=Path("runs/records"), help=text)
     p.add_argument("--import", type=Path, dest="source", help="take the records of this folder and compute none")
     p.add_argument("--directory", type=Path, help="data set to extend; the installed one by default")
+    p.set_defaults(resumes=True)
 
-    p = add("prepare", data_cli.run, "prepare spectra: public collections, or a table of your own", data)
+    p = add("prepare", data_cli.run, "prepare spectra: public collections, or a table of your own", to=data)
     data_cli.add_options(p)
 
-    p = add("show", _show, "what the open data set holds", data)
+    p = add("show", _show, "what the open data set holds", to=data)
     p.add_argument("dataset", choices=["open"])
     p.add_argument("--directory", type=Path, help="data set to show; the installed one by default")
     return parser
-
-
-def _import_option(parser: argparse.ArgumentParser) -> None:
-    text = "module to import first, for example one that registers a model of your own"
-    parser.add_argument("--import", dest="imports", action="append", metavar="MODULE", default=[], help=text)
-
-
-def _store_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", type=Path, default=Path("runs"), help="folder of the runs (runs)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, or cuda (also called gpu)")
 
 
 def _label(options: argparse.Namespace) -> None:
@@ -235,30 +210,26 @@ def _plan(options: argparse.Namespace) -> None:
         time = "" if seconds is None else f"{seconds:6.0f} s"
         print(f"{'done   ' if done else 'missing'} {time}  {describe(config)}")
     missing = [entry.seconds for entry in entries if not entry.done]
-    known = [seconds for seconds in missing if seconds is not None]
-    print(f"{len(entries)} runs, {len(missing)} missing", end="")
-    if known:
-        minutes = sum(known) / 60
-        print(f"; {len(known)} of them take about {minutes:.1f} minutes of one core, ", end="")
-        print(f"{minutes / cores():.1f} minutes on {cores()}", end="")
-    print(f"\n{options.profile}: {load_profile(options.profile).description}")
+    known = [seconds / 60 for seconds in missing if seconds is not None]
+    time = f"; {len(known)} of them take about {sum(known):.1f} minutes of one core" if known else ""
+    time += f", {sum(known) / cores():.1f} minutes on {cores()}" if known else ""
+    print(f"{len(entries)} runs, {len(missing)} missing{time}")
+    print(f"{options.profile}: {load_profile(options.profile).description}")
 
 
 def _reproduce(options: argparse.Namespace) -> None:
     from symspectra.experiments.reproduce import reproduce
 
-    o = options
-    reproduce(o.profile, o.only, o.store, o.figures, o.workers, o.device, scheduler_file=o.scheduler_file)
+    names = ("profile", "only", "store", "figures", "workers", "device", "scheduler_file", "imports")
+    reproduce(**{name: getattr(options, name) for name in names})
 
 
 def _build(options: argparse.Namespace) -> None:
     from symspectra.datasets.base import OPEN_DIRECTORY
     from symspectra.datasets.open_data import build, import_records
 
-    if options.workers < 1 or (options.molecules is not None and options.molecules < 0):
-        raise ConfigError(
-            f"--workers {options.workers}, --molecules {options.molecules}: expected at least 1, and 0 or more"
-        )
+    if options.workers < 1 or (options.molecules or 0) < 0:
+        raise ConfigError(f"--workers {options.workers}, --molecules {options.molecules}: expected 1 and 0, or more")
     directory = options.directory or OPEN_DIRECTORY
     if options.source is not None:
         added = import_records(options.source, directory, options.workers)

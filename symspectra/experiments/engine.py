@@ -11,13 +11,15 @@ import importlib.util
 import json
 import logging
 import os
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from symspectra.config import Config
 from symspectra.errors import ConfigError, WorkerError
+from symspectra.files import check_size
 from symspectra.parallel import cores
 
 if TYPE_CHECKING:
@@ -33,6 +35,17 @@ def check_installed(*packages: str) -> None:
     for name in packages:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f'{name} is not installed; in the project\'s folder: pip install -e ".[notebooks]"')
+
+
+def import_modules(names: Sequence[str], folder: str = "") -> None:
+    """Import modules of the user's own, which register models, from a folder too: by default the working directory."""
+    if names and folder not in sys.path:
+        sys.path.append(folder)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            raise ConfigError(f"--import {name}: cannot be imported ({error})") from error
 
 
 def gpus(device: str) -> list[str]:
@@ -63,34 +76,33 @@ def local(workers: int, device: str = "auto") -> Iterator[Client]:
         "distributed.scheduler.allowed-failures": RETRIES,
         "distributed.scheduler.worker-saturation": 1.0,  # a worker is given a run when it is free
     }
-    options = {
-        "memory_limit": 0,
-        "dashboard_address": None,
-        "silence_logs": logging.CRITICAL,
-        "preload": "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",  # Ctrl-C is for this process
-    }
     with dask.config.set(settings):
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, worker_class=worker, processes=True, **options)
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            worker_class=worker,
+            processes=True,
+            memory_limit=0,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # any port that is free
+            silence_logs=logging.CRITICAL,
+            preload="import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",  # Ctrl-C is for this process
+        )
     with cluster, Client(cluster, set_as_default=False) as client:
         yield client
 
 
 @contextlib.contextmanager
 def elsewhere(scheduler_file: Path) -> Iterator[Client]:
-    """The workers of the scheduler that wrote a file; what they have begun, they finish whatever happens here.
-
-    Raises
-    ------
-    ConfigError : it is no such file, Dask is not installed, or no scheduler answers.
-    """
+    """The workers of the scheduler that wrote a file; what they have begun, they finish whatever happens here."""
     check_installed("distributed")
     from distributed import Client
 
     try:
+        check_size(scheduler_file, 1_000_000)
         address = str(json.loads(scheduler_file.read_text())["address"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = f"expected what `dask scheduler --scheduler-file {scheduler_file}` writes"
-        raise ConfigError(f"{scheduler_file}: {error!r}; {hint}") from error
+        raise ConfigError(f"{scheduler_file}: cannot be used ({error!r}); {hint}") from error
     for name in ("distributed", "distributed.client"):  # what goes wrong, the errors here say
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -102,12 +114,7 @@ def elsewhere(scheduler_file: Path) -> Iterator[Client]:
 
 
 def results(client: Client, futures: Iterable[Future]) -> Iterator[tuple[Future, BaseException | None]]:
-    """Futures as they end, and what they raised, if they did.
-
-    Raises
-    ------
-    WorkerError : the scheduler is gone, or a worker cannot be used.
-    """
+    """Futures as they end, and what they raised, if they did; `WorkerError` where no other would get further."""
     from distributed import KilledWorker, as_completed
 
     for future in as_completed(futures, loop=client.loop):
@@ -123,8 +130,10 @@ def results(client: Client, futures: Iterable[Future]) -> Iterator[tuple[Future,
         yield future, RuntimeError("every process that had it was killed; is memory short?") if killed else error
 
 
-def train(client: Client, configs: list[Config], store: Path, device: str) -> Iterator[tuple[Config, str | None]]:
-    """Train on the workers; each run as it ends, and why it failed, if it did. One that starts from another one waits.
+def train(
+    client: Client, configs: list[Config], store: Path, device: str, imports: Sequence[str] = ()
+) -> Iterator[tuple[Config, str | None]]:
+    """Train on the workers, which first import ``imports``; each run as it ends, and why it failed, if it did.
 
     Raises
     ------
@@ -133,9 +142,10 @@ def train(client: Client, configs: list[Config], store: Path, device: str) -> It
     from symspectra.training.runs import code_digest, find_run, name_of
 
     store.mkdir(parents=True, exist_ok=True)
-    arguments, futures = (str(store.resolve()), device, code_digest()), {}
+    own, futures = (list(imports), os.getcwd()), {}
+    arguments = (str(store.resolve()), device, code_digest(), own)
     for config in configs:
-        before = futures.get(config.pretraining())
+        before = futures.get(config.pretraining())  # the run that it starts from, for which it waits
         futures[config] = client.submit(_train, config.to_dict(), name_of(config), *arguments, before)
     of = {future: config for config, future in futures.items()}
     for future, error in results(client, of):
@@ -148,13 +158,13 @@ def train(client: Client, configs: list[Config], store: Path, device: str) -> It
         yield of[future], error and (str(error) or type(error).__name__)
 
 
-def _train(settings: dict[str, Any], name: str, store: str, device: str, code: str, before: None) -> None:
-    """Train or read a run on a worker, if there it would be the run of this name."""
+def _train(settings: dict, name: str, store: str, device: str, code: str, own: tuple, before: None) -> None:
+    """Train or read a run on a worker, if there it would be the run of this name; ``own`` is for `import_modules`."""
     from distributed import get_worker
 
     from symspectra.training.runs import code_digest, name_of, run
 
-    config, worker = Config.from_dict(settings), get_worker()
+    worker = get_worker()
     threads, who = worker.state.nthreads, f"the worker at {worker.address}"
     if threads > 1:
         raise WorkerError(f"{who} has {threads} threads; a process trains one run: use --nthreads 1")
@@ -162,6 +172,12 @@ def _train(settings: dict[str, Any], name: str, store: str, device: str, code: s
         raise WorkerError(f"{who} does not see {store}; the run store has to be a folder that all workers share")
     if code_digest() != code:
         raise WorkerError(f"{who} has another version of symspectra than this command; its runs would be others")
+    try:
+        import_modules(*own)
+    except ConfigError as error:
+        raise WorkerError(f"{who}: {error}") from error
+    config = Config.from_dict(settings)
     if name_of(config) != name:
-        raise WorkerError(f"{who} has other data of the name {config.data.dataset!r} than this command")
+        more = f", or another {' or '.join(own[0])}" if own[0] else ""
+        raise WorkerError(f"{who} has other data of the name {config.data.dataset!r} than this command{more}")
     run(config, store, device)

@@ -16,55 +16,36 @@ FOLDER = Path(__file__).parent.parent / "data" / "profiles"
 
 @dataclass(frozen=True)
 class Grids:
-    """Which settings the experiments go through.
+    """Which settings the experiments go through."""
 
-    emphasis : values of s1 and of s2 (Fig 11a)
-    betas : weights of the bound (Fig 11b)
-    penalties : weights of the term that the paper leaves out (Table 5)
-    shares : shares of the training positives that stay (Fig 4), besides all of them
-    scarce_groups : the rare groups of Fig 4, as Table 8 numbers (`datasets.imbalance.rarest_groups` found them)
-    scarce_models : the models of Fig 4
-    measured_sizes : molecules with measured spectra to train on, 0 for all
-    """
-
-    emphasis: tuple[float, ...]
-    betas: tuple[float, ...]
-    penalties: tuple[float, ...]
-    shares: tuple[float, ...]
-    scarce_groups: tuple[int, ...]
-    scarce_models: tuple[str, ...]
-    measured_sizes: tuple[int, ...]
+    emphasis: tuple[float, ...]  # values of s1 and of s2 (Fig 11a)
+    betas: tuple[float, ...]  # weights of the bound (Fig 11b)
+    penalties: tuple[float, ...]  # weights of the term that the paper leaves out (Table 5)
+    shares: tuple[float, ...]  # of the training positives that stay (Fig 4), besides all of them
+    scarce_groups: tuple[int, ...]  # of Fig 4, as Table 8 numbers (`datasets.imbalance.rarest_groups` found them)
+    scarce_models: tuple[str, ...]  # of Fig 4
+    measured_sizes: tuple[int, ...]  # molecules with measured spectra to train on, 0 for all
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How large the experiments are: seeds, grids, and the settings of every model (``data/profiles/<name>.toml``).
-
-    ``seeds`` are those of the tables; ``few_seeds`` those of the grids and studies that need many runs; ``cost`` holds
-    the measured seconds of a run on three spectra, by model; ``measured`` what differs for measured spectra.
-    """
+    """How large the experiments are: seeds, grids, and the settings of every model (``data/profiles/<name>.toml``)."""
 
     name: str
     description: str
-    seeds: tuple[int, ...]
-    few_seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # of the tables
+    few_seeds: tuple[int, ...]  # of the grids and studies that need many runs
     grids: Grids
     settings: dict[str, dict[str, Any]]
-    cost: dict[str, float]
-    measured: dict[str, Any]
+    cost: dict[str, float]  # measured seconds of a run on three spectra, by model
+    measured: dict[str, Any]  # what differs for measured spectra
 
     def seconds(self, config: Config) -> float | None:
         """Estimated seconds of a run on one core, from what its model took on three spectra; None where unknown."""
         if config.model.name not in self.cost:
             return None
-        usual = self.config(config.model.name)
-        return (
-            self.cost[config.model.name]
-            * len(config.data.modalities)
-            / 3
-            * config.training.epochs
-            / usual.training.epochs
-        )
+        usual = self.config(config.model.name).training.epochs
+        return self.cost[config.model.name] * len(config.data.modalities) / 3 * config.training.epochs / usual
 
     def config(self, model: str = "symspectra", **settings: Any) -> Config:
         """Configuration of a model in this profile; ``settings`` override it."""
@@ -76,9 +57,8 @@ class Profile:
         own = dict(self.measured)
         on_open = own.pop("pretrain_molecules")
         config = self.config(model, dataset="experimental", **{**own, **settings})
-        if not pretrained:
-            return config
-        return config.replace(pretrain_epochs=(config.training.epochs + 1) // 2, pretrain_molecules=on_open)
+        half = (config.training.epochs + 1) // 2
+        return config.replace(pretrain_epochs=half, pretrain_molecules=on_open) if pretrained else config
 
 
 def load_profile(name: str) -> Profile:

@@ -5,10 +5,11 @@ Stopping is safe at any time: a finished run stays in the store, an unfinished o
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,21 +24,16 @@ from symspectra.parallel import cores
 
 LAST = "12_report"  # reads what the others write
 OPTIONS = (  # what an experiment may change, to tell runs apart in a line
-    *("resample", "split", "scarce_share", "imbalance", "augment", "bottleneck", "beta", "prior", "penalty"),
-    *("weighting", "s1", "s2", "decoder", "order", "nuisance", "dataset", "molecules", "pretrain_epochs"),
-)
+    "resample split scarce_share imbalance augment bottleneck beta prior penalty "
+    "weighting s1 s2 decoder order nuisance dataset molecules pretrain_epochs"
+).split()
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs, {elapsed}{postfix}"
 
 
 def describe(config: Config) -> str:
     """A run in one line: model, spectra, and what differs from that model's settings in no profile."""
-    parts = [
-        config.model.name,
-        "+".join(config.data.modalities),
-        f"{config.training.epochs} epochs",
-        f"seed {config.training.seed}",
-    ]
-    default = Config()
+    training, default = config.training, Config()
+    parts = [config.model.name, "+".join(config.data.modalities), f"{training.epochs} epochs", f"seed {training.seed}"]
     parts += [f"{name} {config.get(name)}" for name in OPTIONS if config.get(name) not in (None, default.get(name))]
     return ", ".join(parts)
 
@@ -51,22 +47,15 @@ class Entry(NamedTuple):
 
 
 def plan(profile_name: str, store: Path, notebooks: list[str] | None = None) -> list[Entry]:
-    """Every run that the notebooks need.
-
-    The estimate comes from a finished run of the same model and number of spectra, else from the profile, which holds
-    seconds measured for its models; None where neither knows.
-    """
+    """Every run that the notebooks need, its time from finished runs that are like it, or from the profile."""
     from symspectra.training.runs import find_run
 
     profile = load_profile(profile_name)
     runs = {config: find_run(config, store) for config in planned_runs(profile, notebooks)}
     own = {config: run.metrics["seconds"] for config, run in runs.items() if run is not None}
-    alike = {(config.model.name, len(config.data.modalities)): seconds for config, seconds in own.items()}
-    entries = []
-    for config in runs:
-        like = alike.get((config.model.name, len(config.data.modalities)))
-        entries.append(Entry(config, config in own, own.get(config) or like or profile.seconds(config)))
-    return entries
+    alike = {(c.model.name, len(c.data.modalities)): seconds for c, seconds in own.items()}
+    like = {c: alike.get((c.model.name, len(c.data.modalities))) for c in runs}
+    return [Entry(c, c in own, own.get(c) or like[c] or profile.seconds(c)) for c in runs]
 
 
 def _turn(config: Config) -> tuple:
@@ -87,6 +76,7 @@ def train_missing(
     show: Callable[[str], None] = print,
     scheduler_file: Path | None = None,
     usual: Callable[[Config], float | None] = lambda config: None,
+    imports: Sequence[str] = (),
 ) -> int:
     """Train the runs that are not in the store yet, ``workers`` at a time or on a Dask cluster; return how many.
 
@@ -97,21 +87,40 @@ def train_missing(
     ----------
     scheduler_file : of the Dask scheduler on whose workers to train (`symspectra.experiments.engine.elsewhere`)
     usual : seconds of a run, for the estimate of the time that is left
+    imports : modules that register models of your own, for the workers; without them such models are trained here
 
     Raises
     ------
     FailedRuns : some runs failed; the others were trained first.
     WorkerError : the scheduler is gone, or a worker cannot be used.
     """
-    from symspectra.training.runs import find_run
+    from symspectra.models.registry import own_source
+    from symspectra.training.runs import find_run, run
 
     missing = [config for config in dict.fromkeys(configs) if find_run(config, store) is None]
     missing.sort(key=_turn)
     work = {config: usual(config) or config.training.epochs * len(config.data.modalities) for config in missing}
+    unknown = not imports and any(own_source(config) for config in missing)  # to other processes
+
+    def ended() -> Iterator[tuple[Config, str | None]]:
+        if unknown or (scheduler_file is None and min(workers, len(missing)) <= 1):
+            for config in missing:
+                try:
+                    run(config, store, device)
+                    yield config, None
+                except Exception as error:
+                    yield config, str(error) or type(error).__name__
+            return
+        local = scheduler_file is None
+        with engine.local(min(workers, len(missing)), device) if local else engine.elsewhere(scheduler_file) as client:
+            if not local:
+                show(f"{scheduler_file}: {len(client.nthreads()) or 'waiting for'} workers")
+            yield from engine.train(client, missing, store, device, imports)
+
     failed, done, start = {}, 0.0, time.monotonic()
     every = 1 if sys.stderr.isatty() else 60  # the log of a batch system holds one line a minute
     with tqdm(total=len(missing), desc="training", bar_format=BAR, mininterval=every, disable=not missing) as bar:
-        for config, error in _train(missing, store, workers, device, show, scheduler_file):
+        for config, error in ended():
             if error is not None:
                 failed[config] = error
                 show(f"failed: {describe(config)}: {error}")
@@ -126,37 +135,8 @@ def train_missing(
     return len(missing)
 
 
-def _train(
-    configs: list[Config], store: Path, workers: int, device: str, show: Callable, scheduler_file: Path | None
-) -> Iterator[tuple[Config, str | None]]:
-    """Each run as it ends, and why it failed, if it did."""
-    from symspectra.models.registry import own_source
-    from symspectra.training.runs import run
-
-    workers = min(workers, len(configs))
-    own = any(own_source(config) for config in configs)  # other processes do not know it
-    if own or (scheduler_file is None and workers <= 1):
-        for config in configs:
-            try:
-                run(config, store, device)
-                yield config, None
-            except Exception as error:
-                yield config, str(error) or type(error).__name__
-        return
-    with engine.local(workers, device) if scheduler_file is None else engine.elsewhere(scheduler_file) as client:
-        if scheduler_file is not None:
-            show(f"{scheduler_file}: {len(client.nthreads()) or 'waiting for'} workers")
-        yield from engine.train(client, configs, store, device)
-
-
-def check_notebooks(notebooks: list[str], figures: Path) -> None:
-    """Before hours of training: can the notebooks be executed?
-
-    Raises
-    ------
-    ConfigError : Dask or papermill is not installed, a notebook is not in the folder ``notebooks`` or does not take
-        the parameters, or the folder of the figures cannot be written.
-    """
+def check_notebooks(notebooks: list[str], store: Path, figures: Path) -> None:
+    """Before hours of training: can the notebooks be executed, runs and figures be written? `ConfigError` if not."""
     engine.check_installed("distributed", "papermill")
     import papermill
 
@@ -169,11 +149,12 @@ def check_notebooks(notebooks: list[str], figures: Path) -> None:
             if name not in known:
                 of = f"its parameters are {', '.join(known)}" if known else "no cell of it is tagged `parameters`"
                 raise ConfigError(f"{path} has no parameter {name!r}; {of}")
-    try:
-        figures.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=figures).close()
-    except OSError as error:
-        raise ConfigError(f"figures cannot be written to {figures}: {error.strerror}") from error
+    for what, path in (("figures", figures), ("runs", store)):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path).close()
+        except OSError as error:
+            raise ConfigError(f"{what} cannot be written to {path}: {error.strerror}") from error
 
 
 def execute_all(
@@ -184,20 +165,16 @@ def execute_all(
     workers: int,
     device: str = "auto",
     show: Callable[[str], None] = print,
+    imports: Sequence[str] = (),
 ) -> None:
-    """Execute notebooks, ``workers`` at a time, each in a fresh kernel; the report comes last.
-
-    Raises
-    ------
-    RuntimeError : a cell failed; the others are finished first.
-    """
+    """Execute notebooks, ``workers`` at a time, the report last; `RuntimeError` where some failed, after the others."""
     target, folder = store / "executed" / profile, project() / "notebooks"
     target.mkdir(parents=True, exist_ok=True)
     parameters = {"profile": profile, "store": str(store.resolve()), "figures": str(figures.resolve())}
     with engine.local(min(workers, len(notebooks)), device) as client:
         for group in ([n for n in notebooks if n != LAST], [n for n in notebooks if n == LAST]):
             paths = [(folder / f"{name}.ipynb", target / f"{name}.ipynb") for name in group]
-            of = {client.submit(execute, *pair, parameters): pair[0] for pair in paths}
+            of = {client.submit(execute, *pair, parameters, list(imports), os.getcwd()): pair[0] for pair in paths}
             failed = []
             for future, error in engine.results(client, of):
                 if error is None:
@@ -208,15 +185,11 @@ def execute_all(
                 raise RuntimeError("; ".join(failed))
 
 
-def execute(source: Path, target: Path, parameters: dict[str, str]) -> float:
-    """Execute a notebook with papermill in a fresh kernel, write the executed copy, and return the seconds.
-
-    Raises
-    ------
-    RuntimeError : a cell failed, or the kernel died; the message names the cell and the error.
-    """
+def execute(source: Path, target: Path, parameters: dict[str, str], imports: Sequence[str], folder: str) -> float:
+    """Execute a notebook in a fresh kernel, which first imports ``imports``; write the copy, return the seconds."""
     import papermill
 
+    first = f"from symspectra.experiments.engine import import_modules; import_modules({imports!r}, {folder!r})"
     start = time.monotonic()
     try:
         papermill.execute_notebook(
@@ -227,7 +200,7 @@ def execute(source: Path, target: Path, parameters: dict[str, str]) -> float:
             progress_bar=False,
             cwd=str(source.parent),
             log_output=False,
-            extra_arguments=["--log-level=40"],  # the kernel does not warn of its TCP port
+            extra_arguments=["--log-level=50", f"--InteractiveShellApp.exec_lines={first}"],  # no word of its own
         )
     except papermill.PapermillExecutionError as error:
         reason = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
@@ -247,6 +220,7 @@ def reproduce(
     device: str = "auto",
     show: Callable[[str], None] = print,
     scheduler_file: Path | None = None,
+    imports: Sequence[str] = (),
 ) -> list[Path]:
     """Train the missing runs, execute the notebooks, and list the figures they wrote.
 
@@ -257,24 +231,29 @@ def reproduce(
     store, figures : folders, relative to the project's; of the figures, ``figures/<profile>`` by default
     workers : runs, and notebooks, at a time; by default one a core on a CPU (at most 4), one a GPU
     scheduler_file : train on the workers of the Dask scheduler that wrote it; the notebooks are executed here
+    imports : modules, imported already, that workers and notebooks import too (models of your own)
 
     Raises
     ------
     ConfigError : something is not there or cannot be used; nothing was trained then.
     FailedRuns, WorkerError, RuntimeError : from training (`train_missing`) and from the notebooks (`execute_all`).
     """
+    from symspectra.training.machine import choose_device
+
     start, settings, notebooks = time.monotonic(), load_profile(profile), find_notebooks(only)
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; expected at least 1")
     store, figures = project() / store, project() / (figures or Path("figures") / profile)
-    check_notebooks(notebooks, figures)
+    if scheduler_file is None:
+        choose_device(device)
+    check_notebooks(notebooks, store, figures)
     workers = workers or len(engine.gpus(device)) or min(4, cores())
     configs = planned_runs(settings, notebooks)
     show(f"profile {profile}: {len(configs)} runs for {', '.join(notebooks)}; store {store}")
-    trained = train_missing(configs, store, workers, device, show, scheduler_file, settings.seconds)
+    trained = train_missing(configs, store, workers, device, show, scheduler_file, settings.seconds, imports)
     show(f"{trained} runs trained, {len(configs) - trained} read from the store, {time.monotonic() - start:.0f} s")
     before = {path: path.stat().st_mtime_ns for path in figures.glob("*")}
-    execute_all(notebooks, profile, store, figures, workers, device, show)
+    execute_all(notebooks, profile, store, figures, workers, device, show, imports)
     written = sorted(p for p in figures.glob("*") if before.get(p) != p.stat().st_mtime_ns)
     show(f"{len(written)} files in {figures}: " + ", ".join(sorted({p.stem for p in written})))
     show(f"in all {time.monotonic() - start:.0f} s")

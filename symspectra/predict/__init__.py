@@ -8,8 +8,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-HOME = {"Prediction": "prediction", "Predictor": "predictor", "predict": "predictor"}
-__all__ = list(HOME)
+__all__ = ["Prediction", "Predictor", "predict"]
 
 
 class _Callable(ModuleType):
@@ -21,6 +20,6 @@ sys.modules[__name__].__class__ = _Callable
 
 
 def __getattr__(name: str) -> Any:
-    if name not in HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{HOME[name]}"), name)
+    return getattr(import_module(f"{__name__}.predictor"), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from symspectra.errors import DataError, ReadError, suggest
-from symspectra.files import written
+from symspectra.files import check_size, written
 from symspectra.groups.table8 import NAMES
 from symspectra.modalities import KINDS, MODALITIES
 from symspectra.predict.predictor import Predictor, spectrum_of
@@ -19,8 +19,12 @@ from symspectra.spectra.conversion import Prepared, prepare_all
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
 CHUNK = 512  # molecules at a time; the drawing of more leaves the processor's caches
+LIMIT_BYTES = {".csv": 200_000_000, ".parquet": 2_000_000_000}  # of a table; any other ending is read as CSV
+LIMIT_VALUES = 500_000_000  # of a parquet table once it is unpacked
 TEXTS = ["name", "spectra", "groups", "warnings"]
 LONG = ("name", "modality", "x", "y")
+
+Molecule = tuple[str, dict[str, Callable[[], Spectrum]]]  # a name, and how to read each of its spectra
 
 
 def predict_table(predictor: Predictor, path: str | Path, progress: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -45,12 +49,9 @@ def predict_table(predictor: Predictor, path: str | Path, progress: bool = False
     """
     from tqdm import tqdm
 
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise ReadError(f"{path}: not a file; expected a CSV or parquet table")
-    rejects: list[dict[str, str]] = []
-    tables: list[pd.DataFrame] = []
-    molecules = list(_long(path) if path.suffix == ".parquet" else _wide(path))
+    path, rejects, tables = Path(path), [], []
+    check_size(path, LIMIT_BYTES.get(path.suffix, LIMIT_BYTES[".csv"]), ReadError, "a CSV or parquet table")
+    molecules = _long(path) if path.suffix == ".parquet" else _wide(path)
     with tqdm(total=len(molecules), desc="predicting", unit=" molecules", disable=not progress) as bar:
         for start in range(0, len(molecules), CHUNK):
             chunk = molecules[start : start + CHUNK]
@@ -73,17 +74,15 @@ def _answered(predictor: Predictor, names: Sequence[str], molecules: Sequence[Ma
     return pd.concat([pd.DataFrame(words, columns=TEXTS), pd.DataFrame(probability.round(4), columns=NAMES)], axis=1)
 
 
-def _prepare_chunk(
-    chunk: list[tuple[str, Mapping[str, Any]]], rejects: list[dict[str, str]]
-) -> list[dict[str, Prepared]]:
+def _prepare_chunk(chunk: list[Molecule], rejects: list[tuple[str, str, str]]) -> list[dict[str, Prepared]]:
     """Read and convert the spectra of some molecules; what cannot be read goes to ``rejects``."""
-    flat = [(i, modality, make) for i, (_, sources) in enumerate(chunk) for modality, make in sources.items()]
     spectra: list[tuple[int, str, Spectrum]] = []
-    for i, modality, make in flat:
-        try:
-            spectra.append((i, modality, make()))
-        except ReadError as error:
-            rejects.append({"name": chunk[i][0], "modality": modality, "reason": str(error)})
+    for i, (name, sources) in enumerate(chunk):
+        for modality, make in sources.items():
+            try:
+                spectra.append((i, modality, make()))
+            except ReadError as error:
+                rejects.append((name, modality, str(error)))
     prepared: list[dict[str, Prepared]] = [{} for _ in chunk]
     try:
         ready = prepare_all([s for *_, s in spectra], [m for _, m, _ in spectra])
@@ -92,27 +91,23 @@ def _prepare_chunk(
         done = _one_by_one(spectra, chunk, rejects)
     for (i, modality, _), converted in done:
         prepared[i][modality] = converted
-    for i, found in enumerate(prepared):
-        prepared[i] = {m: found[m] for m in MODALITIES if m in found}
-    return prepared
+    return [{m: found[m] for m in MODALITIES if m in found} for found in prepared]
 
 
 def _one_by_one(
-    spectra: list[tuple[int, str, Spectrum]], chunk: list[tuple[str, Any]], rejects: list[dict[str, str]]
+    spectra: list[tuple[int, str, Spectrum]], chunk: list[Molecule], rejects: list[tuple[str, str, str]]
 ) -> Iterator[tuple[tuple[int, str, Spectrum], Prepared]]:
     for entry in spectra:
         i, modality, spectrum = entry
         try:
             yield entry, prepare_all([spectrum], [modality])[0]
         except ReadError as error:
-            rejects.append({"name": chunk[i][0], "modality": modality, "reason": str(error)})
+            rejects.append((chunk[i][0], modality, str(error)))
 
 
-def _wide(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _wide(path: Path) -> list[Molecule]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise ReadError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise ReadError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
     if "name" not in table:
@@ -120,34 +115,42 @@ def _wide(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for column in table.columns:
         if column not in ("name", *MODALITIES):
             raise ReadError(f"{path}: column {column!r}; {suggest(column, MODALITIES)}")
-    _unique(path, table["name"])
+    twice = table["name"][table["name"].duplicated()]
+    if len(twice):
+        raise ReadError(f"{path}, row {twice.index[0] + 2}: a second molecule {twice.iloc[0]!r}; names must differ")
+    molecules = []
     for row in table.to_dict("records"):
         cells = {m: row[m].strip() for m in MODALITIES if row.get(m, "").strip()}
-        yield row["name"], {m: (lambda text=text, m=m: spectrum_of(text, m, path.parent)) for m, text in cells.items()}
+        sources = {m: lambda text=text, m=m: spectrum_of(text, m, path.parent) for m, text in cells.items()}
+        molecules.append((row["name"], sources))
+    return molecules
 
 
-def _long(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _long(path: Path) -> list[Molecule]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise ReadError(f"{path}: no such file") from error
+        with pq.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+            values = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
+            if values > LIMIT_VALUES:
+                raise ReadError(f"{path}: holds {values:,} values; expected at most {LIMIT_VALUES:,}")
+            table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise ReadError(f"{path}: cannot be read as parquet ({str(error).splitlines()[0]})") from error
     missing = [name for name in LONG if name not in table.column_names]
     if missing:
         raise ReadError(f"{path}: columns {', '.join(missing)} are missing; expected {', '.join(LONG)}")
-    molecules: dict[str, dict[str, Any]] = {}
-    for number, row in enumerate(table.to_pylist(), start=1):
-        sources = molecules.setdefault(str(row["name"]), {})
-        if row["modality"] not in MODALITIES:
-            raise ReadError(f"{path}, row {number}: {suggest(row['modality'], MODALITIES)}")
-        if row["modality"] in sources:
-            raise ReadError(f"{path}, row {number}: a second {row['modality']} spectrum of {row['name']}")
-        sources[row["modality"]] = lambda row=row: _row(row)
-    yield from molecules.items()
+    molecules: dict[str, dict[str, Callable[[], Spectrum]]] = {}
+    for number, row in enumerate(table.select(["name", "modality"]).to_pylist()):
+        sources, modality = molecules.setdefault(str(row["name"]), {}), row["modality"]
+        if modality not in MODALITIES:
+            raise ReadError(f"{path}, row {number + 1}: {suggest(modality, MODALITIES)}")
+        if modality in sources:
+            raise ReadError(f"{path}, row {number + 1}: a second {modality} spectrum of {row['name']}")
+        sources[modality] = lambda number=number: _row(table.slice(number, 1).to_pylist()[0])
+    return list(molecules.items())
 
 
 def _row(row: Mapping[str, Any]) -> Spectrum:
@@ -164,19 +167,8 @@ def _row(row: Mapping[str, Any]) -> Spectrum:
     return Spectrum(row["x"] or (), row["y"] or (), x_unit, y_unit, modality, {}, peaks)
 
 
-def _unique(path: Path, names: pd.Series) -> None:
-    twice = names[names.duplicated()]
-    if len(twice):
-        raise ReadError(f"{path}, row {twice.index[0] + 2}: a second molecule {twice.iloc[0]!r}; names must differ")
-
-
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table, whole or not at all.
-
-    Raises
-    ------
-    DataError : it cannot be written (a full disk, say); nothing of it is left.
-    """
+    """Write a table, whole or not at all; `DataError` where it cannot be written (a full disk, say)."""
     try:
         with written(path) as temporary:
             table.to_csv(temporary, index=False)

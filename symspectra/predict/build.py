@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +20,12 @@ from symspectra.files import write_manifest, written
 from symspectra.models.registry import save_model
 from symspectra.predict.calibration import calibration_error, fit_scaling
 from symspectra.predict.likeness import Likeness
-from symspectra.predict.predictor import subset_key
+from symspectra.predict.predictor import subset_key, subsets
 from symspectra.training.fit import predict_spectra
 from symspectra.training.metrics import multilabel_metrics, tune_thresholds
 from symspectra.training.store import Run
 
 HARD = 0.05  # pairs of at least this probability
-
-
-def subsets(modalities: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """All subsets that are not empty, small ones first."""
-    for size in range(1, len(modalities) + 1):
-        yield from combinations(modalities, size)
 
 
 def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
@@ -58,17 +50,17 @@ def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
     seen = {name: _complete(dataset, name) for name in ("validation", "test")}
     y = {"train": dataset.y[dataset.rows("train")].numpy()} | {name: labels for name, (*_, labels) in seen.items()}
     card = {
-        "modalities": list(run.config.data.modalities),
+        "modalities": list(dataset.modalities),
         "run": run.id,
         "molecules": {name: len(labels) for name, labels in y.items()},
         "positives": {name: y[name].sum(axis=0).tolist() for name in ("train", "validation")},
         "subsets": {},
     }
-    for subset in subsets(run.config.data.modalities):
-        p = {
-            name: _with_only(model, run.config.data.modalities, subset, x, there)
-            for name, (x, there, _) in seen.items()
-        }
+    for subset in subsets(dataset.modalities):
+        p = {}
+        for name, (x, present, _) in seen.items():
+            kept = present & torch.tensor([modality in subset for modality in dataset.modalities])
+            p[name] = predict_spectra(model, x * kept.unsqueeze(-1), kept).double().numpy()
         card["subsets"][subset_key(subset)] = describe_subset(y["validation"], p["validation"], y["test"], p["test"])
     arrays = _likeness(dataset)
     with written(folder) as work:
@@ -107,14 +99,6 @@ def _complete(dataset: SpectraDataset, split: str) -> tuple[torch.Tensor, torch.
     if not whole.any():
         raise DataError(f"no {split} molecule has all of {', '.join(dataset.modalities)}; a predictor cannot be built")
     return x[whole], present[whole], dataset.y[rows[whole]].numpy()
-
-
-def _with_only(
-    model: torch.nn.Module, modalities: tuple[str, ...], subset: tuple[str, ...], x: torch.Tensor, present: torch.Tensor
-) -> Float[np.ndarray, "molecule 37"]:
-    """Probabilities when only some of the spectra are there."""
-    kept = present & torch.tensor([name in subset for name in modalities])
-    return predict_spectra(model, x * kept.unsqueeze(-1), kept).double().numpy()
 
 
 def describe_subset(

@@ -15,7 +15,7 @@ FLOOR = 0.02  # of the strongest point; below is noise, which a typed list of pe
 
 def features(x: Float[np.ndarray, "spectrum 600"]) -> Float[np.ndarray, "spectrum 60"]:
     """Roots of the means over ten points: where there is how much, and no single line."""
-    return np.sqrt(np.clip(x - FLOOR, 0, None).reshape(len(x), BINS, -1).mean(axis=2))
+    return np.sqrt(np.clip(x - FLOOR, 0, None).reshape(len(x), BINS, 600 // BINS).mean(axis=2))
 
 
 @dataclass(frozen=True)

@@ -46,31 +46,29 @@ class Prediction:
 
     def __repr__(self) -> str:
         """The spectra given, the groups predicted with their probabilities, and the warnings: a few lines."""
-        found = sorted((g for g in self.groups if g.predicted), key=lambda g: -g.probability)
-        groups = ", ".join(f"{g.name} {g.probability:.2f}" for g in found) or "none of the 37 groups"
+        found = [f"{g.name} {g.probability:.2f}" for g in self._ranked() if g.predicted]
+        groups = ", ".join(found) or "none of the 37 groups"
         lines = [f"Prediction from {', '.join(self.spectra)}", f"  {groups}"]
         return "\n".join([*lines, *(f"  warning: {sentence}" for sentence in self.warnings)])
+
+    def _ranked(self) -> list[GroupPrediction]:
+        return sorted(self.groups, key=lambda g: -g.probability)
 
     def table(self, least: float = 0.0) -> pandas.DataFrame:
         """One row a group, most probable first; only those of at least ``least`` probability, or predicted."""
         import pandas as pd
 
-        rows = [
-            {
-                "group": g.name,
-                "probability": round(g.probability, 3),
-                "predicted": "yes" if g.predicted else "",
-                "threshold": round(g.threshold, 2),
-                "in training": f"{g.prevalence:.1%}",
-                "F1": "" if g.f1 is None else f"{g.f1:.2f}",
-                "note": g.note,
-            }
-            for g in sorted(self.groups, key=lambda g: -g.probability)
-            if g.predicted or g.probability >= least
-        ]
-        return pd.DataFrame(
-            rows, columns=["group", "probability", "predicted", "threshold", "in training", "F1", "note"]
-        )
+        shown = [g for g in self._ranked() if g.predicted or g.probability >= least]
+        columns = {
+            "group": [g.name for g in shown],
+            "probability": [round(g.probability, 3) for g in shown],
+            "predicted": ["yes" if g.predicted else "" for g in shown],
+            "threshold": [round(g.threshold, 2) for g in shown],
+            "in training": [f"{g.prevalence:.1%}" for g in shown],
+            "F1": ["" if g.f1 is None else f"{g.f1:.2f}" for g in shown],
+            "note": [g.note for g in shown],
+        }
+        return pd.DataFrame(columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; groups in the order of Table 8."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations, compress
 from pathlib import Path
@@ -28,7 +28,7 @@ from symspectra.modalities import MODALITIES
 from symspectra.predict.calibration import Scaling
 from symspectra.predict.likeness import UNLIKE, Likeness
 from symspectra.predict.prediction import GroupPrediction, Prediction
-from symspectra.spectra.conversion import Prepared, prepare_all
+from symspectra.spectra.conversion import Prepared, prepare
 from symspectra.spectra.readers import read_one
 from symspectra.spectra.spectrum import Spectrum
 
@@ -47,6 +47,12 @@ Source = str | Path | Spectrum | Prepared
 def subset_key(modalities: Sequence[str]) -> str:
     """Name of a subset of the modalities in ``predictor.json``: ``"ir+c13"``."""
     return "+".join(sorted(modalities, key=MODALITIES.index))
+
+
+def subsets(modalities: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """All subsets that are not empty, small ones first."""
+    for size in range(1, len(modalities) + 1):
+        yield from combinations(modalities, size)
 
 
 class Predictor:
@@ -101,17 +107,19 @@ class Predictor:
                 raise ReadError(f"there is no modality {name!r}; {suggest(name, self.modalities)}")
         spectra = {}
         for name in sorted(sources, key=MODALITIES.index):
-            options = {key: values[name] for key, values in reading.items() if values and name in values}
-            spectra[name] = gather(sources[name], name, **options)
+            source = sources[name]
+            if not isinstance(source, Spectrum | Prepared):
+                options = {key: values[name] for key, values in reading.items() if values and name in values}
+                source = spectrum_of(source, name, **options)
+            spectra[name] = source if isinstance(source, Prepared) else prepare(source, name)
         return self.predict_prepared([spectra])[0]
 
     def predict_prepared(self, molecules: Sequence[Mapping[str, Prepared]]) -> list[Prediction]:
         """Functional groups of molecules whose spectra are already converted (`symspectra.spectra.conversion`)."""
         probability, warnings = self.answers(molecules)
-        known_of = {names: self._known(names) for names in {tuple(spectra) for spectra in molecules}}
         predictions = []
         for spectra, own, sentences in zip(molecules, probability.tolist(), warnings, strict=True):
-            about = zip(NAMES, own, known_of[tuple(spectra)], strict=True)
+            about = zip(NAMES, own, self._known(spectra), strict=True)
             groups = tuple(GroupPrediction(name, p, *known) for name, p, known in about)
             predictions.append(Prediction(groups, dict(spectra), sentences))
         return predictions
@@ -218,10 +226,7 @@ class Predictor:
         warnings: list[list[str]] = [[] for _ in x]
         for k, name in enumerate(self.modalities):
             rows = np.flatnonzero(present[:, k])
-            if len(rows) == 0:
-                continue
-            rank = self.likeness[name].rank(x[rows, k])
-            for i, share in zip(rows, rank, strict=True):
+            for i, share in zip(rows, self.likeness[name].rank(x[rows, k]), strict=True):
                 if share >= UNLIKE:
                     warnings[i].append(
                         f"the {name} spectrum is unlike the training spectra (further from them than "
@@ -232,14 +237,14 @@ class Predictor:
 
 def _other_kinds(spectra: Mapping[str, Prepared]) -> list[str]:
     """A sentence for each mass spectrum that its file calls something else than MS/MS."""
-    sentences = []
+    kinds = {}
     for name, prepared in spectra.items():
         meta = prepared.spectrum.meta
         if str(meta.get("ionisation") or "").upper().startswith("EI"):
-            sentences.append(f"{name} is an electron ionisation spectrum; the model has learned MS/MS only")
+            kinds[name] = "an electron ionisation spectrum"
         elif meta.get("ms_level") == 1:
-            sentences.append(f"{name} is a spectrum of the intact ions (MS1); the model has learned MS/MS only")
-    return sentences
+            kinds[name] = "a spectrum of the intact ions (MS1)"
+    return [f"{name} is {kind}; the model has learned MS/MS only" for name, kind in kinds.items()]
 
 
 def _note(training: int, validation: int, informative: bool) -> str:
@@ -248,15 +253,6 @@ def _note(training: int, validation: int, informative: bool) -> str:
         if count < FEW[name]:
             return f"cannot know: {count} {name} molecules"
     return "" if informative else "cannot know: not told apart by these spectra"
-
-
-def gather(source: Source, modality: str, **reading: Any) -> Prepared:
-    """One spectrum for the model from a file, a typed list of peaks, or a `Spectrum`."""
-    if isinstance(source, Prepared):
-        return source
-    if not isinstance(source, Spectrum):
-        source = spectrum_of(source, modality, **reading)
-    return prepare_all([source], [modality])[0]
 
 
 def spectrum_of(source: str | Path, modality: str, folder: Path = Path(), **reading: Any) -> Spectrum:
@@ -283,29 +279,20 @@ def predict(sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Pred
 
 
 def _read_card(path: Path) -> dict[str, Any]:
+    """What `build` wrote; of an older version it may lack something."""
     try:
         card = json.loads(path.read_text())
         int(card["molecules"]["train"])
         lists = {f"positives.{split}": card["positives"][split] for split in ("train", "validation")}
-        for spectra in _subsets(card["modalities"]):
+        for spectra in map(subset_key, subsets(card["modalities"])):
             subset = card["subsets"][spectra]
             lists |= {f"{spectra}.{key}": subset[key] for key in ("threshold", "informative", "f1")}
             Scaling(*map(float, subset["scaling"])), float(subset["micro_f1"])
-        wrong = [name for name, values in lists.items() if len(values) != len(NAMES)]
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; expected a folder written by `symspectra calibrate`") from error
-    except KeyError as error:
-        raise DataError(f"{path}: {error} missing; expected a file of `symspectra calibrate`") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    if wrong:
-        raise DataError(f"{path}: {wrong[0]} has {len(lists[wrong[0]])} values; expected {len(NAMES)}, one per group")
+        if wrong := [name for name, values in lists.items() if len(values) != len(NAMES)]:
+            raise ValueError(f"{wrong[0]} has {len(lists[wrong[0]])} values; expected {len(NAMES)}, one per group")
+    except (OSError, LookupError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error!r}); make it again with `symspectra calibrate`") from error
     return card
-
-
-def _subsets(modalities: Sequence[str]) -> list[str]:
-    """The keys of all subsets of the modalities."""
-    return [subset_key(c) for n in range(1, len(modalities) + 1) for c in combinations(modalities, n)]
 
 
 def _read_likeness(path: Path, modalities: Sequence[str]) -> dict[str, Likeness]:

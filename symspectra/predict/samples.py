@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from rdkit import Chem
 from rdkit.Chem.Descriptors import ExactMolWt
 
@@ -38,25 +36,6 @@ SAMPLES: dict[str, tuple[str, dict[str, str]]] = {
     "homophenylalanine": ("NC(CCc1ccccc1)C(=O)O", {"h1": "txt", "msms_pos": "mgf", "msms_neg": "csv"}),
 }
 
-README = """# Samples
-
-Three molecules with some of their spectra, to try `symspectra predict`, the first notebook and your own scripts on.
-
-| molecule | what it is | spectra |
-| --- | --- | --- |
-| propyl gallate | antioxidant in food, E 310 | IR, 13C (a curve), negative MS/MS |
-| perillaldehyde | aroma of perilla (shiso) | IR, 13C (a list of peaks), 1H, positive MS/MS |
-| homophenylalanine | amino acid in ACE inhibitors | 1H, positive and negative MS/MS |
-
-The spectra are not measured. They are simulated, from the same line lists as the data set `open`: IR, 1H and the curve
-of 13C with the disturbances that the model is tested with (shifts, couplings, widths) and some noise; lists of peaks as
-computed. All three molecules belong to the test split, so the model was not trained on them. They were chosen because
-they are well known and differ, not for how well the model does.
-
-`samples.csv` is a table for `symspectra predict --batch`; `structures.csv` has the structures as SMILES.
-`python -m symspectra.predict.samples` writes all of it anew. Licence: MIT, as the package.
-"""
-
 
 class Outcome(NamedTuple):
     """Groups of a known structure that were found and missed, and groups predicted that it does not have."""
@@ -76,10 +55,11 @@ class Sample(NamedTuple):
 
 def samples(folder: str | Path = FOLDER) -> list[Sample]:
     """The molecules that come with the package."""
-    return [
-        Sample(name, smiles, {m: Path(folder) / _file_name(name, m, ending) for m, ending in endings.items()})
-        for name, (smiles, endings) in SAMPLES.items()
-    ]
+    found = []
+    for name, (smiles, endings) in SAMPLES.items():
+        stem = name.replace(" ", "_")
+        found.append(Sample(name, smiles, {m: Path(folder) / f"{stem}_{m}.{endings[m]}" for m in endings}))
+    return found
 
 
 def outcome(prediction: Prediction, smiles: str) -> Outcome:
@@ -94,49 +74,44 @@ def outcome(prediction: Prediction, smiles: str) -> Outcome:
 
 
 def write_samples(folder: str | Path = FOLDER) -> None:
-    """Write the files of all samples, the two tables and the README."""
+    """Write the files of all samples and the two tables."""
     from symspectra.datasets.base import OPEN_DIRECTORY
     from symspectra.spectra.lines import read_lines
 
-    folder = Path(folder)
+    folder, lines = Path(folder), read_lines(OPEN_DIRECTORY)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = read_lines(OPEN_DIRECTORY)
+    files, structures = [["name", *MODALITIES]], [["name", "smiles"]]
     for sample in samples(folder):
         row = lines.smiles.index(sample.smiles)
         for modality, path in sample.files.items():
-            path.write_text(_WRITE[path.suffix](sample, modality, lines, row))
-    _write_tables(folder)
-    (folder / "README.md").write_text(README)
-
-
-def _file_name(name: str, modality: str, ending: str) -> str:
-    return f"{name.replace(' ', '_')}_{modality}.{ending}"
-
-
-def _write_tables(folder: Path) -> None:
-    rows = samples(folder)
-    files = [[s.name, *(s.files[m].name if m in s.files else "" for m in MODALITIES)] for s in rows]
-    for name, header, content in (
-        ("samples", ("name", *MODALITIES), files),
-        ("structures", ("name", "smiles"), [[s.name, s.smiles] for s in rows]),
-    ):
+            path.write_text(WRITERS[path.suffix](sample, modality, lines, row))
+        files.append([sample.name, *(sample.files[m].name if m in sample.files else "" for m in MODALITIES)])
+        structures.append([sample.name, sample.smiles])
+    for name, rows in (("samples", files), ("structures", structures)):
         with open(folder / f"{name}.csv", "w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([header, *content])
+            csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def _curve(lines: LineTable, row: int, modality: str) -> Float[np.ndarray, " points"]:
+def _curve(lines: LineTable, row: int, modality: str) -> tuple[np.ndarray, np.ndarray]:
     """A spectrum on its standard axis (1H: with fewer points), disturbed, with noise, the strongest point about 1."""
     points = H1_POINTS if modality == "h1" else None
     y = render_axis(lines, torch.tensor([row]), modality, Nuisance(), points=points)[0]
     noise = 2 * uniform(lines.seed[row].expand(len(y)), torch.arange(len(y)), "baseline") - 1
-    return (y / y.max() + NOISE[modality] * noise).numpy()
+    x = np.linspace(AXES[modality][0], AXES[modality][-1], len(y))
+    return x, (y / y.max() + NOISE[modality] * noise).numpy()
+
+
+def _peaks(lines: LineTable, row: int, modality: str, digits: int = 1) -> list[tuple[str, str]]:
+    columns, _, _ = lines.spectra[modality].select(torch.tensor([row]))
+    x, y, places = ("ppm", "area", 2) if modality == "c13" else ("mz", "intensity", 4)
+    pairs = sorted(zip(columns[x].tolist(), columns[y].tolist(), strict=True))
+    return [(f"{a:.{places}f}", f"{b:.{digits}f}") for a, b in pairs]
 
 
 def _jcamp(sample: Sample, modality: str, lines: LineTable, row: int) -> str:
     """Infrared as percent transmittance from 4000 to 400 cm-1."""
     x = AXES["ir"][::-1]
-    y = np.rint(1e4 * 10 ** -_curve(lines, row, "ir")[::-1]).astype(int)  # in 0.01 %
-    factor = (x[-1] - x[0]) / (len(x) - 1)
+    y = np.rint(1e4 * 10 ** -_curve(lines, row, "ir")[1][::-1]).astype(int)  # in 0.01 %
     labels = {
         "TITLE": f"{sample.name} (simulated)",
         "JCAMP-DX": "4.24",
@@ -149,7 +124,7 @@ def _jcamp(sample: Sample, modality: str, lines: LineTable, row: int) -> str:
         "YFACTOR": "0.01",
         "FIRSTX": f"{x[0]:.4f}",
         "LASTX": f"{x[-1]:.4f}",
-        "DELTAX": f"{factor:.8f}",
+        "DELTAX": f"{(x[-1] - x[0]) / (len(x) - 1):.8f}",
         "NPOINTS": f"{len(x)}",
         "FIRSTY": f"{y[0] / 100:.2f}",
         "MAXY": f"{y.max() / 100:.2f}",
@@ -157,66 +132,44 @@ def _jcamp(sample: Sample, modality: str, lines: LineTable, row: int) -> str:
         "XYDATA": "(X++(Y..Y))",
     }
     head = [f"##{label}={value}" for label, value in labels.items()]
-    starts = range(0, len(x), 10)
-    body = [f"{x[i]:.4f} " + " ".join(str(value) for value in y[i : i + 10]) for i in starts]
+    body = [f"{x[i]:.4f} " + " ".join(map(str, y[i : i + 10])) for i in range(0, len(x), 10)]
     return "\n".join([*head, *body, "##END=", ""])
 
 
-def _peaks(lines: LineTable, row: int, modality: str) -> list[tuple[float, float]]:
-    columns, _, _ = lines.spectra[modality].select(torch.tensor([row]))
-    names = ("ppm", "area") if modality == "c13" else ("mz", "intensity")
-    return sorted(zip(*(columns[name].tolist() for name in names), strict=True))
-
-
-def _columns(sample: Sample, modality: str, lines: LineTable, row: int, separator: str) -> str:
+def _columns(sample: Sample, modality: str, lines: LineTable, row: int) -> str:
     """Two columns with a header: peaks of 13C (.txt) and MS/MS, else the curve of an NMR spectrum."""
+    ending = sample.files[modality].suffix
     if modality.startswith("ms"):
-        pairs, header = [(f"{x:.4f}", f"{y:.1f}") for x, y in _peaks(lines, row, modality)], ("m/z", "intensity")
-    elif (modality, separator) == ("c13", "\t"):
-        pairs, header = [(f"{x:.2f}", f"{y:.2f}") for x, y in _peaks(lines, row, modality)][::-1], ("ppm", "intensity")
+        header, pairs = ("m/z", "intensity"), _peaks(lines, row, modality)
+    elif (modality, ending) == ("c13", ".txt"):
+        header, pairs = ("ppm", "intensity"), _peaks(lines, row, modality, digits=2)[::-1]
     else:
-        y = _curve(lines, row, modality)
-        x = np.linspace(AXES[modality][0], AXES[modality][-1], len(y))
+        x, y = _curve(lines, row, modality)
         high, low = NMR_RANGE[modality]
         inside = (x <= high) & (x >= low)
+        places = 4 if modality == "h1" else 3
         thousandths = np.rint(1000 * y[inside]).astype(int)
-        decimals = 4 if modality == "h1" else 3
-        pairs = [(f"{a:.{decimals}f}", str(b)) for a, b in zip(x[inside], thousandths, strict=True)]
         header = ("ppm", "intensity")
+        pairs = [(f"{a:.{places}f}", str(b)) for a, b in zip(x[inside], thousandths, strict=True)]
+    separator = "," if ending == ".csv" else "\t"
     return "".join(separator.join(pair) + "\n" for pair in (header, *pairs))
 
 
-def _csv(sample: Sample, modality: str, lines: LineTable, row: int) -> str:
-    return _columns(sample, modality, lines, row, ",")
+def _peak_list(sample: Sample, modality: str, lines: LineTable, row: int) -> str:
+    """MS/MS as .mgf or .msp."""
+    sign, mode, proton = ("+", "positive", PROTON) if modality == "msms_pos" else ("-", "negative", -PROTON)
+    precursor = ExactMolWt(Chem.MolFromSmiles(sample.smiles)) + proton
+    peaks = _peaks(lines, row, modality)
+    if sample.files[modality].suffix == ".mgf":
+        head = ["BEGIN IONS", f"TITLE={sample.name} (simulated)", f"PEPMASS={precursor:.4f}"]
+        head += [f"CHARGE=1{sign}", f"IONMODE={mode}", "MSLEVEL=2"]
+        return "\n".join([*head, *map(" ".join, peaks), "END IONS", ""])
+    head = [f"Name: {sample.name}", f"PrecursorMZ: {precursor:.4f}", f"Precursor_type: [M{sign}H]{sign}"]
+    head += [f"Ion_mode: {mode.title()}", "Spectrum_type: MS2", "Comment: simulated", f"Num Peaks: {len(peaks)}"]
+    return "\n".join([*head, *map("\t".join, peaks), "", ""])
 
 
-def _text(sample: Sample, modality: str, lines: LineTable, row: int) -> str:
-    return _columns(sample, modality, lines, row, "\t")
-
-
-def _precursor(sample: Sample, modality: str) -> float:
-    sign = 1 if modality == "msms_pos" else -1
-    return ExactMolWt(Chem.MolFromSmiles(sample.smiles)) + sign * PROTON
-
-
-def _mgf(sample: Sample, modality: str, lines: LineTable, row: int) -> str:
-    charge, mode = ("1+", "positive") if modality == "msms_pos" else ("1-", "negative")
-    head = [f"TITLE={sample.name} (simulated)", f"PEPMASS={_precursor(sample, modality):.4f}"]
-    head += [f"CHARGE={charge}", f"IONMODE={mode}", "MSLEVEL=2"]
-    peaks = [f"{x:.4f} {y:.1f}" for x, y in _peaks(lines, row, modality)]
-    return "\n".join(["BEGIN IONS", *head, *peaks, "END IONS", ""])
-
-
-def _msp(sample: Sample, modality: str, lines: LineTable, row: int) -> str:
-    adduct, mode = ("[M+H]+", "Positive") if modality == "msms_pos" else ("[M-H]-", "Negative")
-    peaks = [f"{x:.4f}\t{y:.1f}" for x, y in _peaks(lines, row, modality)]
-    head = [f"Name: {sample.name}", f"PrecursorMZ: {_precursor(sample, modality):.4f}", f"Precursor_type: {adduct}"]
-    head += [f"Ion_mode: {mode}", "Spectrum_type: MS2", "Comment: simulated", f"Num Peaks: {len(peaks)}"]
-    return "\n".join([*head, *peaks, "", ""])
-
-
-_Writer = Callable[[Sample, str, LineTable, int], str]
-_WRITE: dict[str, _Writer] = {".jdx": _jcamp, ".csv": _csv, ".txt": _text, ".mgf": _mgf, ".msp": _msp}
+WRITERS = {".jdx": _jcamp, ".csv": _columns, ".txt": _columns, ".mgf": _peak_list, ".msp": _peak_list}
 
 
 if __name__ == "__main__":
