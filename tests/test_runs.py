@@ -50,9 +50,9 @@ def copied(finished, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_kept_data():
-    runs._cached_dataset.cache_clear()
+    runs._named.cache_clear()
     yield
-    runs._cached_dataset.cache_clear()
+    runs._named.cache_clear()
 
 
 def refuse(numbers):
@@ -376,6 +376,6 @@ def test_the_id_of_a_pretrained_run_depends_on_both_data_sets(lines_builder, dat
     for n in (20, 5):
         lines = LineDataset(lines_builder.random(n).read(), ("ir", "c13"))
         monkeypatch.setattr(runs, "load_dataset", lambda config, lines=lines: lines)
-        runs._cached_dataset.cache_clear()
+        runs._named.cache_clear()
         ids.add(run_id(config, runs._data_digest(config, data)))
     assert len(ids) == 2

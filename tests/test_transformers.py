@@ -229,21 +229,6 @@ def test_modalities_have_their_own_patch_embedding():
 
 
 @pytest.mark.parametrize(
-    ("build", "settings", "message"),
-    [
-        (token, {"points": 601}, "points is 601; expected 1 to 600"),
-        (patch, {"patch": 64}, "patch is 64; expected a divisor of the points of a spectrum, 600"),
-        (patch, {"inner": 15}, "heads is 2; expected a divisor of inner, 15"),
-        (embedding, {"patch": 64}, "patch is 64; expected a divisor of the points of a spectrum, 600"),
-        (embedding, {"heads": 5}, "heads is 5; expected a divisor of width, 32"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_refused(build, settings, message):
-    with pytest.raises(ValueError, match=message):
-        build(2, **settings)
-
-
-@pytest.mark.parametrize(
     ("build", "settings", "steps", "lr"),
     [
         pytest.param(token, {"points": 75, "layers": 1, "heads": 1}, 400, 5e-3, marks=pytest.mark.slow),

@@ -23,7 +23,6 @@ from jaxtyping import Bool, Float
 from symspectra.config import Config
 from symspectra.errors import DataError, ReadError, suggest
 from symspectra.files import check
-from symspectra.groups.table8 import NAMES
 from symspectra.modalities import MODALITIES
 from symspectra.predict.calibration import Scaling
 from symspectra.predict.likeness import UNLIKE, Likeness
@@ -62,14 +61,15 @@ class Predictor:
     """
 
     def __init__(self, folder: str | Path = SHIPPED):
-        from symspectra.models.registry import load_model
+        from symspectra.models.registry import labels_of, load_model
         from symspectra.models.restriction import quick
 
         folder = Path(folder)
         check(folder, "make it again with `symspectra calibrate`, or install the package again")
-        self.card = _read_card(folder / "predictor.json")
         self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
+        self.labels = labels_of(config)
+        self.card = _read_card(folder / "predictor.json", len(self.labels))
         self.model: SymSpectra = quick(self._trained, config.data.modalities)
         if list(config.data.modalities) != self.card["modalities"]:
             raise DataError(f"{folder}: predictor.json is of another model than model.safetensors")
@@ -111,7 +111,7 @@ class Predictor:
         known_of = {names: self._known(names) for names in {tuple(spectra) for spectra in molecules}}
         predictions = []
         for spectra, own, sentences in zip(molecules, probability.tolist(), warnings, strict=True):
-            about = zip(NAMES, own, known_of[tuple(spectra)], strict=True)
+            about = zip(self.labels, own, known_of[tuple(spectra)], strict=True)
             groups = tuple(GroupPrediction(name, p, *known) for name, p, known in about)
             predictions.append(Prediction(groups, dict(spectra), sentences))
         return predictions
@@ -148,7 +148,7 @@ class Predictor:
         }
         if () in rows_of:
             raise ReadError(f"molecule {rows_of[()][0] + 1} has no spectrum; expected at least one")
-        p = np.empty((len(x), len(NAMES)))
+        p = np.empty((len(x), len(self.labels)))
         few = [rows for rows in rows_of.values() if len(rows) < MANY]
         if few:
             together = np.concatenate(few)
@@ -282,7 +282,7 @@ def predict(sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Pred
     return shipped().predict(sources, **reading)
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def _read_card(path: Path, labels: int) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text())
         int(card["molecules"]["train"])
@@ -291,7 +291,7 @@ def _read_card(path: Path) -> dict[str, Any]:
             subset = card["subsets"][spectra]
             lists |= {f"{spectra}.{key}": subset[key] for key in ("threshold", "informative", "f1")}
             Scaling(*map(float, subset["scaling"])), float(subset["micro_f1"])
-        wrong = [name for name, values in lists.items() if len(values) != len(NAMES)]
+        wrong = [name for name, values in lists.items() if len(values) != labels]
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; expected a folder written by `symspectra calibrate`") from error
     except KeyError as error:
@@ -299,7 +299,7 @@ def _read_card(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
     if wrong:
-        raise DataError(f"{path}: {wrong[0]} has {len(lists[wrong[0]])} values; expected {len(NAMES)}, one per group")
+        raise DataError(f"{path}: {wrong[0]} has {len(lists[wrong[0]])} values; expected {labels}, one per group")
     return card
 
 
