@@ -36,7 +36,7 @@ def subsets(modalities: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield from combinations(modalities, size)
 
 
-def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
+def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, Any]:
     """Write the folder of a predictor, to a temporary name and renamed; return what ``predictor.json`` holds.
 
     Parameters
@@ -52,6 +52,7 @@ def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
     """
     from safetensors.numpy import save_file
 
+    folder = Path(folder)
     if folder.exists() and not (folder / "predictor.json").exists() and any(folder.iterdir()):
         raise DataError(f"{folder}: holds files and is no predictor; name a new folder")
     model = run.load()
