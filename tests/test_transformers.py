@@ -6,7 +6,7 @@ from test_model import overfit
 
 from symspectra.models.transformers import PatchEmbeddingTransformer, PatchTransformer, TokenTransformer, attend
 
-SMALL = {"width": 32, "layers": 2, "heads": 2, "feedforward": 64}
+SMALL = {"width": 32, "layers": 2, "attention_heads": 2, "feedforward": 64}
 
 
 def token(n, **settings):
@@ -231,11 +231,15 @@ def test_modalities_have_their_own_patch_embedding():
 @pytest.mark.parametrize(
     ("build", "settings", "steps", "lr"),
     [
-        pytest.param(token, {"points": 75, "layers": 1, "heads": 1}, 400, 5e-3, marks=pytest.mark.slow),
+        pytest.param(token, {"points": 75, "layers": 1, "attention_heads": 1}, 400, 5e-3, marks=pytest.mark.slow),
         pytest.param(
-            patch, {"patch": 25, "width": 64, "heads": 1, "feedforward": 128}, 250, 5e-3, marks=pytest.mark.slow
+            patch,
+            {"patch": 25, "width": 64, "attention_heads": 1, "feedforward": 128},
+            250,
+            5e-3,
+            marks=pytest.mark.slow,
         ),
-        (embedding, {"layers": 1, "heads": 1}, 100, 1e-2),
+        (embedding, {"layers": 1, "attention_heads": 1}, 100, 1e-2),
     ],
 )
 def test_overfits_64_molecules(build, settings, steps, lr):

@@ -35,14 +35,10 @@ def _symspectra(config: Config) -> SymSpectra:
     return SymSpectra(config.model, config.data.modalities, order, n)
 
 
-def _jung_cnn(config: Config) -> JungCNN:
+def _baseline(kind: type[SpectrumClassifier], config: Config) -> SpectrumClassifier:
+    """One whose settings are its parameters."""
     sizes = config.model.model_dump(exclude={"name"})
-    return JungCNN(len(config.data.modalities), len(labels_of(config)), **sizes)
-
-
-def _transformer(kind: type[SpectrumClassifier], config: Config) -> SpectrumClassifier:
-    sizes = config.model.model_dump(exclude={"name"})
-    return kind(len(config.data.modalities), len(labels_of(config)), heads=sizes.pop("attention_heads"), **sizes)
+    return kind(len(config.data.modalities), len(labels_of(config)), **sizes)
 
 
 def _trees(config: Config) -> BoostedTrees:
@@ -51,10 +47,10 @@ def _trees(config: Config) -> BoostedTrees:
 
 _BUILDERS: dict[str, Callable[[Config], SpectrumClassifier]] = {
     "symspectra": _symspectra,
-    "jung_cnn": _jung_cnn,
-    "token_transformer": functools.partial(_transformer, TokenTransformer),
-    "patch_transformer": functools.partial(_transformer, PatchTransformer),
-    "patch_embedding": functools.partial(_transformer, PatchEmbeddingTransformer),
+    "jung_cnn": functools.partial(_baseline, JungCNN),
+    "token_transformer": functools.partial(_baseline, TokenTransformer),
+    "patch_transformer": functools.partial(_baseline, PatchTransformer),
+    "patch_embedding": functools.partial(_baseline, PatchEmbeddingTransformer),
     "xgboost": _trees,
 }
 _OWN: dict[str, str] = {}  # source of what was registered from outside the package, by name

@@ -87,13 +87,15 @@ class TransformerClassifier(SpectrumClassifier):
         n_groups: int = 37,
         width: int = 512,
         layers: int = 4,
-        heads: int = 8,
+        attention_heads: int = 8,
         feedforward: int = 2048,
         dropout: float = 0.1,
         gated: bool = False,
     ):
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(width, heads, feedforward, dropout, gated) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            EncoderLayer(width, attention_heads, feedforward, dropout, gated) for _ in range(layers)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_groups)
         self.dropout = nn.Dropout(dropout)
@@ -212,11 +214,9 @@ class PatchTransformer(TransformerClassifier):
 
     levels = 100
 
-    def __init__(
-        self, n_modalities: int, n_groups: int = 37, patch: int = 20, inner: int = 512, heads: int = 8, **sizes: Any
-    ):
-        super().__init__(n_groups, heads=heads, **sizes)
-        width = self.head.in_features
+    def __init__(self, n_modalities: int, n_groups: int = 37, patch: int = 20, inner: int = 512, **sizes: Any):
+        super().__init__(n_groups, **sizes)
+        width, heads = self.head.in_features, self.layers[0].heads
         self.patch = patch
         self.patches = PatchAttention(self.levels, patch, inner, heads, width)
         self.modality = nn.Embedding(n_modalities, width)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from symspectra.config import Config
@@ -16,27 +16,21 @@ from symspectra.datasets.base import SpectraDataset, evaluated_groups
 from symspectra.datasets.views import Oversampled, Resplit, Scarce, Withheld
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES
-from symspectra.models.base import SpectrumClassifier, probabilities
+from symspectra.models.base import Groups, Present, Spectra, SpectrumClassifier, probabilities
 from symspectra.models.registry import build_model
-from symspectra.training.metrics import multilabel_metrics, validation_scores
+from symspectra.training.metrics import validation_scores
+from symspectra.training.schedules import epoch_draw
 from symspectra.training.trainer import Trainer, TrainingResult, TrainingState
 
 Report = Callable[[dict[str, float]], None]
 
 
-def predict_spectra(
-    model: SpectrumClassifier,
-    x: Float[Tensor, "row modality 600"],
-    present: Bool[Tensor, "row modality"],
-    batch: int | None = None,
-) -> Float[Tensor, "row group"]:
+def predict_spectra(model: SpectrumClassifier, x: Spectra, present: Present, batch: int | None = None) -> Groups:
     """Probabilities for some spectra, in evaluation mode, on the CPU; ``batch`` of them at a time."""
     return probabilities(model, x, present, batch).cpu()
 
 
-def predict(
-    model: SpectrumClassifier, dataset: SpectraDataset, rows: Int[Tensor, " row"]
-) -> Float[Tensor, "row group"]:
+def predict(model: SpectrumClassifier, dataset: SpectraDataset, rows: Int[Tensor, " row"]) -> Groups:
     """Probabilities for some rows of a data set, under the fixed noise of draw 0, on the CPU."""
     if len(rows) == 0:
         return torch.zeros(0, dataset.y.shape[1])
@@ -154,11 +148,10 @@ def _fit_trees(config: Config, dataset: SpectraDataset, report: Report | None) -
     """Boosted trees are fitted in one go, to the spectra of the first draw of the noise."""
     model, state, start = build_model(config), TrainingState(epoch=1, best_epoch=0), time.monotonic()
     rows, validation = dataset.rows("train"), dataset.rows("validation")
-    model.fit(*dataset.spectra(rows, draw=1 + 100_003 * config.training.seed), dataset.y[rows])
+    model.fit(*dataset.spectra(rows, draw=epoch_draw(config, 0)), dataset.y[rows])
     p = predict(model, dataset, validation)
-    scores = multilabel_metrics(dataset.y[validation].cpu(), p, groups=evaluated_groups(dataset))
-    names = ("micro_f1", "macro_f1", "exact_match")
-    entry = {"epoch": 0, "lr": 0.0, "loss": 0.0} | {f"validation_{name}": scores[name] for name in names}
+    scores = validation_scores(dataset.y[validation].cpu(), p, evaluated_groups(dataset))
+    entry = {"epoch": 0, "lr": 0.0, "loss": 0.0} | {f"validation_{name}": score for name, score in scores.items()}
     state.history, state.best_score, state.seconds = [entry], scores["micro_f1"], time.monotonic() - start
     if report is not None:
         report(entry)
