@@ -138,7 +138,8 @@ def load_config(path: str | Path, **settings: Any) -> Config:
     if "all" in raw and "seeds" in raw:
         raise ConfigError(f"{path}: is a profile; expected the settings of one run (`symspectra plan`)")
     if "given" in raw:
-        raise ConfigError(f"{path}: was trained on data given in Python, {raw['given'].get('name')!r}; use `run` there")
+        name = raw.pop("given")["name"]
+        raise ConfigError(f"{path}: was trained on data given in Python, {name!r}; expected `run(config, dataset=...)`")
     try:
         config = Config.from_dict(raw)
     except ConfigError as error:

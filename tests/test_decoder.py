@@ -80,33 +80,6 @@ def test_a_label_reaches_later_steps_only(batch, position, kind):
     assert (difference[:, position + 1 :] > 0).all()
 
 
-@pytest.mark.parametrize("conditioning", CONDITIONINGS)
-def test_only_the_residual_form_sees_the_main_predictor(batch, conditioning):
-    module = decoder(conditioning)
-    fused, main, y = batch
-    shift = torch.zeros_like(main)
-    shift[:, 2] = 1.0  # comes back in the order of Table 8
-    difference = module(fused, main + shift, y) - module(fused, main, y)
-    torch.testing.assert_close(difference, shift * (conditioning == "residual"), rtol=1e-4, atol=1e-5)
-
-
-def test_each_step_has_its_own_output_row(batch):
-    module = decoder()
-    fused, main, y = batch
-    before = module(fused, main, y)
-    with torch.no_grad():
-        module.output[4] += 1
-    changed = ((module(fused, main, y) - before).abs() > 0).any(dim=0)
-    assert changed.nonzero().flatten().tolist() == [ORDER[4]]
-
-
-def test_forget_gates_start_at_one():
-    module = LabelDecoder(FUSED, ORDER, HIDDEN)
-    steps = module.cell.steps
-    bias = (steps.bias_ih_l0 + steps.bias_hh_l0).detach().view(4, HIDDEN)  # input, forget, cell, output
-    assert (bias[1] == 1).all() and (bias[[0, 2, 3]] == 0).all()
-
-
 def test_dropout_acts_in_training_only(batch):
     module = decoder(dropout=0.5)
     assert torch.equal(module(*batch), module(*batch))

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symspectra.models.weighting import CMIWeighting, pointwise_cmi, standardised_weight
+from symspectra.models.weighting import CMIWeighting, pointwise_cmi
 
 # Three samples, two groups. Sample means: 1, 2, 6; their mean 3, variance (4 + 1 + 9) / 3 = 14/3.
 # All six values: mean 3, variance (9 + 1 + 0 + 4 + 1 + 25) / 6 = 40/6.
@@ -75,11 +75,6 @@ def test_weights_are_never_negative_and_always_finite(batch, s1, s2, centre, spr
     for name in ("paper", "sample", "label_ema"):
         weight = CMIWeighting(5, name, s1, s2, ramp=0)(cmi.requires_grad_())
         assert not weight.requires_grad and weight.isfinite().all() and (weight >= 0).all()
-
-
-def test_standardised_weight_clips_at_zero():
-    weight = standardised_weight(torch.tensor([-10.0, 0.0, 1.0]), torch.tensor(0.0), torch.tensor(1.0), 0.3)
-    torch.testing.assert_close(weight, torch.tensor([0.0, 1.0, 1.3]), rtol=1e-5, atol=1e-5)
 
 
 AUXILIARY = torch.tensor([[[0.9, 0.1], [0.5, 0.7], [2.0, 3.0]]])
