@@ -12,7 +12,10 @@ import pandas as pd
 import pytest
 
 from symspectra import load_profile, run, settings
+from symspectra.errors import DataError
 from symspectra.models import bottleneck, registry
+from symspectra.predict.build import build
+from symspectra.training.store import Run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "notebooks" / "README.md", *(ROOT / "docs").glob("*.md")]
@@ -77,6 +80,8 @@ def test_a_model_of_ones_own_has_its_row_in_table_1_and_is_read_in_another_proce
     out = capsys.readouterr().out
     assert "SymSpectra: 0." in out and "linear is better: cannot be tested with one seed" in out
     (path,) = [path.parent for path in here.glob("runs/*/config.json") if '"linear"' in path.read_text()]
+    with pytest.raises(DataError, match="is of linear; a predictor can be made of SymSpectra alone"):
+        build(Run(path), None, here / "predictor")
     read = f"from symspectra.training.store import Run; print(len(list(Run(Path({str(path)!r})).load().parameters())))"
     for first, status in (("import my_module", 0), ("pass", 1)):
         command = [sys.executable, "-c", f"from pathlib import Path; {first}; {read}"]
