@@ -80,13 +80,6 @@ def test_a_label_reaches_later_steps_only(batch, position, kind):
     assert (difference[:, position + 1 :] > 0).all()
 
 
-def test_dropout_acts_in_training_only(batch):
-    module = decoder(dropout=0.5)
-    assert torch.equal(module(*batch), module(*batch))
-    module.train()
-    assert not torch.equal(module(*batch), module(*batch))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_fused_representation_reaches_every_step(batch, kind):
     module = decoder("h0", kind=kind)
