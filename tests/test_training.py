@@ -202,7 +202,7 @@ def test_empty_splits_are_refused():
     for missing, name in (("train", "training"), ("validation", "validation")):
         split = ["test" if s == missing else s for s in data._split.tolist()]
         other = ArrayDataset(data.x, data.present, data.y, data.ids, split, data.modalities)
-        with pytest.raises(DataError, match=f"the {name} split is empty"):
+        with pytest.raises(DataError, match=f"the {name} split is empty: 12 molecules"):
             train(tiny(), other)
 
 
