@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -79,11 +79,15 @@ class Model(Block):
     """A model's name and its own settings; the settings of a model of your own are a subclass of this."""
 
     name: str
+    multiples: ClassVar[tuple[tuple[str, str], ...]] = ()  # settings of which the first is a multiple of the second
 
-    def _multiple(self, name: str, divisor: str) -> None:
-        whole, part = getattr(self, name), getattr(self, divisor)
-        if whole % part:
-            raise ValueError(f"{name} is {whole}, which is not a multiple of {divisor}, {part}")
+    @model_validator(mode="after")
+    def _divide(self) -> Model:
+        for name, divisor in self.multiples:
+            whole, part = getattr(self, name), getattr(self, divisor)
+            if whole % part:
+                raise ValueError(f"{name} is {whole}, which is not a multiple of {divisor}, {part}")
+        return self
 
 
 class SymSpectra(Model):
@@ -135,10 +139,10 @@ class SymSpectra(Model):
     teacher_forcing: Share = 0.5
     teacher_forcing_decay: Share = 0.95
     prediction: Literal["decoder", "main", "ensemble"] = "decoder"
+    multiples = (("channels", "heads"),)
 
     @model_validator(mode="after")
     def _fit_together(self) -> SymSpectra:
-        self._multiple("channels", "heads")
         if 600 // self.pools[0] // self.pools[1] < 2:
             raise ValueError(f"pools is {self.pools}; expected two factors that leave at least 2 of 600 points")
         if self.decoder == "transformer" and self.decoder_hidden % (heads := max(1, self.decoder_hidden // 16)):
@@ -164,11 +168,7 @@ class Encoder(Model):
     attention_heads: Size = 8
     feedforward: Size = 2048
     dropout: Dropout = 0.1
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Encoder:
-        self._multiple("width", "attention_heads")
-        return self
+    multiples = (("width", "attention_heads"),)
 
 
 class TokenTransformer(Encoder):
@@ -193,11 +193,7 @@ class PatchTransformer(Encoder):
     name: Literal["patch_transformer"] = "patch_transformer"
     patch: Patch = 20
     inner: Size = 512
-
-    @model_validator(mode="after")
-    def _heads_divide_both(self) -> PatchTransformer:
-        self._multiple("inner", "attention_heads")
-        return self
+    multiples = (("width", "attention_heads"), ("inner", "attention_heads"))
 
 
 class PatchEmbedding(Encoder):

@@ -169,13 +169,11 @@ class SymSpectra(SpectrumClassifier):
         mean, std = token_statistics(tokens, self.options.sigma_floor, self.options.prior)
         if not self.options.bottleneck:
             gate, t = torch.ones_like(tokens[..., 0]), tokens
-            return Representation(tokens, gate, mean, std, t * present[:, :, None, None])
-        logit = self.gate(tokens, present)
-        if self.training:
-            gate = concrete_gate(logit, self.options.temperature)
+        elif self.training:
+            gate = concrete_gate(self.gate(tokens, present), self.options.temperature)
             t = inject_noise(tokens, gate, mean, std, self.options.prior)
         else:
-            gate = torch.sigmoid(logit.float())
+            gate = torch.sigmoid(self.gate(tokens, present).float())
             t = tokens if self.options.eval_gate == "clean" else expected_representation(tokens, gate, mean)
         return Representation(tokens, gate, mean, std, t * present[:, :, None, None])
 
