@@ -40,10 +40,13 @@ class Config:
 
     def __init__(self, model: str = "symspectra", **settings: Any):
         if not isinstance(model, str) or model not in MODELS:
-            raise ConfigError(f"model is {model!r}; {suggest(model, MODELS)}")
+            own = f"If it is your own, import the module that registers {model!r}, or name that module with --import."
+            raise ConfigError(f"model is {model!r}; {suggest(model, MODELS)} {own}")
         blocks = {"data": Data, "model": MODELS[model], "training": Training}
         names = {name: key for key, block in blocks.items() for name in block.model_fields if name != "name"}
         values: dict[str, dict[str, Any]] = {"data": {}, "model": {"name": model}, "training": {}}
+        if settings.get("labels") and "order" in names:
+            settings.setdefault("order", "given")
         for name, value in {**TRAINING.get(model, {}), **settings}.items():
             if name not in names:
                 raise ConfigError(f"there is no setting {name!r} of {model}; {suggest(name, names)}")
@@ -57,6 +60,12 @@ class Config:
             raise ConfigError(f"imbalance {self.data.imbalance!r} is for baselines; SymSpectra's is `weighting`")
         if model == "xgboost" and self.training.pretrain_epochs:
             raise ConfigError("boosted trees cannot be pretrained; expected pretrain_epochs 0")
+        if self.data.labels and self.get("order", "given") != "given":
+            raise ConfigError(
+                f"order is {self.model.order!r}, of the groups of Table 8; expected 'given' for own labels"
+            )
+        if self.data.labels and self.training.pretrain_epochs:
+            raise ConfigError("own labels cannot be pretrained: the open data set has the groups of Table 8")
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Config:
@@ -76,7 +85,7 @@ class Config:
 
     def replace(self, **settings: Any) -> Config:
         """A copy with some settings changed, checked like any other."""
-        return Config.from_dict({**self.to_dict(), **settings})
+        return Config.from_dict({**self.to_dict(exclude_unset=True), **settings})
 
     def get(self, name: str, default: Any = None) -> Any:
         """A setting by its name, whatever its block; ``default`` where this model has none of that name."""
@@ -96,9 +105,9 @@ class Config:
         molecules = self.training.pretrain_molecules
         return self.replace(**plain, **training, dataset="open", molecules=molecules, split="molecule")
 
-    def to_dict(self) -> dict[str, dict[str, Any]]:
-        """The three blocks with names and values, ready for JSON."""
-        return {name: getattr(self, name).model_dump() for name in ("data", "model", "training")}
+    def to_dict(self, **options: bool) -> dict[str, dict[str, Any]]:
+        """The three blocks with names and values, ready for JSON; ``options`` are those of pydantic's `model_dump`."""
+        return {name: getattr(self, name).model_dump(**options) for name in ("data", "model", "training")}
 
 
 def _sentence(error: ValidationError) -> str:
@@ -130,6 +139,9 @@ def load_config(path: str | Path, **settings: Any) -> Config:
         raise ConfigError(f"{path}: holds a {type(raw).__name__}; expected names and values")
     if "all" in raw and "seeds" in raw:
         raise ConfigError(f"{path}: is a profile; expected the settings of one run (`symspectra plan`)")
+    if "given" in raw:
+        name = raw.pop("given")["name"]
+        raise ConfigError(f"{path}: was trained on data given in Python, {name!r}; expected `run(config, dataset=...)`")
     try:
         config = Config.from_dict(raw)
     except ConfigError as error:

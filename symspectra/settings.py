@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -20,7 +20,7 @@ Dropout = Annotated[float, Field(ge=0, le=0.99)]
 
 def _known_prior(name: str) -> str:
     if name not in PRIORS:
-        raise ValueError(suggest(name, PRIORS))
+        raise ValueError(f"{suggest(name, PRIORS)} If it is your own, import the module that registers {name!r}.")
     return name
 
 
@@ -36,11 +36,14 @@ class Data(Block):
     dataset : name of a data set (`symspectra.datasets.load_dataset`)
     molecules : use the first so many of its molecules, 0 for all; they are in random order
     modalities : which spectra the model sees
+    labels : names of what is predicted, where it is not the groups of Table 8; `symspectra.training.runs.run` takes
+        them from an `ArrayDataset`
     resample : how NMR axes become 600 points (App. F.1): ``blockmax`` keeps narrow lines, ``linear`` is Eq. 32
     nuisance : instrument and simulation noise when line lists are rendered; redrawn for training every epoch
     split : ``molecule``, by a hash of the InChIKey, or ``scaffold``: test scaffolds far from training (App. K)
     test_tenths : tenths of the molecules that the split by molecule keeps for testing
-    scarce_groups, scarce_share : Table 8 numbers, and the share of their training positives that is kept (Fig. 4)
+    scarce_groups, scarce_share : numbers of groups, from 1 (of Table 8, or of ``labels``), and the share of their
+        training positives that is kept (Fig. 4)
     imbalance : strategy of Table 2: ``mlsmote`` oversamples, the others change a baseline's loss
     augment : augmentation of the training spectra (`symspectra.datasets.augmentation`, App. I)
     withhold : share of the training spectra withheld, others at every epoch, so that a model learns to do without
@@ -49,10 +52,11 @@ class Data(Block):
     dataset: str = "open"
     molecules: Count = 0
     modalities: tuple[Literal[SPECTRA], ...] = ("ir", "c13", "h1")
+    labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     resample: Literal["blockmax", "blockmean", "linear"] = "blockmax"
     nuisance: bool = True
     split: Literal["molecule", "scaffold"] = "molecule"
-    scarce_groups: tuple[Annotated[int, Field(ge=1, le=37)], ...] = ()
+    scarce_groups: tuple[Size, ...] = ()
     scarce_share: Annotated[float, Field(ge=1e-6, le=1)] = 1.0
     imbalance: Literal["none", "mlsmote", "class_weights", "focal"] = "none"
     augment: Literal["none", "shift", "vertical", "smooth", "mix"] = "none"
@@ -63,8 +67,11 @@ class Data(Block):
     def _each_once(self) -> Data:
         if not self.modalities or list(self.modalities) != sorted(set(self.modalities), key=SPECTRA.index):
             raise ValueError(f"modalities are {self.modalities}; expected some of {SPECTRA}, in that order, each once")
-        if len(set(self.scarce_groups)) < len(self.scarce_groups):
-            raise ValueError(f"scarce_groups is {self.scarce_groups}; expected each number once")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels are {self.labels}; expected each name once")
+        scarce, last = self.scarce_groups, len(self.labels) or 37
+        if len(set(scarce)) < len(scarce) or max(scarce, default=1) > last:
+            raise ValueError(f"scarce_groups is {scarce}; expected numbers from 1 to {last}, each number once")
         return self
 
 
@@ -72,11 +79,15 @@ class Model(Block):
     """A model's name and its own settings; the settings of a model of your own are a subclass of this."""
 
     name: str
+    multiples: ClassVar[tuple[tuple[str, str], ...]] = ()  # settings of which the first is a multiple of the second
 
-    def _multiple(self, name: str, divisor: str) -> None:
-        whole, part = getattr(self, name), getattr(self, divisor)
-        if whole % part:
-            raise ValueError(f"{name} is {whole}, which is not a multiple of {divisor}, {part}")
+    @model_validator(mode="after")
+    def _divide(self) -> Model:
+        for name, divisor in self.multiples:
+            whole, part = getattr(self, name), getattr(self, divisor)
+            if whole % part:
+                raise ValueError(f"{name} is {whole}, which is not a multiple of {divisor}, {part}")
+        return self
 
 
 class SymSpectra(Model):
@@ -93,7 +104,8 @@ class SymSpectra(Model):
     penalty : weight of the term I(Y; T^not i) that the paper leaves out (Table 5)
     weighting, s1, s2, weight_ramp, cmi_reduce : weights by conditional mutual information
         (`symspectra.models.weighting`)
-    decoder, order, conditioning, decoder_hidden, decoder_dropout : the label decoder (`symspectra.models.decoder`)
+    decoder, order, conditioning, decoder_hidden, decoder_dropout : the label decoder (`symspectra.models.decoder`);
+        labels of your own are decoded in the ``given`` order
     teacher_forcing, teacher_forcing_decay : probability of the true label, and its factor per epoch
     prediction : which head answers: ``decoder``, ``main``, or their mean (``ensemble``)
     """
@@ -120,19 +132,21 @@ class SymSpectra(Model):
     weight_ramp: Count = 4
     cmi_reduce: Literal["max", "mean", "sum"] = "max"
     decoder: Literal["lstm", "gru", "transformer", "none"] = "lstm"
-    order: Literal["iupac", "alphabetical", "mutual_information", "gnn"] = "iupac"
+    order: Literal["iupac", "alphabetical", "given", "mutual_information", "gnn"] = "iupac"
     conditioning: Literal["residual", "input", "h0"] = "residual"
     decoder_hidden: Size = 128
     decoder_dropout: Dropout = 0.1
     teacher_forcing: Share = 0.5
     teacher_forcing_decay: Share = 0.95
     prediction: Literal["decoder", "main", "ensemble"] = "decoder"
+    multiples = (("channels", "heads"),)
 
     @model_validator(mode="after")
     def _fit_together(self) -> SymSpectra:
-        self._multiple("channels", "heads")
         if 600 // self.pools[0] // self.pools[1] < 2:
             raise ValueError(f"pools is {self.pools}; expected two factors that leave at least 2 of 600 points")
+        if self.decoder == "transformer" and self.decoder_hidden % (heads := max(1, self.decoder_hidden // 16)):
+            raise ValueError(f"decoder_hidden is {self.decoder_hidden}; expected a multiple of {heads}")
         if self.decoder == "none" and self.prediction != "main":
             raise ValueError(f"prediction is {self.prediction!r}, but there is no decoder; expected 'main'")
         return self
@@ -154,11 +168,7 @@ class Encoder(Model):
     attention_heads: Size = 8
     feedforward: Size = 2048
     dropout: Dropout = 0.1
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Encoder:
-        self._multiple("width", "attention_heads")
-        return self
+    multiples = (("width", "attention_heads"),)
 
 
 class TokenTransformer(Encoder):
@@ -183,11 +193,7 @@ class PatchTransformer(Encoder):
     name: Literal["patch_transformer"] = "patch_transformer"
     patch: Patch = 20
     inner: Size = 512
-
-    @model_validator(mode="after")
-    def _heads_divide_both(self) -> PatchTransformer:
-        self._multiple("inner", "attention_heads")
-        return self
+    multiples = (("width", "attention_heads"), ("inner", "attention_heads"))
 
 
 class PatchEmbedding(Encoder):

@@ -9,7 +9,6 @@ from symspectra import settings
 from symspectra.errors import ConfigError
 from symspectra.models import registry
 from symspectra.models.bottleneck import (
-    CROSS_TERMS,
     PRIORS,
     Prior,
     compression_bound,
@@ -61,14 +60,14 @@ def plain_bound(tokens, gate, mean, std, present, cross_term):
     return float(total / len(tokens))
 
 
-@pytest.mark.parametrize("cross_term", CROSS_TERMS)
+@pytest.mark.parametrize("cross_term", ["printed", "negated", "none"])
 def test_cross_term_against_a_plain_loop(case, cross_term):
     bound = float(compression_bound(*case, cross_term))
     assert bound == pytest.approx(plain_bound(*case, cross_term), rel=1e-4)
     assert cross_term != "none" or bound >= 0
 
 
-@pytest.mark.parametrize("cross_term", CROSS_TERMS)
+@pytest.mark.parametrize("cross_term", ["printed", "negated", "none"])
 def test_absent_modalities_are_skipped(case, cross_term):
     tokens, gate, mean, std, present = case
     present = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 0]], dtype=torch.bool)
@@ -79,7 +78,7 @@ def test_absent_modalities_are_skipped(case, cross_term):
     assert float(garbage) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("cross_term", CROSS_TERMS)
+@pytest.mark.parametrize("cross_term", ["printed", "negated", "none"])
 def test_a_single_modality_has_no_cross_term(case, cross_term):
     tokens, gate, mean, std, present = (v[:, :1] for v in case)
     expected = plain_bound(tokens, gate, mean, std, present, "none")
@@ -229,18 +228,6 @@ def test_divergence_from_other_priors_against_integration(prior):
     exact = float(torch.trapezoid(p.exp() * (p - q), s))
     assert float(bound) == pytest.approx(exact, rel=1e-3 if prior == "laplace" else 0.05)
     assert exact > 0
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (("eq19",), "'eq19'; expected one of printed, negated, none"),
-        (("none", "cauchy"), "'cauchy'; expected one of data"),
-    ],
-)
-def test_unknown_names_are_refused(case, options, expected):
-    with pytest.raises(ValueError, match=expected):
-        compression_bound(*case, *options)
 
 
 def signs(like):

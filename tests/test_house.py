@@ -1,7 +1,9 @@
 """The order of the house: which package may import which."""
 
 import ast
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import symspectra
@@ -70,3 +72,42 @@ def test_simulation_never_sees_the_labels():
     for path in files:
         names = {name for name in imports(path) if name.startswith("symspectra.")}
         assert not any(name.startswith(("symspectra.groups", "symspectra.spectra.lines")) for name in names), path.name
+
+
+PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+MODULES = {"scikit-learn": {"sklearn"}, "xgboost-cpu": {"xgboost"}, "distributed": {"distributed", "dask"}}
+MODULES |= {"ipywidgets": {"ipywidgets"}, "ipykernel": {"IPython"}}
+FOR_NOTEBOOKS = {"experiments/notebook.py", "exhibits/explorer.py"}
+
+
+def modules_of(requirements):
+    """What can be imported where these are installed."""
+    names = [re.match(r"[\w-]+", requirement)[0] for requirement in requirements]
+    return set().union(*(MODULES.get(name, {name}) for name in names))
+
+
+def at_import(node):
+    """Modules that are imported as soon as the module is: not those of functions and of type checkers."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield from [child.module] if isinstance(child, ast.ImportFrom) else [alias.name for alias in child.names]
+        elif not isinstance(child, ast.FunctionDef) and not (
+            isinstance(child, ast.If) and "TYPE" in ast.unparse(child)
+        ):
+            yield from at_import(child)
+
+
+def test_with_the_core_dependencies_everything_but_notebooks_and_simulation_runs():
+    core, extras = modules_of(PROJECT["dependencies"]), PROJECT["optional-dependencies"]
+    known = core | {"symspectra", *sys.stdlib_module_names}
+    other = modules_of(sum((extras[name] for name in ("notebooks", "simulate", "trees")), []))
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        assert {module.split(".")[0] for module in imports(path)} <= known | other, name
+        if name not in FOR_NOTEBOOKS:
+            assert {module.split(".")[0] for module in at_import(ast.parse(path.read_text()))} <= known, name
+
+
+def test_hints_name_the_command_that_installs():
+    hints = [hint for path in PACKAGE.rglob("*.py") for hint in re.findall("pip install.*", path.read_text())]
+    assert hints and all(re.match(r'pip install -e "\.\[(notebooks|simulate|trees)\]"', hint) for hint in hints)

@@ -106,11 +106,6 @@ def test_thresholds_on_few_positives_stay_at_one_half():
     assert tuned == pytest.approx([0.5, 0.2])
 
 
-def test_a_perfect_separation_around_one_half_keeps_one_half():
-    y = np.arange(60)[:, None] < 30
-    assert tune_thresholds(y, np.where(y, 0.75, 0.25)) == pytest.approx([0.5])
-
-
 def test_frequency_tiers_by_rank():
     counts = np.random.default_rng(0).permutation(37) * 2
     y = np.arange(80)[:, None] < counts

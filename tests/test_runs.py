@@ -18,15 +18,16 @@ from test_house import PACKAGE, own
 
 import symspectra
 from symspectra import settings
-from symspectra.config import Config
+from symspectra.config import Config, load_config
 from symspectra.datasets import base as datasets
 from symspectra.datasets.base import ArrayDataset, LineDataset
-from symspectra.errors import DataError, RunError
+from symspectra.errors import ConfigError, DataError, RunError
 from symspectra.models import registry
 from symspectra.models.baselines import JungCNN
 from symspectra.models.registry import build_model, load_model, register_model, save_model
 from symspectra.training import runs
 from symspectra.training.fit import predict, train
+from symspectra.training.machine import choose_device
 from symspectra.training.metrics import multilabel_metrics
 from symspectra.training.runs import find_run, run, run_id
 from symspectra.training.store import DONE, Run
@@ -50,9 +51,9 @@ def copied(finished, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_kept_data():
-    runs._cached_dataset.cache_clear()
+    runs._named.cache_clear()
     yield
-    runs._cached_dataset.cache_clear()
+    runs._named.cache_clear()
 
 
 def refuse(numbers):
@@ -298,12 +299,62 @@ def test_a_checkpoint_in_the_store_is_used_and_a_damaged_one_named(data, finishe
     assert epochs == [2] and same(resumed, finished)
 
 
-def test_an_empty_test_split_is_left_out(data, tmp_path):
+@pytest.mark.filterwarnings("ignore:own spectra")
+def test_an_empty_test_split_is_left_out_and_named(data, tmp_path):
     split = ["validation" if s == "test" else s for s in data._split.tolist()]
     other = ArrayDataset(data.x, data.present, data.y, data.ids, split, data.modalities)
     done = run(tiny(epochs=1), tmp_path, "cpu", other)
     assert "test" not in done.metrics and done.metrics["molecules"]["test"] == 0
-    assert len(done.predictions("validation")[0]) == 16
+    assert len(done.predictions("validation")[0]) == 16 and done.predictions("test")[1].shape == (0, 37)
+    with pytest.raises(RunError, match="there are no test scores: .* 0 molecules"):
+        done.metrics["test"]
+
+
+@pytest.fixture(scope="module")
+def tastes(data):
+    """Data with labels of one's own, as NumPy has them."""
+    x, present, y = data.x.double().numpy(), data.present.numpy(), data.y[:, :3].int().numpy()
+    return ArrayDataset(x, present, y, data.ids, data._split, data.modalities, ("bitter", "sweet", "red"), name="taste")
+
+
+@pytest.mark.parametrize("model", ["symspectra", "jung_cnn", "patch_embedding"])
+def test_labels_of_ones_own(tastes, tmp_path, model):
+    config = tiny(model, epochs=1)
+    done = run(config, tmp_path, "cpu", tastes)
+    assert done.labels == done.config.data.labels == tastes.labels and done == find_run(config, tmp_path, tastes)
+    assert done.predictions()[2].shape[1] == done.load().predict(*tastes.spectra(torch.arange(4))).shape[1] == 3
+    assert len(done.metrics["test"]["per_group_f1"]) == 3
+    if model == "symspectra":
+        assert tuple(done.training_weights()[1]) == tastes.labels and done.config.model.order == "given"
+    assert done.given == {"name": "taste", "digest": tastes.digest, "counts": tastes.counts}
+    with pytest.raises(ConfigError, match="config.json: was trained on data given in Python, 'taste'"):
+        load_config(done.path / "config.json")
+
+
+def test_what_labels_of_ones_own_cannot_do_is_said(tastes, tmp_path):
+    for changed, message in (
+        ({"order": "gnn"}, "order is 'gnn', of the groups of Table 8; expected 'given'"),
+        ({"labels": ("a", "b")}, "the data have labels .* the configuration"),
+        ({"scarce_groups": (4,)}, "scarce_groups is .*; expected numbers from 1 to 3"),
+        ({"pretrain_epochs": 1}, "own labels cannot be pretrained"),
+    ):
+        with pytest.raises((ConfigError, DataError), match=message):
+            run(tiny(**changed), tmp_path, "cpu", tastes)
+    rare = ArrayDataset(tastes.x, tastes.present, tastes.y & False, tastes.ids, tastes._split, tastes.modalities, "abc")
+    with pytest.raises(DataError, match="no molecule of the validation split"):
+        run(tiny(), tmp_path, "cpu", rare)
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert choose_device("gpu:1") == torch.device("cuda:1") and choose_device("auto").type == "cuda"
+    for name, message in (("mps", "not on Apple's; use cpu"), ("tpu", "did you mean 'gpu'"), ("cuda:x", "no device")):
+        with pytest.raises(ConfigError, match=message):
+            choose_device(name)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(ConfigError, match="finds no GPU here"):
+        choose_device("gpu")
 
 
 def test_data_of_other_spectra_than_the_configuration_are_refused(data, tmp_path):
@@ -376,6 +427,6 @@ def test_the_id_of_a_pretrained_run_depends_on_both_data_sets(lines_builder, dat
     for n in (20, 5):
         lines = LineDataset(lines_builder.random(n).read(), ("ir", "c13"))
         monkeypatch.setattr(runs, "load_dataset", lambda config, lines=lines: lines)
-        runs._cached_dataset.cache_clear()
+        runs._named.cache_clear()
         ids.add(run_id(config, runs._data_digest(config, data)))
     assert len(ids) == 2

@@ -20,6 +20,7 @@ _IUPAC = (
 FIXED: dict[str, tuple[int, ...]] = {
     "iupac": tuple(number - 1 for number in _IUPAC),
     "alphabetical": tuple(range(len(NAMES))),  # Table 8 is in alphabetical order
+    "given": tuple(range(len(NAMES))),  # the one order of labels of one's own
 }
 ORDERS = (*FIXED, "mutual_information", "gnn")
 

@@ -1,4 +1,4 @@
-"""What every model here is: spectra in, one probability a functional group out."""
+"""What every model here is: spectra in, one probability per functional group out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 PREDICTED = {"cpu": 512, "cuda": 256}  # molecules whose groups are predicted at once
 
+# Of n modalities; a spectrum that was not measured is zeros. Groups are logits, probabilities, or labels 0 and 1.
+Spectra, Present = Float[Tensor, "batch n 600"], Bool[Tensor, "batch n"]
+Groups = Float[Tensor, "batch group"]
+
 
 @dataclass
 class Losses:
@@ -19,7 +23,7 @@ class Losses:
 
     total: Float[Tensor, ""]
     terms: dict[str, Float[Tensor, ""]]
-    element_weight: Float[Tensor, "batch group"] | None = None
+    element_weight: Groups | None = None
 
 
 class SpectrumClassifier(nn.Module):
@@ -42,49 +46,32 @@ class SpectrumClassifier(nn.Module):
         other change.
         """
 
-    def forward(
-        self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
-    ) -> Float[Tensor, "batch group"]:
+    def forward(self, x: Spectra, present: Present) -> Groups:
         """Logits of the functional groups."""
         raise NotImplementedError
 
-    def loss(
-        self,
-        x: Float[Tensor, "batch modality 600"],
-        present: Bool[Tensor, "batch modality"],
-        y: Float[Tensor, "batch group"],
-    ) -> Losses:
-        """The training objective of a batch.
-
-        Parameters
-        ----------
-        x : spectra, zeros where a modality was not measured
-        present : which modalities were measured
-        y : groups, 0 or 1
-        """
+    def loss(self, x: Spectra, present: Present, y: Groups) -> Losses:
+        """The training objective of a batch; ``y`` holds 0 and 1."""
         total = self.criterion(self(x, present).float(), y)
         return Losses(total, {"bce": total.detach()})
 
-    def predict(
-        self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
-    ) -> Float[Tensor, "batch group"]:
-        """Probabilities of the functional groups, in the order of Table 8."""
+    def predict(self, x: Spectra, present: Present) -> Groups:
+        """Probabilities of the functional groups, in the order of the labels."""
         return self(x, present).float().sigmoid()
 
 
 @torch.no_grad()
 def probabilities(
     model: SpectrumClassifier,
-    x: Float[Tensor, "row modality 600"],
-    present: Bool[Tensor, "row modality"],
+    x: Spectra,
+    present: Present,
     batch: int | None = None,
     predict: Callable[..., Tensor] | None = None,
-) -> Float[Tensor, "row group"]:
-    """Probabilities for some spectra, in evaluation mode, where the spectra are.
+) -> Groups:
+    """Probabilities for some spectra, in evaluation mode, where the spectra are; ``predict`` may replace the model's.
 
-    ``predict`` may be another form of the model's own.
+    Runs ``batch`` molecules at a time.
     """
     model.eval()
-    predict = predict or model.predict
     parts = [part.split(batch or PREDICTED[x.device.type]) for part in (x, present)]
-    return torch.cat([predict(*chunk).float().clone() for chunk in zip(*parts, strict=True)])
+    return torch.cat([(predict or model.predict)(*chunk).float().clone() for chunk in zip(*parts, strict=True)])

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor, nn
 
-from symspectra.models.base import SpectrumClassifier
+from symspectra.models.base import Groups, Present, Spectra, SpectrumClassifier
 from symspectra.models.layers import ConvBlock
 
 
@@ -43,9 +43,7 @@ class JungCNN(SpectrumClassifier):
             layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], n_groups))
 
-    def forward(
-        self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
-    ) -> Float[Tensor, "batch group"]:
+    def forward(self, x: Spectra, present: Present) -> Groups:
         """Logits of the functional groups; a modality that was not measured is a channel of zeros."""
         return self.head(self.blocks(x * present.unsqueeze(-1)))
 
@@ -63,12 +61,7 @@ class BoostedTrees(SpectrumClassifier):
         self.register_buffer("booster", torch.zeros(0, dtype=torch.uint8))  # the trees, in xgboost's own binary format
         self._model: Any = None
 
-    def fit(
-        self,
-        x: Float[Tensor, "molecule modality 600"],
-        present: Bool[Tensor, "molecule modality"],
-        y: Bool[Tensor, "molecule group"],
-    ) -> None:
+    def fit(self, x: Spectra, present: Present, y: Bool[Tensor, "batch group"]) -> None:
         """Grow the trees on all training spectra.
 
         Raises
@@ -81,10 +74,8 @@ class BoostedTrees(SpectrumClassifier):
         model.fit(self._features(x, present), y.cpu().numpy().astype(np.int8))
         self.booster = torch.frombuffer(model.get_booster().save_raw("ubj"), dtype=torch.uint8).clone()
 
-    def predict(
-        self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
-    ) -> Float[Tensor, "batch group"]:
-        """Probabilities of the functional groups, in the order of Table 8."""
+    def predict(self, x: Spectra, present: Present) -> Groups:
+        """Probabilities of the functional groups, in the order of the labels."""
         if self._model is None:
             self._model = _xgboost().Booster()
             self._model.load_model(bytearray(self.booster.cpu().numpy().tobytes()))
@@ -105,5 +96,5 @@ def _xgboost() -> Any:
     try:
         import xgboost
     except ImportError as error:
-        raise ImportError("model 'xgboost' needs the package xgboost: pip install symspectra[trees]") from error
+        raise ImportError('model "xgboost" needs the package xgboost: pip install -e ".[trees]"') from error
     return xgboost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -9,8 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-CONDITIONINGS = ("residual", "input", "h0")
-KINDS = ("lstm", "gru", "transformer")
+from symspectra.models.base import Groups
+
+Fused = Float[Tensor, "batch fused"]
+Steps = Float[Tensor, "batch step embedding"]
 BOS = 2  # "no label before the first"
 
 
@@ -27,12 +30,12 @@ class Recurrent(nn.Module):
                 self.steps.bias_ih_l0.zero_()
                 self.steps.bias_ih_l0[hidden : 2 * hidden] = 1.0  # forget gate
 
-    def start(self, fused: Float[Tensor, "batch fused"]) -> tuple[Tensor, ...] | Tensor:
+    def start(self, fused: Fused) -> tuple[Tensor, ...] | Tensor:
         """State before the first step."""
         h0 = torch.tanh(self.initial(fused)).unsqueeze(0)
         return (h0, torch.zeros_like(h0)) if isinstance(self.steps, nn.LSTM) else h0
 
-    def forward(self, x: Float[Tensor, "batch step embedding"], state: Any) -> tuple[Tensor, Any]:
+    def forward(self, x: Steps, state: Any) -> tuple[Tensor, Any]:
         """Hidden states (batch, step, hidden) of some steps, and the state after them."""
         if x.is_cuda:
             return self.steps(x, state)
@@ -50,8 +53,6 @@ class CausalAttention(nn.Module):
     def __init__(self, fused: int, embedding: int, hidden: int, layers: int = 2):
         super().__init__()
         self.heads = max(1, hidden // 16)
-        if hidden % self.heads:
-            raise ValueError(f"hidden is {hidden}; a Transformer decoder expects a multiple of {self.heads}")
         self.initial, self.enter = nn.Linear(fused, hidden), nn.Linear(embedding, hidden)
         self.before = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(layers))
         self.qkv = nn.ModuleList(nn.Linear(hidden, 3 * hidden) for _ in range(layers))
@@ -62,11 +63,11 @@ class CausalAttention(nn.Module):
         )
         self.last = nn.LayerNorm(hidden)
 
-    def start(self, fused: Float[Tensor, "batch fused"]) -> list[Tensor]:
+    def start(self, fused: Fused) -> list[Tensor]:
         """Keys and values of the first token, T_f, layer by layer."""
         return self._run(self.initial(fused).unsqueeze(1), [None] * len(self.qkv))[1]
 
-    def forward(self, x: Float[Tensor, "batch step embedding"], state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x: Steps, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Hidden states (batch, step, hidden) of some steps, and the state after them."""
         return self._run(self.enter(x), state)
 
@@ -90,7 +91,7 @@ class LabelDecoder(nn.Module):
     Parameters
     ----------
     fused : width of the fused representation T_f
-    order : permutation of the groups, 0-based positions in Table 8
+    order : permutation of the groups, positions from 0 in the order of the labels
     kind : ``"lstm"`` (the paper's), ``"gru"`` or ``"transformer"`` (Table 9)
     conditioning : how T_f reaches the steps, besides the start (``h_0 = tanh(Linear(T_f))``, or the first token):
         ``"residual"``: the main predictor's logits are added at every step; ``"input"``: T_f enters every
@@ -98,10 +99,6 @@ class LabelDecoder(nn.Module):
         predictor too.
 
     Not in the paper: the embedding of the position, and an output row of its own for every position.
-
-    Raises
-    ------
-    ValueError : for an unknown kind or conditioning.
     """
 
     def __init__(
@@ -115,35 +112,22 @@ class LabelDecoder(nn.Module):
         kind: str = "lstm",
     ):
         super().__init__()
-        if conditioning not in CONDITIONINGS:
-            raise ValueError(f"conditioning is {conditioning!r}; expected one of {', '.join(CONDITIONINGS)}")
-        if kind not in KINDS:
-            raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}")
         n_groups = len(order)
         self.conditioning = conditioning
         self.register_buffer("order", torch.tensor(order))  # part of the weights: it may come from training labels
         self.label_embedding = nn.Embedding(3, embedding)  # 0, 1, BOS
         self.position_embedding = nn.Parameter(0.02 * torch.randn(n_groups, embedding))
         self.context = nn.Linear(fused, embedding) if conditioning == "input" else None
-        if kind == "transformer":
-            self.cell = CausalAttention(fused, embedding, hidden)
-        else:
-            self.cell = Recurrent(kind, fused, embedding, hidden)
+        cell = CausalAttention if kind == "transformer" else functools.partial(Recurrent, kind)
+        self.cell = cell(fused, embedding, hidden)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Parameter(torch.randn(n_groups, hidden) / hidden**0.5)  # one row per position
         self.bias = nn.Parameter(torch.zeros(n_groups))
 
-    def forward(
-        self,
-        fused: Float[Tensor, "batch fused"],
-        main_logits: Float[Tensor, "batch group"],
-        prefix: Float[Tensor, "batch group"],
-    ) -> Float[Tensor, "batch group"]:
+    def forward(self, fused: Fused, main_logits: Groups, prefix: Groups) -> Groups:
         """Logits of all steps in one call, step k seeing ``prefix`` of the k groups before it.
 
-        Parameters
-        ----------
-        main_logits, prefix : in the order of Table 8, as is the result
+        All groups, of the result too, are in the order of the labels.
         """
         labels = prefix[:, self.order].long()
         previous = torch.cat([torch.full_like(labels[:, :1], BOS), labels[:, :-1]], dim=1)
@@ -151,9 +135,7 @@ class LabelDecoder(nn.Module):
         return self._logits(hidden, main_logits[:, self.order])[:, self.order.argsort()]
 
     @torch.no_grad()
-    def decode(
-        self, fused: Float[Tensor, "batch fused"], main_logits: Float[Tensor, "batch group"]
-    ) -> Float[Tensor, "batch group"]:
+    def decode(self, fused: Fused, main_logits: Groups) -> Groups:
         """Logits of the free-running decoder: each step is fed its own thresholded prediction of the step before."""
         base = main_logits[:, self.order]
         state = self.cell.start(fused)
@@ -179,9 +161,7 @@ class LabelDecoder(nn.Module):
         return logits + base if self.conditioning == "residual" else logits
 
 
-def scheduled_prefix(
-    y: Float[Tensor, "batch group"], main_logits: Float[Tensor, "batch group"], truth: float | Float[Tensor, ""]
-) -> Float[Tensor, "batch group"]:
+def scheduled_prefix(y: Groups, main_logits: Groups, truth: float | Float[Tensor, ""]) -> Groups:
     """Labels that the decoder is fed in training: the truth with probability ``truth``, drawn for every step and
     sample, else the model's own prediction (Mihaylova & Martins 2019).
 

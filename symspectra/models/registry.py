@@ -14,7 +14,7 @@ from pydantic import create_model
 
 from symspectra import settings as _settings
 from symspectra.config import Config
-from symspectra.errors import DataError
+from symspectra.errors import ConfigError, DataError
 from symspectra.groups.orders import FIXED, label_order
 from symspectra.groups.table8 import NAMES
 from symspectra.models.base import SpectrumClassifier
@@ -24,18 +24,21 @@ from symspectra.models.symspectra import SymSpectra
 from symspectra.models.transformers import PatchEmbeddingTransformer, PatchTransformer, TokenTransformer
 
 
+def labels_of(config: Config) -> tuple[str, ...]:
+    """Names of what a model predicts, in the order of its answers: by default the groups of Table 8."""
+    return config.data.labels or NAMES
+
+
 def _symspectra(config: Config) -> SymSpectra:
-    order = FIXED.get(config.model.order) or functools.partial(label_order, config.model.order)
-    return SymSpectra(config.model, config.data.modalities, order, len(NAMES))
+    n, name = len(labels_of(config)), config.model.order
+    order = range(n) if name == "given" else FIXED.get(name) or functools.partial(label_order, name)
+    return SymSpectra(config.model, config.data.modalities, order, n)
 
 
-def _jung_cnn(config: Config) -> JungCNN:
-    return JungCNN(len(config.data.modalities), len(NAMES), config.model.dense, filters=config.model.filters)
-
-
-def _transformer(kind: type[SpectrumClassifier], config: Config) -> SpectrumClassifier:
+def _baseline(kind: type[SpectrumClassifier], config: Config) -> SpectrumClassifier:
+    """One whose settings are its parameters."""
     sizes = config.model.model_dump(exclude={"name"})
-    return kind(len(config.data.modalities), len(NAMES), heads=sizes.pop("attention_heads"), **sizes)
+    return kind(len(config.data.modalities), len(labels_of(config)), **sizes)
 
 
 def _trees(config: Config) -> BoostedTrees:
@@ -44,10 +47,10 @@ def _trees(config: Config) -> BoostedTrees:
 
 _BUILDERS: dict[str, Callable[[Config], SpectrumClassifier]] = {
     "symspectra": _symspectra,
-    "jung_cnn": _jung_cnn,
-    "token_transformer": functools.partial(_transformer, TokenTransformer),
-    "patch_transformer": functools.partial(_transformer, PatchTransformer),
-    "patch_embedding": functools.partial(_transformer, PatchEmbeddingTransformer),
+    "jung_cnn": functools.partial(_baseline, JungCNN),
+    "token_transformer": functools.partial(_baseline, TokenTransformer),
+    "patch_transformer": functools.partial(_baseline, PatchTransformer),
+    "patch_embedding": functools.partial(_baseline, PatchEmbeddingTransformer),
     "xgboost": _trees,
 }
 _OWN: dict[str, str] = {}  # source of what was registered from outside the package, by name
@@ -102,10 +105,7 @@ def _source(thing: Callable[..., Any]) -> str:
 
 
 def own_source(config: Config) -> str:
-    """Source of the model and prior of a run that were registered from outside the package, or ``""``.
-
-    A change makes new runs; other processes do not know them.
-    """
+    """Source of the model and prior of a run that were registered from outside the package, or ``""``."""
     return _OWN.get(config.model.name, "") + _OWN.get(f"prior {config.get('prior')}", "")
 
 
@@ -129,19 +129,22 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Sp
     Raises
     ------
     DataError : the file is missing, truncated, or not such a file; the message names it.
+    ConfigError : its model or prior was registered by a module that is not imported.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt", device="cpu") as f:
-            metadata = f.metadata() or {}
+            settings = json.loads((f.metadata() or {})["config"])
             tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
-        config = Config.from_dict(json.loads(metadata["config"]))
+        config = Config.from_dict(settings)
         with torch.random.fork_rng():  # reading a model does not disturb the random numbers of a training
             model = build_model(config)
         model.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such weights file") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except (SafetensorError, KeyError, RuntimeError, OSError, ValueError) as error:
         raise DataError(f"{path}: not a complete SymSpectra weights file ({error})") from error
     return model.to(device).eval(), config

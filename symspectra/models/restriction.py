@@ -10,9 +10,6 @@ from torch import Tensor
 
 from symspectra.models.symspectra import SymSpectra
 
-KEPT = 8  # models of `quick`
-GROUPED = ("encoder.block", "auxiliary.conv")
-
 
 def restricted(model: SymSpectra, modalities: Sequence[str]) -> SymSpectra:
     """A model of fewer modalities with the weights that belong to them; it shares the others with ``model``.
@@ -46,7 +43,7 @@ def _kept(name: str, tensor: Tensor, kept: Tensor, n: int) -> Tensor:
         return tensor[kept]
     if name == "fuse.1.weight":
         return tensor.unflatten(1, (n, -1))[:, kept].flatten(1)
-    if name.startswith(GROUPED) and tensor.ndim:
+    if name.startswith(("encoder.block", "auxiliary.conv")) and tensor.ndim:
         return tensor.unflatten(0, (n, -1))[kept].flatten(0, 1)
     return tensor
 
@@ -58,7 +55,7 @@ def fused(model: SymSpectra) -> SymSpectra:
     return model
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=8)
 def quick(model: SymSpectra, modalities: tuple[str, ...]) -> SymSpectra:
     """A trained model `restricted` to some of its modalities and `fused`; the last few are kept."""
     return fused(restricted(model, modalities))

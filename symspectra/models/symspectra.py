@@ -11,8 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from symspectra.models.base import Losses, SpectrumClassifier
+from symspectra.models.base import Groups, Losses, Present, Spectra, SpectrumClassifier
 from symspectra.models.bottleneck import (
+    Gates,
+    Moment,
+    Tokens,
     compression_bound,
     concrete_gate,
     expected_representation,
@@ -23,7 +26,7 @@ from symspectra.models.decoder import LabelDecoder, scheduled_prefix
 from symspectra.models.layers import ConvBlock
 from symspectra.models.weighting import CMIWeighting, pointwise_cmi
 
-Order = Sequence[int] | Callable[[Tensor], Sequence[int]]
+OfEach = Float[Tensor, "batch n group"]  # one answer per modality that is left out
 
 
 class SpectralEncoder(nn.Module):
@@ -40,7 +43,7 @@ class SpectralEncoder(nn.Module):
         self.block1 = ConvBlock(n, n * stem, kernel, pools[0], groups=n, bias=False)
         self.block2 = ConvBlock(n * stem, n * channels, kernel, pools[1], groups=n, bias=False)
 
-    def forward(self, x: Float[Tensor, "batch n 600"]) -> Float[Tensor, "batch n L C"]:
+    def forward(self, x: Spectra) -> Tokens:
         """Token maps O^i of all modalities."""
         return self.block2(self.block1(x)).unflatten(1, (self.n, -1)).transpose(2, 3)  # Eq. 2
 
@@ -64,9 +67,7 @@ class CrossModalGate(nn.Module):
         self.attended = nn.Linear(channels, channels)
         self.mlp = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, 1))
 
-    def forward(
-        self, tokens: Float[Tensor, "batch n L C"], present: Bool[Tensor, "batch n"]
-    ) -> Float[Tensor, "batch n L"]:
+    def forward(self, tokens: Tokens, present: Present) -> Gates:
         """Gate logits; their sigmoid is p^i of Eq. 5. Tokens of absent modalities are not attended to."""
         batch, n, length, _ = tokens.shape
         o_cat = self.joint((tokens + self.modality + self.position).flatten(1, 2))  # Eq. 3: (batch, n L, C)
@@ -92,15 +93,10 @@ class AuxiliaryPredictor(nn.Module):
         self.n = n
         self.conv = nn.Conv1d(n * channels, n * width, 3, padding="same", groups=n, bias=False)
         self.bias = nn.Parameter(torch.zeros(width, 1))
-        self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(width * (tokens // 2), hidden),
-            nn.ReLU(),
-            nn.Dropout(0.1),
-            nn.Linear(hidden, n_groups),
-        )
+        dense = nn.Linear(width * (tokens // 2), hidden)
+        self.head = nn.Sequential(nn.Flatten(), dense, nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, n_groups))
 
-    def forward(self, representation: Float[Tensor, "batch n L C"]) -> Float[Tensor, "batch n group"]:
+    def forward(self, representation: Tokens) -> OfEach:
         """Logits without modality i, for i = 1..n. Absent modalities must be zero."""
         own = self.conv(representation.transpose(2, 3).flatten(1, 2)).unflatten(1, (self.n, -1))
         without = own.sum(dim=1, keepdim=True) - own + self.bias  # (batch, n, width, L)
@@ -112,11 +108,11 @@ class AuxiliaryPredictor(nn.Module):
 class Representation:
     """What the bottleneck makes of the spectra: T^i with its gates, and what the bound needs."""
 
-    tokens: Float[Tensor, "batch n L C"]
-    gate: Float[Tensor, "batch n L"]
-    mean: Float[Tensor, "batch n C"]
-    std: Float[Tensor, "batch n C"]
-    t: Float[Tensor, "batch n L C"]
+    tokens: Tokens
+    gate: Gates
+    mean: Moment
+    std: Moment
+    t: Tokens
 
 
 class SymSpectra(SpectrumClassifier):
@@ -130,7 +126,13 @@ class SymSpectra(SpectrumClassifier):
     n_groups : number of functional groups
     """
 
-    def __init__(self, options: Any, modalities: Sequence[str], order: Order, n_groups: int = 37):
+    def __init__(
+        self,
+        options: Any,
+        modalities: Sequence[str],
+        order: Sequence[int] | Callable[[Tensor], Sequence[int]],
+        n_groups: int = 37,
+    ):
         super().__init__()
         self.options, self.modalities, self.learn_order = options, tuple(modalities), None
         if callable(order):
@@ -139,9 +141,8 @@ class SymSpectra(SpectrumClassifier):
         self.encoder = SpectralEncoder(n, o.stem, o.channels, o.kernel, o.pools)
         length = self.encoder.tokens
         self.gate = CrossModalGate(n, length, o.channels, o.heads)
-        self.fuse = nn.Sequential(
-            nn.Flatten(), nn.Linear(n * length * o.channels, o.hidden), nn.ReLU(), nn.Dropout(o.dropout)
-        )
+        dense = nn.Linear(n * length * o.channels, o.hidden)
+        self.fuse = nn.Sequential(nn.Flatten(), dense, nn.ReLU(), nn.Dropout(o.dropout))
         self.main = nn.Linear(o.hidden, n_groups)
         self.auxiliary = AuxiliaryPredictor(n, length, o.channels, n_groups)
         self.decoder = None
@@ -162,33 +163,26 @@ class SymSpectra(SpectrumClassifier):
         self.truth.fill_(self.options.teacher_forcing * self.options.teacher_forcing_decay**epoch)
         self.weighting.begin_epoch(epoch)
 
-    def represent(self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]) -> Representation:
+    def represent(self, x: Spectra, present: Present) -> Representation:
         """Encode the spectra and pass them through the bottleneck; sampled in training, expected in evaluation."""
         tokens = self.encoder(x)
         mean, std = token_statistics(tokens, self.options.sigma_floor, self.options.prior)
         if not self.options.bottleneck:
             gate, t = torch.ones_like(tokens[..., 0]), tokens
-            return Representation(tokens, gate, mean, std, t * present[:, :, None, None])
-        logit = self.gate(tokens, present)
-        if self.training:
-            gate = concrete_gate(logit, self.options.temperature)
+        elif self.training:
+            gate = concrete_gate(self.gate(tokens, present), self.options.temperature)
             t = inject_noise(tokens, gate, mean, std, self.options.prior)
         else:
-            gate = torch.sigmoid(logit.float())
+            gate = torch.sigmoid(self.gate(tokens, present).float())
             t = tokens if self.options.eval_gate == "clean" else expected_representation(tokens, gate, mean)
         return Representation(tokens, gate, mean, std, t * present[:, :, None, None])
 
-    def forward(
-        self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]
-    ) -> Float[Tensor, "batch group"]:
+    def forward(self, x: Spectra, present: Present) -> Groups:
         """Logits of the main predictor, p(Y | T^i, T^not i)."""
         return self.main(self.fuse(self.represent(x, present).t))
 
-    # objective = main + decoder + auxiliary cross-entropy (Eq. 10) + beta * bound (Eqs. 18, 19)
-    #             [+ penalty * I(Y; T^not i)]
-    def loss(
-        self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"], y: Float[Tensor, "batch group"]
-    ) -> Losses:
+    # objective = main + decoder (Eq. 10) + auxiliary + beta * bound (Eqs. 18, 19) [+ penalty * I(Y; T^not i)]
+    def loss(self, x: Spectra, present: Present, y: Groups) -> Losses:
         """The objective; the auxiliary predictor is an estimator, which does not train the encoder."""
         o, r, bce = self.options, self.represent(x, present), F.binary_cross_entropy_with_logits
         fused = self.fuse(r.t)
@@ -216,9 +210,7 @@ class SymSpectra(SpectrumClassifier):
         terms["gate"] = r.gate.mean()
         return Losses(total, {name: value.detach() for name, value in terms.items()}, weight)
 
-    def context_information(
-        self, t: Float[Tensor, "batch n L C"], present: Bool[Tensor, "batch n"], y: Float[Tensor, "batch group"]
-    ) -> Float[Tensor, ""]:
+    def context_information(self, t: Tokens, present: Present, y: Groups) -> Float[Tensor, ""]:
         """Estimate of I(Y; T^not i), in nats per group: the term that Eq. 15 leaves out (Table 5, Observation 11).
 
         It is H(Y) - H(Y | T^not i), with the entropy of the batch's labels and the cross-entropy of the auxiliary
@@ -235,9 +227,7 @@ class SymSpectra(SpectrumClassifier):
         return (known.clamp_min(0) * present.any(dim=0)).mean()
 
     @torch.no_grad()
-    def predict(
-        self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]
-    ) -> Float[Tensor, "batch group"]:
+    def predict(self, x: Spectra, present: Present) -> Groups:
         """Probabilities from the free-running decoder, the main predictor, or their mean (``prediction``)."""
         fused = self.fuse(self.represent(x, present).t)
         main = self.main(fused).float()
@@ -247,13 +237,13 @@ class SymSpectra(SpectrumClassifier):
         return decoder if self.options.prediction == "decoder" else (decoder + main.sigmoid()) / 2
 
     @torch.no_grad()
-    def gates(self, x: Float[Tensor, "batch n 600"], present: Bool[Tensor, "batch n"]) -> Float[Tensor, "batch n L"]:
+    def gates(self, x: Spectra, present: Present) -> Gates:
         """Importance p^i of every token of every spectrum (Eq. 5); token k is centred on points k s to
         (k + 1) s, with s = ``pools[0] * pools[1]``; what is left over at the end belongs to none."""
         return torch.sigmoid(self.gate(self.encoder(x), present).float())
 
 
-def _over_present(loss: Float[Tensor, "batch n group"], present: Bool[Tensor, "batch n"]) -> Float[Tensor, ""]:
+def _over_present(loss: OfEach, present: Present) -> Float[Tensor, ""]:
     """Mean of a loss over the modalities that were measured."""
     measured = present.unsqueeze(-1).float()
     return (loss * measured).sum() / (measured.sum() * loss.shape[2]).clamp_min(1)

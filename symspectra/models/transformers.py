@@ -8,15 +8,17 @@ logits, and there is no molecular formula in the input.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from symspectra.models.base import SpectrumClassifier
+from symspectra.models.base import Groups, Present, Spectra, SpectrumClassifier
 
 POINTS = 600
+Tokens = Float[Tensor, "batch n token width"]
 
 
 def quantise(x: Float[Tensor, "*shape point"], top: int) -> Float[Tensor, "*shape point"]:
@@ -38,12 +40,6 @@ def attend(
     """Multi-head attention of tokens to each other; ``qkv`` holds queries, keys and values side by side."""
     q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)  # (batch, heads, token, width / heads)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
-
-
-def check_divides(name: str, value: int, whole_name: str, whole: int) -> None:
-    """Raise ValueError unless ``value`` divides ``whole``."""
-    if value < 1 or whole % value:
-        raise ValueError(f"{name} is {value}; expected a divisor of {whole_name}, {whole}")
 
 
 class EncoderLayer(nn.Module):
@@ -87,11 +83,19 @@ class TransformerClassifier(SpectrumClassifier):
     """
 
     def __init__(
-        self, n_groups: int, width: int, layers: int, heads: int, feedforward: int, dropout: float, gated: bool = False
+        self,
+        n_groups: int = 37,
+        width: int = 512,
+        layers: int = 4,
+        attention_heads: int = 8,
+        feedforward: int = 2048,
+        dropout: float = 0.1,
+        gated: bool = False,
     ):
         super().__init__()
-        check_divides("heads", heads, "width", width)
-        self.layers = nn.ModuleList(EncoderLayer(width, heads, feedforward, dropout, gated) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            EncoderLayer(width, attention_heads, feedforward, dropout, gated) for _ in range(layers)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_groups)
         self.dropout = nn.Dropout(dropout)
@@ -104,13 +108,11 @@ class TransformerClassifier(SpectrumClassifier):
                 for matrix in module.weight.chunk(3 if name.endswith("qkv") else 1):
                     nn.init.xavier_uniform_(matrix)
 
-    def embed(self, x: Float[Tensor, "batch modality 600"]) -> Float[Tensor, "batch modality token width"]:
+    def embed(self, x: Spectra) -> Tokens:
         """Tokens of each spectrum, with what tells their position and modality."""
         raise NotImplementedError
 
-    def forward(
-        self, x: Float[Tensor, "batch modality 600"], present: Bool[Tensor, "batch modality"]
-    ) -> Float[Tensor, "batch group"]:
+    def forward(self, x: Spectra, present: Present) -> Groups:
         """Logits of the functional groups."""
         tokens = self.embed(x.masked_fill(~present.unsqueeze(-1), 0.0))
         n, length = tokens.shape[1:3]
@@ -119,7 +121,7 @@ class TransformerClassifier(SpectrumClassifier):
         z = tokens.flatten(1, 2)
         for layer in self.layers:
             z = layer(z, mask)
-        sums = self.norm(z).unflatten(1, (n, length)).sum(dim=2)  # (batch, modality, width)
+        sums = self.norm(z).unflatten(1, (n, length)).sum(dim=2)  # (batch, n, width)
         share = present / (length * present.sum(dim=1, keepdim=True)).clamp_min(1).sqrt()
         return self.head((sums * share.unsqueeze(-1)).sum(dim=1))
 
@@ -127,10 +129,9 @@ class TransformerClassifier(SpectrumClassifier):
 class TokenTransformer(TransformerClassifier):
     """Transformer of OpenNMT (Klein et al., arXiv:1805.11462) as Alberts et al. use it on spectra (arXiv:2407.17492).
 
-    An encoder adaptation: the public code generates SMILES text and has no head for functional groups. A spectrum
-    becomes a word of integers 0 to 100 (its own maximum is 100), one token per point, after a token that names the
-    modality; tokens are embedded, scaled by sqrt(width), and get sinusoidal positions over the whole sequence. The
-    encoder has the published sizes by default.
+    A spectrum becomes a word of integers 0 to 100 (its own maximum is 100), one token per point, after a token that
+    names the modality; tokens are embedded, scaled by sqrt(width), and get sinusoidal positions over the whole
+    sequence. The encoder has the published sizes by default.
 
     Adapted besides the head: all modalities are spectra, where the public code reads the NMR spectra as peak lists and
     the mass spectra as pairs of numbers; a spectrum is brought to ``points`` by the maximum of each block, since
@@ -140,29 +141,13 @@ class TokenTransformer(TransformerClassifier):
     Parameters
     ----------
     points : tokens per spectrum, 1 to 600
-    width, heads, feedforward : of the encoder layers; ``heads`` divides ``width``
-
-    Raises
-    ------
-    ValueError : ``points`` is out of range, or ``heads`` does not divide ``width``.
     """
 
     levels = 101
 
-    def __init__(
-        self,
-        n_modalities: int,
-        n_groups: int = 37,
-        points: int = 400,
-        width: int = 512,
-        layers: int = 4,
-        heads: int = 8,
-        feedforward: int = 2048,
-        dropout: float = 0.1,
-    ):
-        super().__init__(n_groups, width, layers, heads, feedforward, dropout)
-        if not 1 <= points <= POINTS:
-            raise ValueError(f"points is {points}; expected 1 to {POINTS}")
+    def __init__(self, n_modalities: int, n_groups: int = 37, points: int = 400, **sizes: Any):
+        super().__init__(n_groups, **sizes)
+        width = self.head.in_features
         self.points = points
         self.vocabulary = nn.Embedding(self.levels + n_modalities, width)
         names = torch.arange(self.levels, self.levels + n_modalities)
@@ -171,12 +156,12 @@ class TokenTransformer(TransformerClassifier):
         self.register_buffer("positions", positions, persistent=False)
         self.initialise()
 
-    def tokens(self, x: Float[Tensor, "batch modality 600"]) -> Int[Tensor, "batch modality token"]:
+    def tokens(self, x: Spectra) -> Int[Tensor, "batch n token"]:
         """Words of a molecule: a modality's name, then its spectrum as integers 0 to 100."""
         levels = quantise(F.adaptive_max_pool1d(x, self.points), self.levels - 1).round().long()
         return torch.cat([self.names.expand(len(x), -1).unsqueeze(-1), levels], dim=-1)
 
-    def embed(self, x: Float[Tensor, "batch modality 600"]) -> Float[Tensor, "batch modality token width"]:
+    def embed(self, x: Spectra) -> Tokens:
         """Embedded words with their positions."""
         scaled = self.vocabulary.weight * math.sqrt(self.vocabulary.embedding_dim)
         return self.dropout(F.embedding(self.tokens(x), scaled) + self.positions)
@@ -213,10 +198,9 @@ class PatchAttention(nn.Module):
 class PatchTransformer(TransformerClassifier):
     """Patch-based self-attention of Wu et al. (J. Phys. Chem. A 2025, 129, 2077).
 
-    An encoder adaptation: the public code generates SMILES text and has no head for functional groups. The points of
-    a spectrum as integers 0 to 99 (its own maximum is 99, truncated) are embedded and scaled by the root of the
-    width; self-attention within each patch; the patch, flattened, through a linear layer is one token; sinusoidal
-    positions; pre-norm encoder layers of the published sizes by default, with a last layer norm.
+    The points of a spectrum as integers 0 to 99 (its own maximum is 99, truncated) are embedded and scaled by the root
+    of the width; self-attention within each patch; the patch, flattened, through a linear layer is one token;
+    sinusoidal positions; pre-norm encoder layers of the published sizes by default, with a last layer norm.
 
     Adapted besides the head: 600 points in patches of 20 in place of 3200 in patches of 64; several modalities share
     the patch attention and are told apart by a learned embedding; the formula that the public code prepends is left
@@ -224,33 +208,15 @@ class PatchTransformer(TransformerClassifier):
 
     Parameters
     ----------
-    patch : points a patch, a divisor of 600
-    width, heads, feedforward : of the encoder layers; ``heads`` divides ``width``
-    inner : width of embedding and attention within a patch, as published that of the encoder; ``heads`` divides it
-
-    Raises
-    ------
-    ValueError : ``patch`` does not divide 600, or ``heads`` does not divide ``width`` and ``inner``.
+    patch : points per patch, a divisor of 600
+    inner : width of embedding and attention within a patch; the number of heads divides it
     """
 
     levels = 100
 
-    def __init__(
-        self,
-        n_modalities: int,
-        n_groups: int = 37,
-        patch: int = 20,
-        width: int = 512,
-        layers: int = 4,
-        heads: int = 8,
-        feedforward: int = 2048,
-        dropout: float = 0.1,
-        inner: int | None = None,
-    ):
-        super().__init__(n_groups, width, layers, heads, feedforward, dropout)
-        inner = width if inner is None else inner
-        check_divides("patch", patch, "the points of a spectrum", POINTS)
-        check_divides("heads", heads, "inner", inner)
+    def __init__(self, n_modalities: int, n_groups: int = 37, patch: int = 20, inner: int = 512, **sizes: Any):
+        super().__init__(n_groups, **sizes)
+        width, heads = self.head.in_features, self.layers[0].heads
         self.patch = patch
         self.patches = PatchAttention(self.levels, patch, inner, heads, width)
         self.modality = nn.Embedding(n_modalities, width)
@@ -259,8 +225,8 @@ class PatchTransformer(TransformerClassifier):
         self.register_buffer("positions", positions, persistent=False)
         self.initialise()
 
-    def embed(self, x: Float[Tensor, "batch modality 600"]) -> Float[Tensor, "batch modality token width"]:
-        """One token a patch, with its position and modality."""
+    def embed(self, x: Spectra) -> Tokens:
+        """One token per patch, with its position and modality."""
         levels = quantise(x, self.levels - 1).long().unflatten(-1, (-1, self.patch))
         return self.dropout(self.patches(levels) + (self.positions + self.modality.weight.unsqueeze(1)))
 
@@ -268,10 +234,9 @@ class PatchTransformer(TransformerClassifier):
 class PatchEmbeddingTransformer(TransformerClassifier):
     """Patch embeddings and gated encoder layers of Alberts et al. (Digital Discovery 2025).
 
-    An encoder adaptation: the public code generates SMILES text and has no head for functional groups. Spectra are
-    standardised, cut into patches, each through its modality's own linear layer and layer norm; learned positions,
-    with a layer norm of their own, over the sequence of all modalities; pre-norm encoder layers with the gated
-    feed-forward network, of the published sizes by default, with a last layer norm.
+    Spectra are standardised, cut into patches, each through its modality's own linear layer and layer norm; learned
+    positions, with a layer norm of their own, over the sequence of all modalities; pre-norm encoder layers with the
+    gated feed-forward network, of the published sizes by default, with a last layer norm.
 
     Adapted besides the head: all modalities are spectra in patches, where the public code reads NMR spectra as text;
     600 points in patches of 25 in place of 1800 in patches of 75, the same 24 tokens; the formula is left out; no
@@ -281,27 +246,12 @@ class PatchEmbeddingTransformer(TransformerClassifier):
 
     Parameters
     ----------
-    patch : points a patch, a divisor of 600
-    width, heads, feedforward : of the encoder layers; ``heads`` divides ``width``
-
-    Raises
-    ------
-    ValueError : ``patch`` does not divide 600, or ``heads`` does not divide ``width``.
+    patch : points per patch, a divisor of 600
     """
 
-    def __init__(
-        self,
-        n_modalities: int,
-        n_groups: int = 37,
-        patch: int = 25,
-        width: int = 512,
-        layers: int = 6,
-        heads: int = 8,
-        feedforward: int = 2048,
-        dropout: float = 0.1,
-    ):
-        super().__init__(n_groups, width, layers, heads, feedforward, dropout, gated=True)
-        check_divides("patch", patch, "the points of a spectrum", POINTS)
+    def __init__(self, n_modalities: int, n_groups: int = 37, patch: int = 25, layers: int = 6, **sizes: Any):
+        super().__init__(n_groups, layers=layers, gated=True, **sizes)
+        width = self.head.in_features
         self.patch, n = patch, n_modalities
         self.register_buffer("seen", torch.zeros(n, 1, dtype=torch.long))  # non-zero values so far
         self.register_buffer("mean", torch.zeros(n, 1))
@@ -315,7 +265,7 @@ class PatchEmbeddingTransformer(TransformerClassifier):
         self.initialise()
 
     @torch.no_grad()
-    def collect(self, x: Float[Tensor, "batch modality 600"]) -> None:
+    def collect(self, x: Spectra) -> None:
         """Bring mean and mean square of the non-zero values up to date."""
         count, x_sum, square_sum = (values.sum(dim=(0, 2)).unsqueeze(-1) for values in (x != 0, x, x.square()))
         self.seen += count
@@ -323,11 +273,11 @@ class PatchEmbeddingTransformer(TransformerClassifier):
         self.mean += share * (x_sum / count - self.mean)
         self.mean_square += share * (square_sum / count - self.mean_square)
 
-    def standardise(self, x: Float[Tensor, "batch modality 600"]) -> Float[Tensor, "batch modality 600"]:
+    def standardise(self, x: Spectra) -> Spectra:
         """Spectra minus the mean, divided by the standard deviation."""
         return (x - self.mean) / (self.mean_square - self.mean.square()).clamp_min(1e-8).sqrt()
 
-    def embed(self, x: Float[Tensor, "batch modality 600"]) -> Float[Tensor, "batch modality token width"]:
+    def embed(self, x: Spectra) -> Tokens:
         """One token per patch, with its position."""
         if self.training:
             self.collect(x)

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-WEIGHTINGS = ("paper", "sample", "label_ema", "none")
-REDUCTIONS = ("max", "mean", "sum")
+from symspectra.models.base import Groups, Present
 
 
 def pointwise_cmi(
-    bce_auxiliary: Float[Tensor, "batch n group"],
-    bce_main: Float[Tensor, "batch group"],
-    present: Bool[Tensor, "batch n"],
-    reduce: str = "max",
-) -> Float[Tensor, "batch group"]:
+    bce_auxiliary: Float[Tensor, "batch n group"], bce_main: Groups, present: Present, reduce: str = "max"
+) -> Groups:
     """What the modalities add to the prediction of each group: the log-ratio of Eq. 9 at the true label.
 
-    ``log p(y | T^i, T^not i) - log p(y | T^not i)`` is the auxiliary predictor's cross-entropy without
-    modality i minus the main predictor's; it may be negative. ``reduce`` says how the modalities are put
-    together: ``"max"`` takes the most informative one that is present.
+    ``log p(y | T^i, T^not i) - log p(y | T^not i)`` is the auxiliary predictor's cross-entropy without modality i
+    minus the main predictor's; it may be negative. Of the modalities that are present, ``reduce`` takes the ``"max"``,
+    that of the most informative one, the ``"sum"`` or the ``"mean"``; without any it is 0.
     """
     cmi = bce_auxiliary - bce_main.unsqueeze(1)  # Eq. 9
     mask = present.unsqueeze(-1)
     if reduce == "max":
-        most = cmi.masked_fill(~mask, float("-inf")).amax(dim=1)
-        return most.masked_fill(~mask.any(dim=1), 0.0)  # no modality is present
+        return cmi.masked_fill(~mask, float("-inf")).amax(dim=1).masked_fill(~mask.any(dim=1), 0.0)
     total = (cmi * mask).sum(dim=1)
-    if reduce == "sum":
-        return total
-    if reduce == "mean":
-        return total / mask.sum(dim=1).clamp_min(1)
-    raise ValueError(f"reduce is {reduce!r}; expected one of {', '.join(REDUCTIONS)}")
+    return total if reduce == "sum" else total / mask.sum(dim=1).clamp_min(1)
 
 
 def standardised_weight(
@@ -53,10 +44,6 @@ class CMIWeighting(nn.Module):
     ramp : epochs over which the weights grow from 1 to their full size (not in the paper); early estimates are
         mostly noise
     momentum : of the running statistics, used below ``small_batch`` samples and by ``"label_ema"``
-
-    Raises
-    ------
-    ValueError : for an unknown weighting.
     """
 
     small_batch = 32
@@ -71,8 +58,6 @@ class CMIWeighting(nn.Module):
         momentum: float = 0.02,
     ):
         super().__init__()
-        if weighting not in WEIGHTINGS:
-            raise ValueError(f"weighting is {weighting!r}; expected one of {', '.join(WEIGHTINGS)}")
         self.weighting, self.s1, self.s2, self.ramp, self.momentum = weighting, s1, s2, ramp, momentum
         self.register_buffer("running", torch.tensor([0.0, 1.0, 0.0, 1.0]))  # mu_s, sigma_s, mu_f, sigma_f
         self.register_buffer("group_cmi", torch.zeros(n_groups))
@@ -83,12 +68,15 @@ class CMIWeighting(nn.Module):
         self.share.fill_(min(1.0, epoch / self.ramp) if self.ramp else 1.0)
 
     @torch.no_grad()
-    def forward(self, cmi: Float[Tensor, "batch group"]) -> Float[Tensor, "batch group"]:
+    def forward(self, cmi: Groups) -> Groups:
         """Weight of every element of the loss: ``W_i^samp * W_ij^feat`` of Eq. 10. Updates the statistics."""
         if self.weighting == "none":
             return torch.ones_like(cmi)
         cmi_sample = cmi.mean(dim=1)
-        mu_s, sigma_s, mu_f, sigma_f = self._statistics(cmi, cmi_sample)
+        batch = torch.stack([cmi_sample.mean(), cmi_sample.std(unbiased=False), cmi.mean(), cmi.std(unbiased=False)])
+        self.running.copy_(torch.lerp(self.running, batch, self.momentum))
+        self.group_cmi.copy_(torch.lerp(self.group_cmi, cmi.mean(dim=0), self.momentum))
+        mu_s, sigma_s, mu_f, sigma_f = self.running if len(cmi) < self.small_batch else batch
         weight = standardised_weight(cmi_sample, mu_s, sigma_s, self.s1).unsqueeze(1)  # Eq. 11
         if self.weighting == "paper":
             weight = weight * standardised_weight(cmi, mu_f, sigma_f, self.s2)  # Eq. 12
@@ -96,10 +84,3 @@ class CMIWeighting(nn.Module):
             group = self.group_cmi
             weight = weight * standardised_weight(group, group.mean(), group.std(unbiased=False), self.s2)
         return (1 + self.share * (weight - 1)).expand_as(cmi)
-
-    def _statistics(self, cmi: Tensor, cmi_sample: Tensor) -> Tensor:
-        """mu_s, sigma_s, mu_f, sigma_f of this batch, or the running ones when the batch is small."""
-        batch = torch.stack([cmi_sample.mean(), cmi_sample.std(unbiased=False), cmi.mean(), cmi.std(unbiased=False)])
-        self.running.copy_(torch.lerp(self.running, batch, self.momentum))
-        self.group_cmi.copy_(torch.lerp(self.group_cmi, cmi.mean(dim=0), self.momentum))
-        return self.running if len(cmi) < self.small_batch else batch

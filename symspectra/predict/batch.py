@@ -12,7 +12,6 @@ import pandas as pd
 
 from symspectra.errors import DataError, ReadError, suggest
 from symspectra.files import check_size, written
-from symspectra.groups.table8 import NAMES
 from symspectra.modalities import KINDS, MODALITIES
 from symspectra.predict.predictor import Predictor, spectrum_of
 from symspectra.spectra.conversion import Prepared, prepare_all
@@ -60,7 +59,7 @@ def predict_table(predictor: Predictor, path: str | Path, progress: bool = False
             if kept:
                 tables.append(_answered(predictor, *zip(*kept, strict=True)))
             bar.update(len(chunk))
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*TEXTS, *NAMES])
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*TEXTS, *predictor.labels])
     return table, pd.DataFrame(rejects, columns=["name", "modality", "reason"])
 
 
@@ -69,9 +68,11 @@ def _answered(predictor: Predictor, names: Sequence[str], molecules: Sequence[Ma
     probability, warnings = predictor.answers(molecules)
     threshold = {spectra: predictor.thresholds(spectra) for spectra in {tuple(m) for m in molecules}}
     predicted = probability >= np.stack([threshold[tuple(m)] for m in molecules])
-    groups = ["; ".join(compress(NAMES, row)) for row in predicted.tolist()]
+    groups = ["; ".join(compress(predictor.labels, row)) for row in predicted.tolist()]
     words = zip(names, map("+".join, molecules), groups, map("; ".join, warnings), strict=True)
-    return pd.concat([pd.DataFrame(words, columns=TEXTS), pd.DataFrame(probability.round(4), columns=NAMES)], axis=1)
+    return pd.concat(
+        [pd.DataFrame(words, columns=TEXTS), pd.DataFrame(probability.round(4), columns=predictor.labels)], axis=1
+    )
 
 
 def _prepare_chunk(chunk: list[Molecule], rejects: list[tuple[str, str, str]]) -> list[dict[str, Prepared]]:

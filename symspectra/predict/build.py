@@ -18,6 +18,7 @@ from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import DataError
 from symspectra.files import write_manifest, written
 from symspectra.models.registry import save_model
+from symspectra.models.symspectra import SymSpectra
 from symspectra.predict.calibration import calibration_error, fit_scaling
 from symspectra.predict.likeness import Likeness
 from symspectra.predict.predictor import subset_key, subsets
@@ -28,7 +29,7 @@ from symspectra.training.store import Run
 HARD = 0.05  # pairs of at least this probability
 
 
-def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
+def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, Any]:
     """Write the folder of a predictor, to a temporary name and renamed; return what ``predictor.json`` holds.
 
     Parameters
@@ -40,13 +41,17 @@ def build(run: Run, dataset: SpectraDataset, folder: Path) -> dict[str, Any]:
 
     Raises
     ------
-    DataError : the folder holds something else, or no validation or test molecule has all spectra.
+    DataError : the folder holds something else, the run is of another model than SymSpectra, or no validation or test
+        molecule has all spectra.
     """
     from safetensors.numpy import save_file
 
+    folder = Path(folder)
     if folder.exists() and not (folder / "predictor.json").exists() and any(folder.iterdir()):
         raise DataError(f"{folder}: holds files and is no predictor; name a new folder")
     model = run.load()
+    if not isinstance(model, SymSpectra):
+        raise DataError(f"{run.path}: is of {run.config.model.name}; a predictor can be made of SymSpectra alone")
     seen = {name: _complete(dataset, name) for name in ("validation", "test")}
     y = {"train": dataset.y[dataset.rows("train")].numpy()} | {name: labels for name, (*_, labels) in seen.items()}
     card = {

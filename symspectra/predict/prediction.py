@@ -47,7 +47,7 @@ class Prediction:
     def __repr__(self) -> str:
         """The spectra given, the groups predicted with their probabilities, and the warnings: a few lines."""
         found = [f"{g.name} {g.probability:.2f}" for g in self._ranked() if g.predicted]
-        groups = ", ".join(found) or "none of the 37 groups"
+        groups = ", ".join(found) or f"none of the {len(self.groups)} groups"
         lines = [f"Prediction from {', '.join(self.spectra)}", f"  {groups}"]
         return "\n".join([*lines, *(f"  warning: {sentence}" for sentence in self.warnings)])
 

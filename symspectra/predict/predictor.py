@@ -23,7 +23,6 @@ from jaxtyping import Bool, Float
 from symspectra.config import Config
 from symspectra.errors import DataError, ReadError, suggest
 from symspectra.files import check
-from symspectra.groups.table8 import NAMES
 from symspectra.modalities import MODALITIES
 from symspectra.predict.calibration import Scaling
 from symspectra.predict.likeness import UNLIKE, Likeness
@@ -68,14 +67,15 @@ class Predictor:
     """
 
     def __init__(self, folder: str | Path = SHIPPED):
-        from symspectra.models.registry import load_model
+        from symspectra.models.registry import labels_of, load_model
         from symspectra.models.restriction import quick
 
         folder = Path(folder)
         check(folder, "make it again with `symspectra calibrate`, or install the package again")
-        self.card = _read_card(folder / "predictor.json")
         self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
+        self.labels = labels_of(config)
+        self.card = _read_card(folder / "predictor.json", len(self.labels))
         self.model: SymSpectra = quick(self._trained, config.data.modalities)
         if list(config.data.modalities) != self.card["modalities"]:
             raise DataError(f"{folder}: predictor.json is of another model than model.safetensors")
@@ -119,7 +119,7 @@ class Predictor:
         probability, warnings = self.answers(molecules)
         predictions = []
         for spectra, own, sentences in zip(molecules, probability.tolist(), warnings, strict=True):
-            about = zip(NAMES, own, self._known(spectra), strict=True)
+            about = zip(self.labels, own, self._known(spectra), strict=True)
             groups = tuple(GroupPrediction(name, p, *known) for name, p, known in about)
             predictions.append(Prediction(groups, dict(spectra), sentences))
         return predictions
@@ -156,7 +156,7 @@ class Predictor:
         }
         if () in rows_of:
             raise ReadError(f"molecule {rows_of[()][0] + 1} has no spectrum; expected at least one")
-        p = np.empty((len(x), len(NAMES)))
+        p = np.empty((len(x), len(self.labels)))
         few = [rows for rows in rows_of.values() if len(rows) < MANY]
         if few:
             together = np.concatenate(few)
@@ -278,7 +278,7 @@ def predict(sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Pred
     return shipped().predict(sources, **reading)
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def _read_card(path: Path, labels: int) -> dict[str, Any]:
     """What `build` wrote; of an older version it may lack something."""
     try:
         card = json.loads(path.read_text())
@@ -288,8 +288,8 @@ def _read_card(path: Path) -> dict[str, Any]:
             subset = card["subsets"][spectra]
             lists |= {f"{spectra}.{key}": subset[key] for key in ("threshold", "informative", "f1")}
             Scaling(*map(float, subset["scaling"])), float(subset["micro_f1"])
-        if wrong := [name for name, values in lists.items() if len(values) != len(NAMES)]:
-            raise ValueError(f"{wrong[0]} has {len(lists[wrong[0]])} values; expected {len(NAMES)}, one per group")
+        if wrong := [name for name, values in lists.items() if len(values) != labels]:
+            raise ValueError(f"{wrong[0]} has {len(lists[wrong[0]])} values; expected {labels}, one per group")
     except (OSError, LookupError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error!r}); make it again with `symspectra calibrate`") from error
     return card

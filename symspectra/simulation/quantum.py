@@ -90,7 +90,7 @@ class _Surface:
         try:
             from tblite.interface import Calculator
         except ImportError as error:
-            raise ImportError("The simulation needs tblite: pip install symspectra[simulate]") from error
+            raise ImportError('The simulation needs tblite: pip install -e ".[simulate]"') from error
         self.calculator = Calculator("GFN2-xTB", numbers, positions)
         self.calculator.set("verbosity", 0)
         self.calculator.set("accuracy", accuracy)

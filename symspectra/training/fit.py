@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from symspectra.config import Config
@@ -15,31 +15,42 @@ from symspectra.datasets.augmentation import Augmented
 from symspectra.datasets.base import SpectraDataset, evaluated_groups
 from symspectra.datasets.views import Oversampled, Resplit, Scarce, Withheld
 from symspectra.errors import DataError
-from symspectra.models.base import SpectrumClassifier, probabilities
+from symspectra.groups.table8 import NAMES
+from symspectra.models.base import Groups, Present, Spectra, SpectrumClassifier, probabilities
 from symspectra.models.registry import build_model
-from symspectra.training.metrics import multilabel_metrics, validation_scores
+from symspectra.training.metrics import validation_scores
+from symspectra.training.schedules import epoch_draw
 from symspectra.training.trainer import Trainer, TrainingResult, TrainingState
 
 Report = Callable[[dict[str, float]], None]
 
 
-def predict_spectra(
-    model: SpectrumClassifier,
-    x: Float[Tensor, "row modality 600"],
-    present: Bool[Tensor, "row modality"],
-    batch: int | None = None,
-) -> Float[Tensor, "row group"]:
+def predict_spectra(model: SpectrumClassifier, x: Spectra, present: Present, batch: int | None = None) -> Groups:
     """Probabilities for some spectra, in evaluation mode, on the CPU; ``batch`` of them at a time."""
     return probabilities(model, x, present, batch).cpu()
 
 
-def predict(
-    model: SpectrumClassifier, dataset: SpectraDataset, rows: Int[Tensor, " row"]
-) -> Float[Tensor, "row group"]:
+def predict(model: SpectrumClassifier, dataset: SpectraDataset, rows: Int[Tensor, " row"]) -> Groups:
     """Probabilities for some rows of a data set, under the fixed noise of draw 0, on the CPU."""
     if len(rows) == 0:
         return torch.zeros(0, dataset.y.shape[1])
     return torch.cat([predict_spectra(model, *dataset.spectra(chunk)) for chunk in rows.split(4096)])
+
+
+def of_data(config: Config, dataset: SpectraDataset) -> Config:
+    """The configuration of a run on these data: with their labels, where these are not the groups of Table 8.
+
+    Raises
+    ------
+    DataError : the configuration has other labels, or other modalities.
+    ConfigError : settings that are of the groups of Table 8 alone.
+    """
+    if tuple(dataset.modalities) != config.data.modalities:
+        raise DataError(f"the data have modalities {dataset.modalities}, the configuration {config.data.modalities}")
+    labels = () if tuple(dataset.labels) == NAMES else tuple(dataset.labels)
+    if config.data.labels not in ((), labels):
+        raise DataError(f"the data have labels {dataset.labels}, the configuration {config.data.labels}")
+    return config if config.data.labels == labels else config.replace(labels=labels)
 
 
 def train(
@@ -64,38 +75,26 @@ def train(
 
     Raises
     ------
-    DataError : an empty split, a validation split without positives, data of other modalities than the
+    DataError : an empty split, a validation split without positives, data of other modalities or labels than the
         configuration's, or a checkpoint that is damaged or of another run.
     FloatingPointError : the loss is no longer finite; the message names the epoch.
     """
-    device = torch.device(device)
+    device, config = torch.device(device), of_data(config, dataset)
     dataset = _arranged(config, dataset, device)
     if config.model.name == "xgboost":
         return _fit_trees(config, dataset, report)
     trainer = Trainer(config, dataset, device, start, capture)
     if checkpoint is not None and checkpoint.exists():
         trainer.restore(checkpoint)
-    fit(trainer, dataset, checkpoint, checkpoint_seconds, report)
-    return trainer.result()
-
-
-def fit(
-    trainer: Trainer,
-    dataset: SpectraDataset,
-    checkpoint: Path | None = None,
-    checkpoint_seconds: float = 30.0,
-    report: Report | None = None,
-) -> None:
-    """Train to the last epoch. ``dataset`` is on the device, arranged."""
     train_rows, validation_rows = dataset.rows("train"), dataset.rows("validation")
     groups = evaluated_groups(dataset).to(train_rows.device)
     y, seen, saved = dataset.y[validation_rows], dataset.spectra(validation_rows), time.monotonic()
-    state, epochs = trainer.state, trainer.config.training.epochs
+    state, epochs = trainer.state, config.training.epochs
     while state.epoch < epochs:
-        start = time.monotonic()
+        began = time.monotonic()
         logs = trainer.train_epoch(train_rows)
         scores = validation_scores(y, trainer.validate(*seen), groups)
-        state.seconds += time.monotonic() - start
+        state.seconds += time.monotonic() - began
         validation = {f"validation_{name}": score for name, score in scores.items()}
         state.history.append({"epoch": state.epoch, "lr": trainer.rate, **logs, **validation})
         if scores["micro_f1"] > state.best_score:
@@ -107,12 +106,11 @@ def fit(
         if checkpoint is not None and state.epoch < epochs and time.monotonic() - saved >= checkpoint_seconds:
             trainer.save(checkpoint)
             saved = time.monotonic()
+    return trainer.result()
 
 
 def _arranged(config: Config, dataset: SpectraDataset, device: torch.device) -> SpectraDataset:
     """The data of a run on its device, if it can be trained on them."""
-    if tuple(dataset.modalities) != config.data.modalities:
-        raise DataError(f"the data have modalities {dataset.modalities}, the configuration {config.data.modalities}")
     dataset = arrange(config, dataset).to(device)
     for name, split in (("training", "train"), ("validation", "validation")):
         if len(dataset.rows(split)) == 0:
@@ -150,11 +148,10 @@ def _fit_trees(config: Config, dataset: SpectraDataset, report: Report | None) -
     """Boosted trees are fitted in one go, to the spectra of the first draw of the noise."""
     model, state, start = build_model(config), TrainingState(epoch=1, best_epoch=0), time.monotonic()
     rows, validation = dataset.rows("train"), dataset.rows("validation")
-    model.fit(*dataset.spectra(rows, draw=1 + 100_003 * config.training.seed), dataset.y[rows])
+    model.fit(*dataset.spectra(rows, draw=epoch_draw(config, 0)), dataset.y[rows])
     p = predict(model, dataset, validation)
-    scores = multilabel_metrics(dataset.y[validation].cpu(), p, groups=evaluated_groups(dataset))
-    names = ("micro_f1", "macro_f1", "exact_match")
-    entry = {"epoch": 0, "lr": 0.0, "loss": 0.0} | {f"validation_{name}": scores[name] for name in names}
+    scores = validation_scores(dataset.y[validation].cpu(), p, evaluated_groups(dataset))
+    entry = {"epoch": 0, "lr": 0.0, "loss": 0.0} | {f"validation_{name}": score for name, score in scores.items()}
     state.history, state.best_score, state.seconds = [entry], scores["micro_f1"], time.monotonic() - start
     if report is not None:
         report(entry)

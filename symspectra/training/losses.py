@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from symspectra.models.base import Groups
+
 STRATEGIES = ("none", "mlsmote", "class_weights", "focal")
 
 
@@ -24,9 +26,7 @@ def positive_negative_weights(
     return weights[0], weights[1]
 
 
-def focal_loss(
-    logits: Float[Tensor, "batch group"], y: Float[Tensor, "batch group"], gamma: float = 2.0, alpha: float = 0.25
-) -> Float[Tensor, ""]:
+def focal_loss(logits: Groups, y: Groups, gamma: float = 2.0, alpha: float = 0.25) -> Float[Tensor, ""]:
     """Mean over molecules and groups of -alpha_t (1 - p_t)^gamma log p_t, with p_t the probability of the truth.
 
     ``alpha`` weighs the positives, 1 - ``alpha`` the negatives. From Lin et al., ICCV 2017, Eq. 5 with its best
@@ -37,15 +37,8 @@ def focal_loss(
     return -(alpha_t * torch.exp(gamma * F.logsigmoid(-signed)) * F.logsigmoid(signed)).mean()
 
 
-def criterion(
-    strategy: str, y_train: Bool[Tensor, "molecule group"]
-) -> Callable[[Float[Tensor, "batch group"], Float[Tensor, "batch group"]], Float[Tensor, ""]]:
-    """The loss, a function of logits and labels, of one of `STRATEGIES`; oversampling keeps the binary cross-entropy.
-
-    Raises
-    ------
-    ValueError : an unknown strategy.
-    """
+def criterion(strategy: str, y_train: Bool[Tensor, "molecule group"]) -> Callable[[Groups, Groups], Float[Tensor, ""]]:
+    """The loss, a function of logits and labels, of one of `STRATEGIES`; ``mlsmote`` keeps the binary cross-entropy."""
     if strategy not in STRATEGIES:
         raise ValueError(f"there is no imbalance strategy {strategy!r}; expected one of {STRATEGIES}")
     if strategy == "focal":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from symspectra.errors import ConfigError, suggest
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """``auto`` is the GPU where there is one.
+    """``auto`` is the GPU where there is one, ``gpu`` another word for ``cuda``, and ``cuda:1`` the second one.
 
     Raises
     ------
-    ConfigError : ``cuda`` is asked for and not there, or the name is neither.
+    ConfigError : ``cuda`` is asked for and not there, or it is another name; Apple's ``mps`` is not supported.
     """
-    if name.split(":")[0] not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"there is no device {name!r}; {suggest(name, ('auto', 'cpu', 'cuda'))}")
+    name = name.replace("gpu", "cuda")
+    if name.split(":")[0] == "mps":
+        raise ConfigError(f"device {name!r}: this package is tested on CPUs and NVIDIA GPUs, not on Apple's; use cpu")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ConfigError(f"there is no device {name!r}; {suggest(name, ('auto', 'cpu', 'cuda', 'gpu'))}")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"device {name!r}: torch {torch.__version__} finds no GPU here; use cpu or auto")
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)

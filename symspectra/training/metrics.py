@@ -7,7 +7,7 @@ The paper's headline "F1" is micro-F1: the macro-F1 that follows from the tiers 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from symspectra.groups.table8 import NAMES
 
 Array = np.ndarray | Tensor
+Labels, Probabilities = Shaped[Array, "molecule group"], Float[Array, "molecule group"]
 
 
 class Tier(NamedTuple):
@@ -75,40 +76,32 @@ def _f1_scores(hits: np.ndarray, claims: np.ndarray, support: np.ndarray, counte
 
 
 def multilabel_metrics(
-    y_true: Shaped[Array, "molecule group"],
-    probability: Float[Array, "molecule group"],
+    y_true: Labels,
+    probability: Probabilities,
     threshold: float | Float[Array, " group"] = 0.5,
     groups: Bool[Array, " group"] | None = None,
-) -> dict:
-    """Micro-F1, macro-F1, exact match and the scores of every group.
+    names: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Micro-F1, macro-F1, exact match and the scores of every group (section 3.1).
 
     Parameters
     ----------
-    y_true
-        Labels (0 / 1 or bool).
-    probability
-        Predicted probabilities in [0, 1].
-    threshold
-        A group is predicted where its probability is >= this: one number, or one a group.
-    groups
-        Groups that count in micro-F1, macro-F1 and exact match; all by default.
+    y_true : 0 and 1
+    threshold : a group is predicted where its probability is >= this: one number, or one per group
+    groups : which count in micro-F1, macro-F1 and exact match; all by default
+    names : of the groups; by default those of Table 8 where there are as many, else numbers
 
     Returns
     -------
     ``micro_f1``, ``macro_f1``, ``exact_match`` (the paper's sample-level accuracy), ``per_group_f1``,
-    ``per_group_precision``, ``per_group_recall``, ``per_group_support`` (lists in label order; scores are 0 where they
-    are undefined) and ``groups_without_positives``: names of the groups that no molecule has. Those are left out of
-    ``macro_f1``. All values are plain Python numbers and lists, ready for JSON.
+    ``per_group_precision``, ``per_group_recall``, ``per_group_support`` (lists in the order of the groups; 0 where they
+    are undefined) and ``groups_without_positives``: names of the groups that no molecule has, which are left out of
+    ``macro_f1``. All values are ready for JSON.
 
     Raises
     ------
-    ValueError
-        Shapes differ, a label is not 0 / 1, a probability is NaN or outside [0, 1] (the row is named), or there is no
-        positive label at all (F1 is undefined).
-
-    References
-    ----------
-    Paper, section 3.1.
+    ValueError : shapes differ, a label is not 0 / 1, a probability is NaN or outside [0, 1] (the row is named), or
+        there is no positive label at all (F1 is undefined).
     """
     y, p = _checked(y_true, probability)
     predicted = _predicted(p, threshold)
@@ -121,7 +114,7 @@ def multilabel_metrics(
         raise ValueError("no molecule has any functional group: F1 is undefined")
     hits, claims = (y & predicted).sum(0), predicted.sum(0)
     f1 = _ratio(2 * hits, support + claims)
-    names = NAMES if y.shape[1] == len(NAMES) else [str(k) for k in range(y.shape[1])]
+    names = names or (NAMES if y.shape[1] == len(NAMES) else [str(k) for k in range(y.shape[1])])
     return {
         **_f1_scores(hits, claims, support, counted),
         "exact_match": float((y == predicted)[:, counted].all(1).mean()),
@@ -138,12 +131,7 @@ def validation_scores(
 ) -> dict[str, float]:
     """``micro_f1``, ``macro_f1`` and ``exact_match`` of `multilabel_metrics`, counted where the tensors are.
 
-    A GPU is waited for once, for a handful of counts.
-
-    Raises
-    ------
-    FloatingPointError
-        A probability is not a number.
+    A GPU is waited for once, for a handful of counts. Raises FloatingPointError where a probability is not a number.
     """
     predicted = probability >= 0.5
     exact = ((y_true == predicted) | ~groups).all(dim=1).sum()
@@ -156,18 +144,12 @@ def validation_scores(
     return {**_f1_scores(hits, claims, support, _numpy(groups)), "exact_match": right / len(y_true)}
 
 
-def tune_thresholds(
-    y_val: Shaped[Array, "molecule group"], p_val: Float[Array, "molecule group"], min_positives: int = 20
-) -> Float[np.ndarray, " group"]:
+def tune_thresholds(y_val: Labels, p_val: Probabilities, min_positives: int = 20) -> Float[np.ndarray, " group"]:
     """The threshold of each group with the best F1 on validation, or 0.5 where that rests on few positives.
 
     Candidates are the midpoints between neighbouring probabilities; of several equally good ones the nearest to 0.5
     is taken. A group with fewer than `min_positives` positives keeps 0.5: on so few, a tuned threshold follows noise.
-
-    Raises
-    ------
-    ValueError
-        As `multilabel_metrics`.
+    Bad input raises ValueError, as in `multilabel_metrics`.
     """
     y, p = _checked(y_val, p_val)
     thresholds = np.full(y.shape[1], 0.5)
@@ -183,22 +165,12 @@ def tune_thresholds(
     return thresholds
 
 
-def frequency_tiers(
-    y_train: Shaped[Array, "molecule group"], sizes: tuple[int, int, int] = (14, 9, 14)
-) -> dict[str, Tier]:
-    """Low, medium and high frequency groups by rank of their positives in the training set.
+def frequency_tiers(y_train: Labels, sizes: tuple[int, int, int] = (14, 9, 14)) -> dict[str, Tier]:
+    """Low, medium and high frequency groups by rank of their positives in the training set (Fig. 10, App. O).
 
     The paper's tiers (low: up to 600 positives, medium: up to 5000, high: above) hold 14, 9 and 14 groups. The counts
-    depend on the size of the set and the ranks do not, so the sizes are kept and the counts returned.
-
-    Raises
-    ------
-    ValueError
-        The sizes do not add up to the number of groups.
-
-    References
-    ----------
-    Paper, Fig. 10 and Appendix O.
+    depend on the size of the set and the ranks do not, so the sizes are kept and the counts returned. Sizes that do not
+    add up to the number of groups raise ValueError.
     """
     counts = _labels(y_train).sum(0)
     if sum(sizes) != len(counts):
@@ -212,24 +184,12 @@ def frequency_tiers(
 
 
 def exact_match_by_group_count(
-    y_true: Shaped[Array, "molecule group"],
-    probability: Float[Array, "molecule group"],
-    threshold: float | Float[Array, " group"] = 0.5,
+    y_true: Labels, probability: Probabilities, threshold: float | Float[Array, " group"] = 0.5
 ) -> dict[int, tuple[float, int]]:
-    """Exact match among molecules with the same number of functional groups.
+    """Exact match among molecules with the same number of functional groups (Fig. 3b).
 
-    Returns
-    -------
     Number of groups -> (exact match, number of molecules), ascending; numbers that no molecule has are left out.
-
-    Raises
-    ------
-    ValueError
-        As `multilabel_metrics`.
-
-    References
-    ----------
-    Paper, Fig. 3b.
+    Bad input raises ValueError, as in `multilabel_metrics`.
     """
     y, p = _checked(y_true, probability)
     right = (y == _predicted(p, threshold)).all(1)
@@ -249,13 +209,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def welch_from_printed(ours: tuple[float, float], other: tuple[float, float], seeds: int = 8) -> float:
     """Two-sided Welch p-value from printed (mean, standard deviation) pairs of `seeds` runs each.
 
-    Raises
-    ------
-    ValueError
-        Fewer than two seeds, or a standard deviation that is not positive.
+    Raises ValueError for a standard deviation that is not positive.
     """
     from scipy.stats import ttest_ind_from_stats
 
-    if seeds < 2 or min(ours[1], other[1]) <= 0:
-        raise ValueError(f"expected at least 2 seeds and positive deviations, got {seeds} seeds, {ours} and {other}")
+    if min(ours[1], other[1]) <= 0:
+        raise ValueError(f"expected positive deviations, got {ours} and {other}")
     return float(ttest_ind_from_stats(*ours, seeds, *other, seeds, equal_var=False).pvalue)

@@ -22,10 +22,10 @@ import torch
 
 from symspectra.config import Config
 from symspectra.datasets.base import SpectraDataset, evaluated_groups, load_dataset
+from symspectra.datasets.splits import SPLITS
 from symspectra.errors import RunError
-from symspectra.groups.table8 import NAMES
-from symspectra.models.registry import own_source, save_model
-from symspectra.training.fit import Report, predict, train
+from symspectra.models.registry import labels_of, own_source, save_model
+from symspectra.training.fit import Report, of_data, predict, train
 from symspectra.training.machine import choose_device, peak_memory_mb, reset_peak_memory, surroundings
 from symspectra.training.metrics import multilabel_metrics, tune_thresholds
 from symspectra.training.store import DONE, Run, mark_done
@@ -55,6 +55,8 @@ def run_id(config: Config, data_digest: str) -> str:
 
 def name_of(config: Config, dataset: SpectraDataset | None = None) -> str:
     """Name of the run of a configuration, on data of one's own or on those that it names, with this code."""
+    if dataset is not None:
+        config = of_data(config, dataset)
     return run_id(config, _data_digest(config, dataset))
 
 
@@ -65,14 +67,14 @@ def find_run(config: Config, store: str | Path = "runs", dataset: SpectraDataset
 
 
 @lru_cache(maxsize=8)
-def _cached_dataset(config: Config) -> SpectraDataset:
+def _named(config: Config) -> SpectraDataset:
     return load_dataset(config)
 
 
 def _dataset(config: Config) -> SpectraDataset:
-    """The data of a configuration; read once for all configurations that share them."""
+    """The data that a configuration names; read once for all configurations that share them."""
     keys = {"dataset", "molecules", "modalities", "resample", "nuisance", "test_tenths"}
-    return _cached_dataset(Config(**config.data.model_dump(include=keys)))
+    return _named(Config(**config.data.model_dump(include=keys)))
 
 
 def _data_digest(config: Config, dataset: SpectraDataset | None) -> str:
@@ -98,7 +100,8 @@ def run(
     Parameters
     ----------
     store : folder of the runs
-    dataset : data of your own instead of ``config.data.dataset`` (`symspectra.datasets.base.ArrayDataset`)
+    dataset : data of your own instead of ``config.data.dataset`` (`symspectra.datasets.base.ArrayDataset`); their
+        labels become those of the run, and its ``config.json`` says their name, digest and counts
     report : called with the numbers of each epoch; they also go to ``progress.jsonl`` while the run lasts
 
     Raises
@@ -110,7 +113,9 @@ def run(
     """
     from safetensors import SafetensorError
 
-    on, dataset = choose_device(device), dataset or _dataset(config)
+    on, given = choose_device(device), dataset is not None
+    dataset = dataset if given else _dataset(config)
+    config = of_data(config, dataset)
     path = Path(store) / name_of(config, dataset)
     work = path.with_name(f"{path.name}.partial")
     if not (path / DONE).exists():
@@ -119,7 +124,14 @@ def run(
         try:
             with _lock(work):
                 if not (path / DONE).exists():
-                    _train_into(path, work, config, dataset, on, start, report, checkpoint_seconds)
+                    result = _train(work, config, dataset, on, start, report, checkpoint_seconds)
+                    finished = work / "finished"
+                    shutil.rmtree(finished, ignore_errors=True)
+                    finished.mkdir()
+                    _write_results(finished, result, config, on, _said(dataset) if given else {})
+                    mark_done(finished)
+                    shutil.rmtree(path, ignore_errors=True)  # a folder without DONE is not a run
+                    os.replace(finished, path)
         except (OSError, SafetensorError) as error:
             raise RunError(f"{path}: the run could not be written ({error})") from error
     shutil.rmtree(work, ignore_errors=True)
@@ -139,8 +151,7 @@ def _lock(work: Path) -> Iterator[None]:
         yield
 
 
-def _train_into(
-    path: Path,
+def _train(
     work: Path,
     config: Config,
     dataset: SpectraDataset,
@@ -148,8 +159,8 @@ def _train_into(
     start: Path | None,
     report: Report | None,
     checkpoint_seconds: float,
-) -> None:
-    """Train, write everything into the working folder, and rename that to the name of the run."""
+) -> TrainingResult:
+    """Train, with the checkpoint and the numbers of each epoch in the working folder."""
 
     def log(epoch: dict[str, float]) -> None:
         with open(work / "progress.jsonl", "a") as f:
@@ -160,36 +171,37 @@ def _train_into(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     reset_peak_memory()
-    result = train(config, dataset, device, work / "checkpoint.safetensors", checkpoint_seconds, log, start)
-    finished = work / "finished"
-    shutil.rmtree(finished, ignore_errors=True)
-    finished.mkdir()
-    _write_results(finished, result, config, device)
-    mark_done(finished)
-    shutil.rmtree(path, ignore_errors=True)  # a folder without DONE is not a run
-    os.replace(finished, path)
+    return train(config, dataset, device, work / "checkpoint.safetensors", checkpoint_seconds, log, start)
 
 
-def _write_results(folder: Path, result: TrainingResult, config: Config, device: torch.device) -> None:
+def _said(dataset: SpectraDataset) -> dict[str, Any]:
+    """Name, digest and counts of data that were given to `run`."""
+    counts = {"molecules": {split: len(dataset.rows(split)) for split in SPLITS}}
+    name = getattr(dataset, "name", type(dataset).__name__)
+    return {"given": {"name": name, "digest": dataset.digest, "counts": getattr(dataset, "counts", counts)}}
+
+
+def _write_results(
+    folder: Path, result: TrainingResult, config: Config, device: torch.device, given: dict[str, Any]
+) -> None:
     """config, metrics, environment, history, predictions, training weights, model weights."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    state, dataset, y_of, p_of, rows_of = result.state, result.dataset, {}, {}, {}
-    for split in ("validation", "test"):
-        rows_of[split] = dataset.rows(split)
-        y_of[split] = dataset.y[rows_of[split]].cpu().numpy()
-        p_of[split] = predict(result.model, dataset, rows_of[split]).numpy()
-    n_train = len(dataset.rows("train"))
+    state, dataset, names = result.state, result.dataset, labels_of(config)
+    rows_of = {split: dataset.rows(split) for split in SPLITS}
+    n_train = len(rows_of.pop("train"))
+    y_of = {split: dataset.y[rows].cpu().numpy() for split, rows in rows_of.items()}
+    p_of = {split: predict(result.model, dataset, rows).numpy() for split, rows in rows_of.items()}
     groups = evaluated_groups(dataset)
     metrics: dict[str, Any] = {
-        split: multilabel_metrics(y_of[split], p_of[split], groups=groups)
-        for split in y_of
-        if y_of[split][:, groups.numpy()].any()
+        split: multilabel_metrics(y, p_of[split], groups=groups, names=names)
+        for split, y in y_of.items()
+        if y[:, groups.numpy()].any()
     }
     threshold = tune_thresholds(y_of["validation"], p_of["validation"])
     if "test" in metrics:
-        metrics["test_tuned_thresholds"] = multilabel_metrics(y_of["test"], p_of["test"], threshold, groups)
+        metrics["test_tuned_thresholds"] = multilabel_metrics(y_of["test"], p_of["test"], threshold, groups, names)
     metrics |= {
         "thresholds": threshold.tolist(),
         "best_epoch": state.best_epoch,
@@ -201,7 +213,8 @@ def _write_results(folder: Path, result: TrainingResult, config: Config, device:
         "peak_memory_mb": peak_memory_mb(),
         "peak_gpu_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
     }
-    for name, content in (("config", config.to_dict()), ("metrics", metrics), ("environment", environment(device))):
+    environment = {**surroundings(device), "code": code_digest()}
+    for name, content in (("config", config.to_dict() | given), ("metrics", metrics), ("environment", environment)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     pq.write_table(pa.Table.from_pylist(state.history), folder / "history.parquet")
     rows = [
@@ -212,13 +225,9 @@ def _write_results(folder: Path, result: TrainingResult, config: Config, device:
     pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")
     if result.group_weight is not None:
         ids = [dataset.ids[row] for row in dataset.rows("train").tolist()]
-        weights = [("molecule", *pair) for pair in zip(ids, result.sample_weight.tolist(), strict=True)]
-        weights += [("group", *pair) for pair in zip(NAMES, result.group_weight.tolist(), strict=True)]
-        table = [dict(zip(("kind", "name", "weight"), entry, strict=True)) for entry in weights]
-        pq.write_table(pa.Table.from_pylist(table), folder / "training_weights.parquet")
+        weights = [*zip(ids, result.sample_weight.tolist(), strict=True)]
+        weights += zip(names, result.group_weight.tolist(), strict=True)
+        kinds = ["molecule"] * n_train + ["group"] * len(names)
+        table = dict(zip(("name", "weight"), zip(*weights, strict=True), strict=True))
+        pq.write_table(pa.table({"kind": kinds, **table}), folder / "training_weights.parquet")
     save_model(folder / "weights.safetensors", result.model, config)
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """What a run ran on, and the digest of the code."""
-    return {**surroundings(device), "code": code_digest()}

@@ -18,18 +18,17 @@ def learning_rate(config: Config, step: int, per_epoch: int) -> float:
     epochs; ``noam`` rises for ``warmup`` steps to ``lr`` and falls as one over the square root (Vaswani et al. 2017);
     ``onecycle`` rises from lr / 25 over three tenths of all steps and falls to lr / 250,000, by cosines (Smith 2018).
     """
-    epoch, total = step // per_epoch, config.training.epochs * per_epoch
-    if config.training.schedule == "cosine":
-        return config.training.lr * 0.5 * (1 + math.cos(math.pi * epoch / config.training.epochs))
-    if config.training.schedule == "steps":
-        return config.training.lr * 0.1 ** sum(epoch >= round(config.training.epochs * last / 41) for last in (31, 37))
-    if config.training.schedule == "noam":
-        return config.training.lr * min(
-            (step + 1) / config.training.warmup, math.sqrt(config.training.warmup / (step + 1))
-        )
+    t = config.training
+    epoch, total = step // per_epoch, t.epochs * per_epoch
+    if t.schedule == "cosine":
+        return t.lr * 0.5 * (1 + math.cos(math.pi * epoch / t.epochs))
+    if t.schedule == "steps":
+        return t.lr * 0.1 ** sum(epoch >= round(t.epochs * last / 41) for last in (31, 37))
+    if t.schedule == "noam":
+        return t.lr * min((step + 1) / t.warmup, math.sqrt(t.warmup / (step + 1)))
     top = max(1.0, 0.3 * total - 1)
     low, high, share = (1 / 25, 1, step / top) if step < top else (1, 4e-6, (step - top) / max(1.0, total - 1 - top))
-    return config.training.lr * (low + (high - low) * 0.5 * (1 - math.cos(math.pi * min(1.0, share))))
+    return t.lr * (low + (high - low) * 0.5 * (1 - math.cos(math.pi * min(1.0, share))))
 
 
 def epoch_order(config: Config, epoch: int, n: int) -> Int[Tensor, " {n}"]:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from symspectra.config import Config
-from symspectra.models.base import SpectrumClassifier
+from symspectra.models.base import Groups, Present, Spectra, SpectrumClassifier
 
 WARM_UP = 3  # steps before the capture, in which libraries choose their algorithms and the optimiser its memory
 
@@ -36,12 +36,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 class Step:
-    """A training step, and what it adds up: the logged terms, and the weights of groups and molecules.
-
-    Parameters
-    ----------
-    n_train : training molecules
-    """
+    """A training step, and what it adds up: the logged terms, and the weights of groups and training molecules."""
 
     def __init__(
         self,
@@ -64,13 +59,7 @@ class Step:
         for total in self.totals.values():
             total.zero_()
 
-    def __call__(
-        self,
-        x: Float[Tensor, "batch modality 600"],
-        present: Bool[Tensor, "batch modality"],
-        y: Float[Tensor, "batch group"],
-        positions: Int[Tensor, " batch"],
-    ) -> None:
+    def __call__(self, x: Spectra, present: Present, y: Groups, positions: Int[Tensor, " batch"]) -> None:
         """Train on a batch; ``positions`` are those of its molecules among the training molecules."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.training.precision == "bf16"):
             losses = self.model.loss(x, present, y)
@@ -119,45 +108,41 @@ class CudaGraph:
 class Captured:
     """A function that is recorded with the first inputs of a size and replayed with the next: one launch, not hundreds.
 
-    A step has two sizes, whole batches and the last of an epoch.
-
-    Parameters
-    ----------
-    graph : makes a `CudaGraph`, for each size
+    A step has two sizes, whole batches and the last of an epoch. ``graph`` makes a `CudaGraph` for each. A result is
+    written over by the next call with inputs of its size.
     """
 
     def __init__(self, function: Callable[..., Any], graph: Callable[[], CudaGraph]):
         self.function, self.graph = function, graph
-        self.recorded: dict[torch.Size, Recorded] = {}
-
-    def __call__(self, *inputs: Tensor) -> Any:
-        """What the function returns; the next call with inputs of this size writes over it."""
-        size = inputs[-1].shape
-        if size not in self.recorded:
-            self.recorded[size] = Recorded(self.function, inputs, self.graph())
-        return self.recorded[size](*inputs)
-
-
-class Recorded:
-    """A function of inputs of one size: `WARM_UP` times computed, then recorded, then replayed."""
-
-    def __init__(self, function: Callable[..., Any], inputs: tuple[Tensor, ...], graph: CudaGraph):
-        self.function, self.graph, self.waiting = function, graph, WARM_UP
-        self.inputs = tuple(tensor.clone() for tensor in inputs)
-        self.replay: Callable[[], None] | None = None
-        self.output: Any = None
-
-    def _compute(self) -> None:
-        self.output = self.function(*self.inputs)
+        self.recorded: dict[torch.Size, Callable[..., Any]] = {}
 
     def __call__(self, *inputs: Tensor) -> Any:
         """What the function returns."""
-        torch._foreach_copy_(self.inputs, inputs)
-        if self.waiting:
-            self.waiting -= 1
-            self.graph.warm_up(self._compute)
-            return self.output
-        if self.replay is None:
-            self.replay = self.graph.capture(self._compute)
-        self.replay()
-        return self.output
+        size = inputs[-1].shape
+        if size not in self.recorded:
+            self.recorded[size] = _recorded(self.function, inputs, self.graph())
+        return self.recorded[size](*inputs)
+
+
+def _recorded(function: Callable[..., Any], first: tuple[Tensor, ...], graph: CudaGraph) -> Callable[..., Any]:
+    """A function of inputs of one size: `WARM_UP` times computed, then recorded, then replayed."""
+    own, output = tuple(tensor.clone() for tensor in first), None
+    replay: Callable[[], None] | None = None
+    waiting = WARM_UP
+
+    def compute() -> None:
+        nonlocal output
+        output = function(*own)
+
+    def call(*inputs: Tensor) -> Any:
+        nonlocal replay, waiting
+        torch._foreach_copy_(own, inputs)
+        if waiting:
+            waiting -= 1
+            graph.warm_up(compute)
+            return output
+        replay = replay or graph.capture(compute)
+        replay()
+        return output
+
+    return call

@@ -14,12 +14,26 @@ import numpy as np
 import torch
 
 from symspectra.config import Config
-from symspectra.errors import RunError
+from symspectra.errors import ConfigError, RunError
 from symspectra.files import digest
 from symspectra.models.base import SpectrumClassifier
-from symspectra.models.registry import load_model
+from symspectra.models.registry import labels_of, load_model
 
 DONE = "DONE"  # the file that makes a folder a run
+
+
+class _Metrics(dict):
+    """What was measured, with a sentence for the scores that there are not."""
+
+    def __init__(self, path: Path, values: dict[str, Any]):
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, name: str) -> None:
+        if name not in ("validation", "test", "test_tuned_thresholds"):
+            raise KeyError(name)
+        n = self["molecules"][name.split("_")[0]]
+        raise RunError(f"{self.path}: there are no {name} scores: no positive label among its {n} molecules")
 
 
 @dataclass(frozen=True)
@@ -36,12 +50,30 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """The configuration."""
-        return Config.from_dict(self._json("config"))
+        settings = self._json("config")
+        settings.pop("given", None)
+        try:
+            return Config.from_dict(settings)
+        except ConfigError as error:  # of a model or prior that is not registered here
+            raise ConfigError(f"{self.path / 'config.json'}: {error}") from error
+
+    @cached_property
+    def given(self) -> dict[str, Any] | None:
+        """Name, digest and counts of the data, where these were given to `symspectra.training.runs.run`; else None."""
+        return self._json("config").get("given")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of what is predicted."""
+        return labels_of(self.config)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """Metrics on validation and test (`symspectra.training.metrics`), and what the run cost."""
-        return self._json("metrics")
+        """Metrics on validation and test (`symspectra.training.metrics`), and what the run cost.
+
+        A split without any positive label has none; asking for it raises RunError.
+        """
+        return _Metrics(self.path, self._json("metrics"))
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -54,10 +86,10 @@ class Run:
         return self._table("history").to_pylist()
 
     def predictions(self, split: str = "test") -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-        """Molecules, labels (N, 37) and probabilities (N, 37) of ``validation`` or ``test``."""
-        table = self._table("predictions").to_pylist()
-        rows = [row for row in table if row["split"] == split]
-        y, p = (np.array([row[name] for row in rows]).reshape(len(rows), -1) for name in ("groups", "probability"))
+        """Molecules, labels and probabilities (molecule, label) of ``validation`` or ``test``."""
+        rows = [row for row in self._table("predictions").to_pylist() if row["split"] == split]
+        shape = len(rows), -1 if rows else len(self.labels)
+        y, p = (np.array([row[name] for row in rows]).reshape(shape) for name in ("groups", "probability"))
         return tuple(row["molecule"] for row in rows), y.astype(bool), p
 
     def training_weights(self) -> tuple[dict[str, float], dict[str, float]] | None:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from symspectra.config import Config
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import DataError
 from symspectra.files import written
-from symspectra.models.base import SpectrumClassifier, probabilities
+from symspectra.models.base import Groups, Present, Spectra, SpectrumClassifier, probabilities
 from symspectra.models.registry import build_model, load_model, own_source
 from symspectra.training.losses import criterion
 from symspectra.training.schedules import epoch_draw, epoch_order, learning_rate
@@ -88,15 +88,9 @@ class Trainer:
         self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
     def train_epoch(self, rows: Int[Tensor, " train"]) -> dict[str, float]:
-        """One pass over the training rows in a new order, under a new draw of the nuisance noise.
+        """One pass over the training rows in a new order, under a new draw of the nuisance noise; mean of every term.
 
-        Returns
-        -------
-        The mean of every logged term.
-
-        Raises
-        ------
-        FloatingPointError : the loss is no longer finite.
+        A loss that is no longer finite raises FloatingPointError.
         """
         self.model.train()
         epoch, seen, per_epoch = self.state.epoch, 0, math.ceil(len(rows) / self.config.training.batch)
@@ -122,17 +116,13 @@ class Trainer:
 
     def blocks(self, rows: Int[Tensor, " train"]) -> Iterator[tuple[Tensor, ...]]:
         """Several batches at a time: spectra, ``present``, groups, positions."""
-        config, epoch = self.config, self.state.epoch
+        config, epoch, batch = self.config, self.state.epoch, self.config.training.batch
         order = epoch_order(config, epoch, len(rows)).to(rows.device)
-        for positions in order.split(
-            config.training.batch * max(1, RENDERED[self.device.type] // config.training.batch)
-        ):
+        for positions in order.split(batch * max(1, RENDERED[self.device.type] // batch)):
             x, present = self.dataset.spectra(rows[positions], draw=epoch_draw(config, epoch))
             yield x, present, self.dataset.y[rows[positions]].float(), positions
 
-    def validate(
-        self, x: Float[Tensor, "row modality 600"], present: Bool[Tensor, "row modality"]
-    ) -> Float[Tensor, "row group"]:
+    def validate(self, x: Spectra, present: Present) -> Groups:
         """Probabilities by the model as it is, where the spectra are."""
         return probabilities(self.model, x, present, predict=self.predict)
 
@@ -149,10 +139,6 @@ class Trainer:
         sample = step.sample_weight.cpu() / epochs if step.weighted else None
         return TrainingResult(self.model.eval(), self.state, self.dataset, group, sample)
 
-    def random_state(self) -> Tensor:
-        """State of torch's random numbers on the device of the run."""
-        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.get_rng_state()
-
     def save(self, path: Path) -> None:
         """Write a checkpoint to a temporary name and rename it."""
         from safetensors.torch import save_file
@@ -162,7 +148,8 @@ class Trainer:
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": t for name, t in values.items()}
         tensors |= {"weight.group": self.step.group_weight, "weight.sample": self.step.sample_weight}
-        tensors[f"random.{self.device.type}"] = self.random_state()
+        state = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.get_rng_state()
+        tensors[f"random.{self.device.type}"] = state
         meta = {"config": json.dumps(self.config.to_dict()), "state": json.dumps(vars(self.state))}
         meta |= {"data": self.dataset.digest, "weighted": json.dumps(self.step.weighted)}
         tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
