@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from symspectra.exhibits.drawing import MODALITY_LABELS
 from symspectra.exhibits.style import PAGE, styled
+from symspectra.modalities import KINDS
 from symspectra.models.symspectra import SymSpectra
 
 ARROWS = (
@@ -66,7 +66,7 @@ def architecture(model: SymSpectra) -> Figure:
     ax = figure.add_axes((0.005, 0.01, 0.99, 0.98))
     ax.set(xlim=(0, 128), ylim=(0, 68))
     ax.axis("off")
-    names = "\n".join(MODALITY_LABELS[m] for m in model.modalities)
+    names = "\n".join(KINDS[m].figure_label for m in model.modalities)
     pools = model.encoder.block1.pool, model.encoder.block2.pool
     first, second = (f"Conv {s['kernel']}, {size}" for size in (f"1 to {s['stem']}", f"{s['stem']} to {c}"))
     kernels = f"{first}, pool {pools[0]}\n{second}, pool {pools[1]}"
@@ -83,7 +83,7 @@ def architecture(model: SymSpectra) -> Figure:
             21,
             25,
             "Encoders (Eq. 2)",
-            f"one a modality:\n{kernels}\n\ntokens $O^i = H$:\n{length} x {c} each",
+            f"one per modality:\n{kernels}\n\ntokens $O^i = H$:\n{length} x {c} each",
             BOTH,
         ),
         (46, 42, 28, 22, "Cross-modal gate (Eqs. 3-5)", f"{attention}\n\ngate $p^i$: {length} each", BOTH),
@@ -97,7 +97,15 @@ def architecture(model: SymSpectra) -> Figure:
             f"flatten: {s['fused_inputs']:,}\nLinear, ReLU, dropout\n\n$T_f$: {s['fused']}",
             BOTH,
         ),
-        (101, 50, 26, 14, "LSTM decoder (Eq. 13)", f"one group a step, {groups} steps\nin {order} order: $p(Y)$", BOTH),
+        (
+            101,
+            50,
+            26,
+            14,
+            "LSTM decoder (Eq. 13)",
+            f"{groups} steps, one per group,\nin {order} order: $p(Y)$",
+            BOTH,
+        ),
         (101, 32, 26, 13, "Main predictor", f"Linear, {s['fused']} to {groups}:\n{given_all}", BOTH),
         (76, 6, 24, 14, "Auxiliary predictor", f"small CNN, $i$ left out:\n{given_others}, {n} x {groups}", TRAINING),
         (103, 6, 24, 16, "CMI weights (Eqs. 9-12)", weights, TRAINING),
