@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 from symspectra.exhibits import save_exhibit
 from symspectra.exhibits.claims import Cell, cell, ordering, untestable
 from symspectra.exhibits.comparison import Score, summarise
-from symspectra.exhibits.paper import exhibits, paper_table
+from symspectra.exhibits.paper import exhibits, paper_table, printed_numbers
 from symspectra.exhibits.report import (
     EXHIBITS,
     ReportError,
     collect,
     missing_exhibits,
-    printed_numbers,
     read_exhibits,
     write_report,
 )

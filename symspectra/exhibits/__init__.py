@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-HOME = {name: "tables" for name in ("results", "tidy", "save_exhibit", "show_exhibit", "look")}
+HOME = {name: "tables" for name in ("results", "tidy", "save_exhibit", "show_exhibit", "look", "described")}
 HOME["write_report"] = "report"
 __all__ = list(HOME)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pandas as pd
 
 from symspectra.exhibits.claims import RULES, Cell, Claim, count_outcomes, show_claims
 from symspectra.exhibits.comparison import Score, with_spread
-from symspectra.exhibits.paper import PaperValue, exhibits, paper_table, paper_value
+from symspectra.exhibits.paper import PaperValue, exhibits, printed_numbers
 from symspectra.exhibits.tables import markdown
 from symspectra.files import written
 
@@ -184,20 +183,6 @@ def summary(claims: Sequence[Claim], cells: Sequence[Cell]) -> str:
     )
 
 
-@lru_cache(maxsize=1)
-def printed_numbers() -> dict[tuple[str, str, str], PaperValue]:
-    """Every number that the paper prints: (exhibit, row, column) -> value, in the paper's order."""
-    places = [(exhibit, *cell) for exhibit in exhibits() for cell in paper_table(exhibit).stack().dropna().index]
-    return {place: paper_value(*place) for place in places}
-
-
-def _title(exhibit: str) -> str:
-    for kind in ("table", "figure"):
-        if exhibit.startswith(kind):
-            return f"{kind.capitalize()} {exhibit.removeprefix(kind)}"
-    return "Settings and counts in the text"
-
-
 def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits) -> str:
     """Table of all numbers that the paper prints in one exhibit."""
     rows = []
@@ -206,10 +191,12 @@ def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits) -> str:
         if name == exhibit and ours:
             rows += [(row, column, _printed(printed), *_ours(cell, printed), cell.note) for cell in ours]
         elif name == exhibit:
-            why = f"cannot be tested here: {_reason(exhibit, row, cells, contents)}"
+            why = f"cannot be tested here: {_reason(exhibit, row, contents)}"
             rows.append((row, column, _printed(printed), "", why, "", printed.note))
     header = ("row", "column", "paper", "measure", "here", "here - paper", "note on the paper's number")
-    return f"### {_title(exhibit)}\n\n{markdown(pd.DataFrame(rows, columns=header))}"
+    title = exhibit.replace("table", "Table ").replace("figure", "Figure ")
+    title = "Settings and counts in the text" if exhibit == "text" else title
+    return f"### {title}\n\n{markdown(pd.DataFrame(rows, columns=header))}"
 
 
 def _printed(value: PaperValue) -> str:
@@ -225,14 +212,10 @@ def _ours(cell: Cell, printed: PaperValue) -> tuple[str, str, str]:
     seeds = "" if cell.metric.startswith("p-value") else f", {len(cell.here.values)} seed"
     seeds += "s" * (bool(seeds) and len(cell.here.values) != 1)
     difference = cell.here.mean - printed.value
-    return (
-        cell.metric,
-        f"{here}{seeds}",
-        f"{difference:+.3f}" if small else f"{difference:+.3g}",
-    )
+    return cell.metric, f"{here}{seeds}", f"{difference:+.3f}" if small else f"{difference:+.3g}"
 
 
-def _reason(exhibit: str, row: str, cells: Sequence[Cell], contents: Exhibits) -> str:
+def _reason(exhibit: str, row: str, contents: Exhibits) -> str:
     for (name, start), why in OUT_OF_REACH.items():
         if name == exhibit and row.startswith(start):
             return why

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
     from symspectra.exhibits.claims import Cell, Claim
+    from symspectra.experiments.profiles import Profile
 
 COLUMNS = ["exhibit", "row", "column", "seed", "metric", "value", "run"]
 
@@ -164,6 +165,16 @@ def show_exhibit(shown: Figure | pd.DataFrame, *args: Any, caption: str = "", **
     for text in (caption, show_claims(kwargs["claims"]) if kwargs.get("claims") else ""):
         if text:
             display(Markdown(text))
+
+
+def described(runs: Sequence[Run], settings: Profile) -> str:
+    """What a notebook works with, in two sentences: the profile, its molecules, runs, seeds and devices."""
+    seeds, devices = ({run.config.training.seed for run in runs}, {run.environment["device"] for run in runs})
+    molecules = ", ".join(f"{n:,} {split}" for split, n in runs[0].metrics["molecules"].items())
+    return (
+        f"Profile {settings.name}: {settings.description}. Molecules: {molecules}; {len(set(runs))} runs, seeds "
+        f"{', '.join(map(str, sorted(seeds)))}, trained on {', '.join(sorted(devices))}."
+    )
 
 
 def look(table: pd.DataFrame) -> Styler:
