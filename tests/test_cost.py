@@ -9,21 +9,14 @@ from symspectra.exhibits.comparison import summarise
 from symspectra.exhibits.cost import (
     GPU,
     PROCESS,
-    at_full_size,
     better_than_single,
+    cost_claim,
+    costs_beside,
     duration,
-    faster,
-    gb_text,
-    growth,
-    hours,
     late_gain,
-    manageable,
-    marginal_gain,
     memory_gb,
     memory_kind,
-    memory_surges,
     seconds,
-    time_surges,
 )
 
 
@@ -32,14 +25,15 @@ class Finished:
 
     def __init__(self, time, memory=None, gpu=None, device="CPU, 1 threads", model="symspectra", history=()):
         self.config = Config(model=model)
-        self.metrics = {"seconds": time, "peak_memory_mb": memory, "peak_gpu_memory_mb": gpu}
+        self.metrics = {"seconds": time, "peak_memory_mb": memory, "peak_gpu_memory_mb": gpu, "test": {"micro_f1": 0.9}}
+        self.id = "0123"
         self.environment = {"device": device}
         self.history = [{"validation_micro_f1": f1} for f1 in history]
 
 
 def test_time():
     runs = [Finished(3600.0), Finished(7200.0)]
-    assert seconds(runs).values == (3600, 7200) and hours(runs).mean == 1.5
+    assert seconds(runs).values == (3600, 7200)
     assert [duration(summarise([s])) for s in (4.21, 720, 9720)] == ["4.2 s", "12 min", "2.7 h"]
 
 
@@ -47,7 +41,7 @@ def test_memory_is_of_the_gpu_where_the_model_is_trained_on_one():
     assert memory_gb([Finished(1, 2048, 1024)]).mean == 1 and memory_kind(Finished(1, 2048, 1024)) == GPU
     assert memory_gb([Finished(1, 2048)]).mean == 2 and memory_kind(Finished(1, 2048)) == PROCESS
     assert memory_gb([Finished(1, 2048, 10, model="xgboost")]).mean == 2  # trees grow on the CPU
-    assert gb_text(memory_gb([Finished(1)])) == "not measured" and gb_text(summarise([1.234])) == "1.23"
+    assert memory_gb([Finished(1)]) == summarise([])
 
 
 def test_late_gain_is_of_the_best_epoch():
@@ -69,49 +63,28 @@ def test_better_than_a_single_run():
     assert one.verdict == "cannot be tested here" and "0.900 against 0.800, difference +0.100; one seed" in one.why
 
 
-def test_faster_needs_half_the_time_on_one_device():
-    quick, slow = [Finished(10.0)], [Finished(130.0)]
-    assert faster("R", "x", quick, slow).verdict == "holds" and "a ratio of 13" in faster("R", "x", quick, slow).why
-    assert faster("R", "x", quick, [Finished(19.0)]).verdict == "does not hold"
-    elsewhere = faster("R", "x", quick, [Finished(130.0, device="GPU")])
-    assert elsewhere.verdict == "cannot be tested here" and "not on one device" in elsewhere.why
+def test_costs_stand_beside_the_papers():
+    table, cells = costs_beside("table11", {"1": [Finished(3600.0, 2048)], "3": [Finished(90.0)]})
+    assert table.loc["1"].tolist() == ["3.5", "2.00", "2 h", "60 min", "0.914", cells[0].here]
+    assert table.loc["3", "memory, here (GB)"] == "not measured"
+    assert [(c.row, c.column) for c in cells] == [
+        ("1", "F1"),
+        ("1", "Time (h)"),
+        ("1", "Memory (GB)"),
+        ("3", "F1"),
+        ("3", "Time (h)"),
+    ]
+    assert cells[1].here.values == (1.0,) and cells[2].metric == f"{PROCESS} (GB)"
 
 
-def test_marginal_gain():
-    def judged(*means, seeds=2):
-        return marginal_gain("R", "x", *(summarise([mean] * seeds) for mean in means))
-
-    assert judged(0.914, 0.970, 0.973).verdict == "holds"  # the paper's own Table 11
-    assert judged(0.80, 0.85, 0.90).verdict == "does not hold" and judged(0.9, 0.8, 0.8).verdict == "does not hold"
-    one = judged(0.914, 0.970, 0.973, seeds=1)
-    assert one.verdict == "cannot be tested here" and "+0.056 from one spectrum to three" in one.why
-
-
-def test_growth_of_time_and_memory():
-    assert growth(summarise([7.0]), summarise([12.1])) == pytest.approx(0.7286, abs=1e-4)
-    assert growth(summarise([]), summarise([12.1])) is None
-    three, five = [Finished(9720.0, 5000, 7168.0)], [Finished(18000.0, 5500, 12390.0)]
-    assert time_surges("R", "x", three, five).verdict == memory_surges("R", "x", three, five).verdict == "holds"
-    assert "+85%" in time_surges("R", "x", three, five).why and "+73%" in memory_surges("R", "x", three, five).why
-    assert time_surges("R", "x", three, [Finished(10000.0)]).verdict == "does not hold"
-    other = [Finished(18000.0, device="another GPU")]
-    assert time_surges("R", "x", three, other).verdict == "cannot be tested here"
-    cpu = memory_surges("R", "x", [Finished(1, 1000)], [Finished(1, 2000)])
-    assert cpu.verdict == "cannot be tested here" and "+100% for the whole process" in cpu.why
-    assert memory_surges("R", "x", [Finished(1)], [Finished(1)]).why == "The memory was not measured."
-
-
-def test_manageable_memory():
-    assert manageable("R", "x", summarise([6.9]), 7).verdict == "holds"
-    assert manageable("R", "x", summarise([7.1]), 7).verdict == "does not hold"
-    assert manageable("R", "x", summarise([]), 7).verdict == "cannot be tested here"
-
-
-def test_costs_of_reduced_models_are_shown_and_not_judged():
-    claim = faster("R", "x", [Finished(10.0)], [Finished(130.0)])
-    assert at_full_size(claim, []) == claim
-    reduced = at_full_size(claim, ["SymSpectra", "Transformer"])
-    assert reduced.verdict == "cannot be tested here" and reduced.why.startswith(claim.why)
-    assert "trains SymSpectra and Transformer at a reduced size" in reduced.why
-    unmeasured = manageable("R", "x", summarise([]), 7)
-    assert at_full_size(unmeasured, ["SymSpectra"]) == unmeasured
+def test_costs_are_judged_on_one_device_and_at_full_size():
+    one, two = [Finished(10.0)], [Finished(10.0), Finished(20.0, device="GPU")]
+    assert cost_claim("R", "x", True, "why", "rule", one).verdict == "holds"
+    assert cost_claim("R", "x", False, "why", "rule", one).verdict == "does not hold"
+    for holds, runs, reduced, words in (
+        (True, two, [], "not on one device: CPU, 1 threads; GPU"),
+        (True, one, ["SymSpectra", "Transformer"], "trains SymSpectra and Transformer at a reduced size"),
+        (None, one, [], "why"),
+    ):
+        claim = cost_claim("R", "x", holds, "why", "rule", runs, reduced)
+        assert claim.verdict == "cannot be tested here" and claim.why.startswith("why") and words in claim.why

@@ -11,12 +11,12 @@ from symspectra.exhibits.architecture import architecture, shapes
 from symspectra.exhibits.drawing import (
     draw_spectrum,
     gallery,
-    gates_figure,
     groups_table,
     model_axis,
     molecule_figure,
     molecule_image,
     smallest_example,
+    token_edges,
 )
 from symspectra.groups.table8 import NAMES, label
 from symspectra.models.registry import build_model
@@ -24,7 +24,6 @@ from symspectra.spectra.preprocessing import AXES
 
 SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", "CCN", "c1ccccc1", "CS(=O)(=O)N", "CC#N", "CC(C)=O"]
 Y = label(SMILES)
-MODALITIES = ("ir", "c13", "h1", "msms_pos", "msms_neg")
 
 
 def spectra():
@@ -42,7 +41,6 @@ FIGURES = {
     "table 8": lambda: groups_table(Y.sum(0).tolist(), [smallest_example(SMILES, Y, k) for k in range(37)]),
     "molecule": lambda: molecule_figure(SMILES[1], spectra()),
     "gallery": lambda: gallery([(s, list(NAMES[:7]), spectra()) for s in SMILES[:3]]),
-    "gates": lambda: gates_figure(np.random.default_rng(0).random((3, 600)), np.full((3, 37), 0.5), MODALITIES[:3], 16),
     "architecture": lambda: architecture(small_model()),
 }
 
@@ -86,8 +84,7 @@ def test_sticks_and_lines():
     assert len(ax.collections[0].get_segments()) == 1 and not ax.lines  # a peak of no height is no stick
 
 
-def test_a_gate_stands_under_the_points_of_its_token():
+def test_a_token_stands_under_its_points():
     """37 tokens of 16 points cover 592 of the 600: the last 8 points of an axis belong to none."""
-    figure = gates_figure(np.zeros((1, 600)), np.full((1, 37), 0.5), ("c13",), 16)
-    edges = np.asarray(figure.axes[1].collections[0].get_coordinates())[0, :, 0]
+    edges = token_edges("c13", 16, 37)
     assert edges[[0, 1, -1]].tolist() == pytest.approx([230, 230 - 250 * 16 / 600, 230 - 250 * 592 / 600])

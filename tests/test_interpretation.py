@@ -1,24 +1,27 @@
 """What a trained model attends to: gates and weights are read as they are, and judged by the stated rules."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from conftest import marker_dataset, tiny
 from scipy.stats import spearmanr
+from test_figures import assert_no_text_is_cut
 
 from symspectra.exhibits.comparison import summarise
 from symspectra.exhibits.interpretation import (
     Importance,
     associated,
     by_group_count,
+    compression_of,
     extremes,
     group_f1,
     group_weights,
     importance,
-    maps_differ,
+    importance_maps,
     molecule_weights,
-    named_are_heavier,
-    richer_is_more_important,
+    weights_by_f1,
 )
 from symspectra.groups.table8 import NAMES
 from symspectra.training.runs import run
@@ -33,6 +36,9 @@ def data():
 def runs(data, tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
     return [run(tiny(seed=seed, weight_ramp=1), store, "cpu", data) for seed in (0, 1)]
+
+
+GATES, GROUPS = np.random.default_rng(0).random((10, 3, 37)), [12, 11, 9, 9, 9, 1, 1, 1, 0, 0]
 
 
 def made(importances, groups):
@@ -73,19 +79,9 @@ def test_extremes():
     assert extremes(np.array([3, 1, 7]), 5) == ([1], [2])
 
 
-def test_richer_molecules_and_the_gates_that_are_not_at_work():
-    groups = list(range(12))
-    assert richer_is_more_important("M", "x", made(np.linspace(0.2, 0.9, 12), groups)).verdict == "holds"
-    assert richer_is_more_important("M", "x", made(np.linspace(0.9, 0.2, 12), groups)).verdict == "does not hold"
-    flat = richer_is_more_important("M", "x", made(1 - 4e-5 * np.arange(12), groups))
-    assert flat.verdict == "cannot be tested here" and "the same for all 12 molecules (1.000 to 1.000)" in flat.why
-
-
-def test_maps_differ():
+def test_variation_of_the_gates_and_their_mean_by_spectrum():
     found = made(np.tile([0.4, 0.6], 6), list(range(12)))
-    assert found.variation == pytest.approx(0.1) and maps_differ("M", "x", found).verdict == "holds"
-    assert maps_differ("M", "x", made(np.tile([0.49, 0.51], 6), list(range(12)))).verdict == "does not hold"
-    assert found.by_modality.tolist() == pytest.approx([0.5] * 3)
+    assert found.variation == pytest.approx(0.1) and found.by_modality.tolist() == pytest.approx([0.5] * 3)
 
 
 def test_associated_asks_for_strength_and_significance():
@@ -134,12 +130,41 @@ def test_a_model_without_weights_is_named(data, tmp_path):
         group_weights([plain])
 
 
-def test_named_groups_are_heavier():
-    weights = {name: summarise([w]) for name, w in zip("abcde", (0.8, 0.9, 1.0, 1.1, 1.2), strict=True)}
-    positives = {**dict.fromkeys("bcde", 3), "a": 0}
-    assert named_are_heavier("N", "x", "de", weights, positives).verdict == "holds"
-    claim = named_are_heavier("N", "x", "ce", weights, positives)
-    assert claim.verdict == "does not hold" and claim.why == "c 1.000, e 1.200; median 1.000."
-    rest = named_are_heavier("N", "x", "ae", weights, positives)
-    assert rest.verdict == "holds" and rest.why == "e 1.200; median 1.000. No training molecule has a."
-    assert named_are_heavier("N", "x", "a", weights, positives).verdict == "cannot be tested here"
+def test_maps_hold_the_gates_with_a_gap_between_hardest_and_easiest():
+    blocks = {"beta = 1e-6 (the paper's)": GATES, "b": np.ones_like(GATES)}
+    figure = importance_maps(blocks, GROUPS, ("ir", "h1", "c13"), 16, 5)
+    assert_no_text_is_cut(figure)
+    ax = figure.axes[1]
+    image = np.ma.filled(ax.collections[0].get_array(), np.nan).reshape(11, 37)
+    np.testing.assert_array_equal(np.delete(image, 5, axis=0), GATES[:, 1])
+    assert np.isnan(image[5]).all() and ax.get_xlim() == (10, -2)
+    labels = [label.get_text().split() for label in figure.axes[0].get_yticklabels()]
+    assert [int(number) for number, _ in labels] == GROUPS
+    assert [float(mean) for _, mean in labels] == pytest.approx(GATES.mean((1, 2)), abs=6e-4)
+    left, centre = figure.axes[0]._left_title.get_window_extent(), figure.axes[0].title.get_window_extent()
+    assert left.height > 1.5 * centre.height  # the title of the block stands over the name of the spectrum
+
+
+def test_weights_stand_beside_the_f1_of_their_group():
+    f1 = {name: summarise([k / 37]) for k, name in enumerate(NAMES)}
+    figure = weights_by_f1(f1, {name: summarise([0.9, 1.1]) for name in NAMES})
+    assert_no_text_is_cut(figure)
+    left, right = figure.axes
+    assert [bar.get_width() for bar in left.patches] == pytest.approx([k / 37 for k in range(37)])
+    assert right.lines[0].get_xdata().tolist() == pytest.approx([1.0] * 37)
+    assert [label.get_text() for label in left.get_yticklabels()] == list(NAMES)
+
+
+def swept(f1, history):
+    return SimpleNamespace(
+        id="made-up", config=tiny(beta=1e-2), history=history, metrics={"best_epoch": 1, "test": {"micro_f1": f1}}
+    )
+
+
+def test_the_bound_is_read_at_the_epoch_that_was_kept():
+    history = [{"loss": 2.0, "gate": 0.5, "bound": 3.0}, {"loss": 1.0, "gate": 0.8, "bound": 5.0}, {"loss": 0.5}]
+    found = compression_of([swept(0.7, history), swept(0.8, history)])
+    assert found.gate[:3] == (0.8, 0.0, (0.8, 0.8))
+    assert found.share.values == pytest.approx((0.05, 0.05)) and found.micro_f1.mean == pytest.approx(0.75)
+    with pytest.raises(ValueError, match="made-up .symspectra. has no bottleneck"):
+        compression_of([swept(0.7, [{"loss": 1.0}] * 2)])

@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import Any
 
-HOME = {"results": "tables", "tidy": "tables", "save_figure": "style", "write_report": "report"}
+HOME = {name: "tables" for name in ("results", "tidy", "save_exhibit", "show_exhibit", "look", "described")}
+HOME["write_report"] = "report"
 __all__ = list(HOME)
 
 

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from symspectra.exhibits.drawing import MODALITY_LABELS
 from symspectra.exhibits.style import PAGE, styled
+from symspectra.modalities import KINDS
 from symspectra.models.symspectra import SymSpectra
 
 ARROWS = (
@@ -66,38 +66,25 @@ def architecture(model: SymSpectra) -> Figure:
     ax = figure.add_axes((0.005, 0.01, 0.99, 0.98))
     ax.set(xlim=(0, 128), ylim=(0, 68))
     ax.axis("off")
-    names = "\n".join(MODALITY_LABELS[m] for m in model.modalities)
+    names = "\n".join(KINDS[m].figure_label for m in model.modalities)
     pools = model.encoder.block1.pool, model.encoder.block2.pool
     first, second = (f"Conv {s['kernel']}, {size}" for size in (f"1 to {s['stem']}", f"{s['stem']} to {c}"))
     kernels = f"{first}, pool {pools[0]}\n{second}, pool {pools[1]}"
     heads = f"{s['heads']} head{'s' if s['heads'] > 1 else ''}"
     attention = f"attention, {heads}:\n{n * length} tokens to {n * length} tokens\nMLP, sigmoid"
     mixing = "training: $T = \\lambda H + (1-\\lambda)\\,\\epsilon$\nuse: $T = p H + (1-p)\\,\\mu$"
+    encoders = f"one per modality:\n{kernels}\n\ntokens $O^i = H$:\n{length} x {c} each"
+    fusion = f"flatten: {s['fused_inputs']:,}\nLinear, ReLU, dropout\n\n$T_f$: {s['fused']}"
+    decoder = f"{groups} steps, one per group,\nin {order} order: $p(Y)$"
     given_all, given_others = r"$p(Y\,|\,T^i, T^{\neg i})$", r"$p(Y\,|\,T^{\neg i})$"
     weights = "what spectrum $i$ adds:\nweights of molecules and\ngroups in the loss (Eq. 10)"
     for x, y, wide, high, title, body, colour in (
         (1, 33, 15, 25, "Spectra", f"{names}\n\n{n} x {s['points']} points", DATA),
-        (
-            21,
-            33,
-            21,
-            25,
-            "Encoders (Eq. 2)",
-            f"one a modality:\n{kernels}\n\ntokens $O^i = H$:\n{length} x {c} each",
-            BOTH,
-        ),
+        (21, 33, 21, 25, "Encoders (Eq. 2)", encoders, BOTH),
         (46, 42, 28, 22, "Cross-modal gate (Eqs. 3-5)", f"{attention}\n\ngate $p^i$: {length} each", BOTH),
         (46, 20, 28, 17, "Bottleneck (Eqs. 6, 7)", f"{mixing}\n\n$T^i$: {length} x {c} each", BOTH),
-        (
-            78,
-            33,
-            19,
-            18,
-            "Fusion",
-            f"flatten: {s['fused_inputs']:,}\nLinear, ReLU, dropout\n\n$T_f$: {s['fused']}",
-            BOTH,
-        ),
-        (101, 50, 26, 14, "LSTM decoder (Eq. 13)", f"one group a step, {groups} steps\nin {order} order: $p(Y)$", BOTH),
+        (78, 33, 19, 18, "Fusion", fusion, BOTH),
+        (101, 50, 26, 14, "LSTM decoder (Eq. 13)", decoder, BOTH),
         (101, 32, 26, 13, "Main predictor", f"Linear, {s['fused']} to {groups}:\n{given_all}", BOTH),
         (76, 6, 24, 14, "Auxiliary predictor", f"small CNN, $i$ left out:\n{given_others}, {n} x {groups}", TRAINING),
         (103, 6, 24, 16, "CMI weights (Eqs. 9-12)", weights, TRAINING),

@@ -1,7 +1,7 @@
-"""Charts of scores: bars, curves, grids, scatter plots, histories of training, and tables of text.
+"""Charts of scores by seaborn: bars, curves, grids, scatter plots, histories of training.
 
-Scores (`symspectra.exhibits.comparison.Score`) are brought into a tidy table (`_table`) and drawn by seaborn; error
-bars are standard deviations over seeds. Every function returns a `matplotlib.figure.Figure`.
+Scores (`symspectra.exhibits.comparison.Score`) are brought into a tidy table (`_table`); error bars are standard
+deviations over seeds. Every function returns a `matplotlib.figure.Figure`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator
 
 from symspectra.exhibits.comparison import Score
-from symspectra.exhibits.lettering import wrapped, write_apart
-from symspectra.exhibits.style import COLUMN, MODEL_COLOURS, PAGE, TIER_COLOURS, TIER_LABELS, styled
+from symspectra.exhibits.style import COLUMN, DASHED, MODEL_COLOURS, PAGE, TIER_COLOURS, TIER_LABELS, styled, wrapped
 from symspectra.groups.table8 import NAMES
 from symspectra.training.metrics import Tier
 from symspectra.training.store import Run
 
 Curve = Mapping[float, Score]
-BARS = {"errorbar": "sd", "err_kws": {"linewidth": 0.7, "color": "black"}, "capsize": 0.15}
+BARS = {"errorbar": "sd", "err_kws": {"linewidth": 0.7, "color": "black"}, "capsize": 0.15, "saturation": 1}
 LINES = {"errorbar": "sd", "err_style": "bars", "err_kws": {"elinewidth": 0.6}, "markers": True, "dashes": False}
 
 
-def _table(scores: Mapping[str, Mapping[Any, Score]], what: str = "series", where: str = "place") -> pd.DataFrame:
+def _table(scores: Mapping[str, Mapping[Any, Score]]) -> pd.DataFrame:
     """One line per seed: ``scores[series][place]`` with its value; one without a value where there is none."""
     lines = [
-        {what: name, where: place, "score": value}
+        {"series": name, "place": place, "score": value}
         for name, series in scores.items()
         for place, score in series.items()
         for value in score.values or (None,)
     ]
-    return pd.DataFrame(lines, columns=[what, where, "score"]).astype({"score": float})
+    return pd.DataFrame(lines, columns=["series", "place", "score"]).astype({"score": float})
 
 
 def _palette(names: Iterable[str], colours: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -45,36 +44,39 @@ def _palette(names: Iterable[str], colours: Mapping[str, str] | None = None) -> 
     return {name: known.get(name, f"C{i % 7}") for i, name in enumerate(names)}
 
 
+def _legend_above(figure: Figure, ax: Axes, columns: int = 3, **heading: Any) -> None:
+    """Move the legend of the axes over the figure."""
+    handles, labels = ax.get_legend_handles_labels()
+    if ax.get_legend() is not None:
+        ax.get_legend().remove()
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, **heading)
+
+
 @styled
 def group_frequencies(tiers: Mapping[str, Tier], what: str = "molecules in the training set") -> Figure:
     """Fig 1a: positives of each group, sorted, on a logarithmic axis, coloured by tier."""
     figure = Figure(figsize=(COLUMN, 5.0), layout="constrained")
     ax = figure.subplots()
-    bars = [(NAMES[group], n, name) for name in ("high", "medium", "low") for group, n in _descending(tiers[name])]
-    table = pd.DataFrame(bars, columns=["group", "count", "tier"])
+    parts = [
+        pd.DataFrame({"group": [NAMES[g] for g in tier.groups], "count": tier.counts, "tier": name})
+        for name, tier in ((name, tiers[name]) for name in ("high", "medium", "low"))
+    ]
+    table = pd.concat([part.sort_values("count", ascending=False, kind="stable") for part in parts])
     floor, top = 0.8, table["count"].max()
     shown = table.assign(count=table["count"].clip(lower=floor))
-    sns.barplot(
-        shown, x="count", y="group", hue="tier", palette=TIER_COLOURS, width=0.75, saturation=1, legend=False, ax=ax
-    )
+    style = {"hue": "tier", "palette": TIER_COLOURS, "width": 0.75, "saturation": 1}
+    sns.barplot(shown, x="count", y="group", ax=ax, **style)
     for y, n in enumerate(table["count"]):
         ax.text(max(n, floor) * 1.08, y, f"{n:,}", va="center", fontsize=6)
-    ax.set(xscale="log", xlim=(floor, top * 20), ylim=(len(bars) - 0.4, -0.6), xlabel=what, ylabel="")
+    ax.set(xscale="log", xlim=(floor, top * 20), ylim=(len(table) - 0.4, -0.6), xlabel=what, ylabel="")
     ax.tick_params(axis="y", length=0)
-    start = 0
-    for name in ("high", "medium", "low"):
-        counts, size = tiers[name].counts, len(tiers[name].groups)
-        if start:
-            ax.axhline(start - 0.5, color="0.5", linewidth=0.5, linestyle=(0, (4, 3)))
-        label = f"{TIER_LABELS[name]}\n{size} groups\n{min(counts):,} to {max(counts):,}"
-        place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-        ax.text(0.98, start + size - 0.8, label, color=TIER_COLOURS[name], fontweight="bold", fontsize=6.5, **place)
-        start += size
+    labels = [
+        f"{TIER_LABELS[name]}: {len(tiers[name].groups)} groups, {min(tiers[name].counts):,} to "
+        f"{max(tiers[name].counts):,}"
+        for name in table["tier"].unique()
+    ]
+    ax.legend(ax.get_legend_handles_labels()[0], labels, loc="lower right")
     return figure
-
-
-def _descending(tier: Tier) -> list[tuple[int, int]]:
-    return sorted(zip(tier.groups, tier.counts, strict=True), key=lambda pair: -pair[1])
 
 
 @styled
@@ -88,22 +90,21 @@ def grouped_bars(
     """Bars with the standard deviation over seeds; ``scores[series][place]``. Places without a number are marked.
 
     The numbers over the bars are turned where bars are narrow, and left out where they are narrower than a letter.
-    Serves Fig 1b (model, tier), Fig 3a (model, metric), Fig 10, resampling and weighting.
     """
     figure = Figure(figsize=(width, 2.3), layout="constrained")
     ax = figure.subplots()
-    table, palette = _table(scores), _palette(scores, colours)
+    table = _table(scores)
     places = list(dict.fromkeys(table["place"]))
     inches = 0.86 * width / len(places)
     bar = 0.8 * inches / len(scores)
     turned, written = bar < 0.2, bar > 0.075
-    sns.barplot(table, x="place", y="score", hue="series", palette=palette, saturation=1, gap=0.08, ax=ax, **BARS)
-    above = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6}
+    sns.barplot(table, x="place", y="score", hue="series", palette=_palette(scores, colours), gap=0.08, ax=ax, **BARS)
+    above = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6, "rotation": 90 * turned}
     for i, series in enumerate(scores.values()):
         for k, place in enumerate(places):
             value, x = series[place], k + (i - (len(scores) - 1) / 2) * 0.8 / len(scores)
             text = "none" if value.mean is None else f"{value.mean:.2f}" if written else ""
-            ax.annotate(text, (x, (value.mean or 0) + (value.sd or 0)), (0, 2), rotation=90 * turned, **above)
+            ax.annotate(text, (x, (value.mean or 0) + (value.sd or 0)), (0, 2), **above)
     highest = max((v.mean or 0) + (v.sd or 0) for series in scores.values() for v in series.values())
     limit = min(top, max(0.1, highest))
     ax.set(xlabel="", ylabel=ylabel, ylim=(0, limit * (1.22 if turned and written else 1.12)))
@@ -115,108 +116,65 @@ def grouped_bars(
     return figure
 
 
-def _legend_above(figure: Figure, ax: Axes, columns: int = 3, **heading: Any) -> None:
-    """Move the legend of the axes over the figure."""
-    handles, labels = ax.get_legend_handles_labels()
-    if ax.get_legend() is not None:
-        ax.get_legend().remove()
-    figure.legend(handles, labels, loc="outside upper left", ncols=columns, **heading)
-
-
-@styled
-def match_by_group_count(curves: Mapping[str, Mapping[int, tuple[Score, int]]]) -> Figure:
-    """Fig 3b: exact match by the number of functional groups in the molecule, with the number of test molecules."""
-    figure = Figure(figsize=(COLUMN, 2.8), layout="constrained")
-    ax, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1.3])
-    table = _table({name: {n: value for n, (value, _) in curve.items()} for name, curve in curves.items()})
-    hue = {"hue": "series", "style": "series", "palette": _palette(curves)}
-    sns.lineplot(table, x="place", y="score", ax=ax, **hue, **LINES)
-    counts = {n: molecules for curve in curves.values() for n, (_, molecules) in curve.items()}
-    below.bar(list(counts), list(counts.values()), color="0.7", width=0.7)
-    for n, molecules in counts.items():
-        below.text(n, molecules, f"{molecules}", ha="center", va="bottom", fontsize=6)
-    ax.set(ylabel="exact match", ylim=(-0.03, 1.03))
-    ax.yaxis.grid(True)
-    below.set(xlabel="functional groups in the molecule", ylabel="molecules", ylim=(0, 1.4 * max(counts.values())))
-    below.set_xticks(list(counts))
-    _legend_above(figure, ax)
-    return figure
-
-
-def _draw_curves(ax: Axes, series: Mapping[str, Curve], log_x: bool, colours: Mapping[str, str] | None) -> None:
-    """Lines with error bars; points without a number are left out."""
-    places = sorted({x for curve in series.values() for x in curve})
-    if log_x and places[0] <= 0:
-        raise ValueError(f"x = {places[0]:g} cannot be drawn on a logarithmic axis, expected positive numbers")
-    table = _table(series).dropna()
-    hue = {"hue": "series", "style": "series", "hue_order": list(series), "style_order": list(series)}
-    sns.lineplot(table, x="place", y="score", palette=_palette(series, colours), ax=ax, **hue, **LINES)
-    ax.set(xlabel="", ylabel="", xscale="log" if log_x else "linear")
-    if not log_x and len(places) <= 8:
-        ax.set_xticks(places, [f"{x:g}" for x in places])
-    ax.yaxis.grid(True)
-
-
 @styled
 def curves(
-    series: Mapping[str, Curve],
-    xlabel: str,
-    ylabel: str,
-    log_x: bool = False,
-    colours: Mapping[str, str] | None = None,
-) -> Figure:
-    """Scores along a setting, such as noise (Fig 5b) or beta (Fig 11b): ``series[name][x]``, one line per name.
-
-    Raises
-    ------
-    ValueError : an x that is not positive on a logarithmic axis.
-    """
-    figure = Figure(figsize=(COLUMN, 2.4), layout="constrained")
-    ax = figure.subplots()
-    _draw_curves(ax, series, log_x, colours)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    if len(series) > 1:
-        _legend_above(figure, ax)
-    else:
-        ax.get_legend().remove()
-    return figure
-
-
-@styled
-def small_multiples(
     panels: Mapping[str, Mapping[str, Curve]],
     xlabel: str,
     ylabel: str,
     notes: Mapping[str, str] | None = None,
     columns: int = 2,
     log_x: bool = False,
-    colours: Mapping[str, str] | None = None,
+    xticks: Mapping[float, str] | None = None,
+    sharey: bool = True,
+    line: float | None = None,
 ) -> Figure:
-    """Fig 4: one panel per title with the same axes, a shared legend, and a note at the right over each panel.
+    """Scores along a setting, such as noise (Fig 5b): ``panels[title][name][x]``, one line per name.
 
-    ``panels[title][name][x]`` as in `curves`; ``notes[title]`` is short, such as the share of positives.
+    Points without a number are left out.
+
+    Parameters
+    ----------
+    notes : what stands at the right over each panel, such as the share of positives (Fig 4)
+    xticks : places on the x axis, and what is written there
+    line : an x to mark, such as the optimum that the paper names (Fig 11b)
 
     Raises
     ------
     ValueError : an x that is not positive on a logarithmic axis.
     """
+    names = list(dict.fromkeys(name for series in panels.values() for name in series))
+    places = sorted({x for series in panels.values() for curve in series.values() for x in curve})
+    if log_x and places[0] <= 0:
+        raise ValueError(f"x = {places[0]:g} cannot be drawn on a logarithmic axis, expected positive numbers")
+    if xticks is None and not log_x and len(places) <= 8:
+        xticks = {x: f"{x:g}" for x in places}
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, 0.4 + 1.75 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    size = (COLUMN if columns == 1 else PAGE, (0.4 if rows > 1 else 0.7) + (1.75 if columns > 1 else 1.4) * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=sharey, squeeze=False).ravel()
+    style = {"palette": _palette(names), "hue_order": names, "style_order": names, **LINES}
     for ax, (title, series) in zip(grid, panels.items(), strict=False):
-        _draw_curves(ax, series, log_x, colours)
+        sns.lineplot(_table(series).dropna(), x="place", y="score", hue="series", style="series", ax=ax, **style)
+        ax.set(xlabel="", ylabel="", xscale="log" if log_x else "linear")
         ax.set_title(title, fontweight="bold")
         ax.set_title((notes or {}).get(title, ""), loc="right", fontsize=6.5, color="0.35")
+        if xticks:
+            ax.set_xticks(list(xticks), list(xticks.values()), minor=False)
+            ax.xaxis.set_minor_locator(NullLocator())
+        if line is not None:
+            ax.axvline(line, color="#D55E00", linewidth=0.8, linestyle=DASHED, zorder=0)
+        ax.yaxis.grid(True)
     for ax in grid[len(panels) :]:
         ax.axis("off")
     for ax in grid[: len(panels)][-columns:]:
         ax.tick_params(labelbottom=True)
     figure.supxlabel(xlabel, fontsize=7)
     figure.supylabel(ylabel, fontsize=7)
-    for ax in grid[1 : len(panels)]:
+    for ax in grid[len(names) > 1 : len(panels)]:
         ax.get_legend().remove()
-    _legend_above(figure, grid[0], columns=6)
+    if len(names) > 1:
+        _legend_above(figure, grid[0], columns=3 if columns == 1 else 6)
     return figure
 
 
@@ -236,9 +194,8 @@ def score_grid(
     table = pd.DataFrame(lines).astype(float).pivot(index="row", columns="column", values="score").iloc[::-1]
     figure = Figure(figsize=(0.95 + 0.5 * table.shape[1], 0.85 + 0.42 * table.shape[0]), layout="constrained")
     ax = figure.subplots()
-    numbers = table.map(lambda mean: f"{mean:.3f}"[1:])
     style = {"cmap": "viridis", "linewidths": 1, "annot_kws": {"fontsize": 6}, "cbar_kws": {"label": score_label}}
-    sns.heatmap(table, annot=numbers, fmt="", ax=ax, **style)
+    sns.heatmap(table, annot=table.map(lambda mean: f"{mean:.3f}"[1:]), fmt="", ax=ax, **style)
     for row, column in np.argwhere(table.isna()):
         ax.text(column + 0.5, row + 0.5, "none", ha="center", va="center", fontsize=6, color="0.4")
     if ring is not None and ring[0] in table.index and ring[1] in table.columns:
@@ -252,47 +209,36 @@ def score_grid(
 
 @styled
 def scatter_groups(
-    points: Mapping[str, Mapping[str, tuple[float, float]]],
-    xlabel: str,
-    ylabel: str,
-    log_x: bool = False,
-    labelled: Sequence[str] = (),
-    colours: Mapping[str, str] | None = None,
-    width: float = COLUMN,
+    points: Mapping[str, Mapping[str, tuple[float, float]]], xlabel: str, ylabel: str, labelled: Sequence[str] = ()
 ) -> Figure:
-    """One point per functional group or number of groups: ``points[series][label]`` is (x, y).
+    """Fig 3d: one point per functional group, ``points[series][group]`` is (x, y), on a logarithmic x axis.
 
-    Serves Fig 3d, 8 and 9. Spearman's rank correlation stands beside the name of each series (none with fewer than
-    three points or without spread); the points named in ``labelled`` are written out, at the highest of the series.
+    Spearman's rank correlation stands beside the name of each series (none with fewer than three points or without
+    spread); the groups in ``labelled`` are written out over the highest of their points.
     """
-    from scipy.stats import spearmanr
-
-    figure = Figure(figsize=(width, 2.8), layout="constrained")
+    figure = Figure(figsize=(PAGE, 2.8), layout="constrained")
     ax = figure.subplots()
-    tops: dict[str, tuple[float, float]] = {}
-    lines, names = [], {}
-    for name, series in points.items():
-        x, y = np.array(list(series.values()), dtype=float).T
-        varied = len(x) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0
-        names[name] = name + (f" ({spearmanr(x, y).statistic:+.2f})" if varied else "")
-        lines += [{"series": names[name], "x": a, "y": b} for a, b in zip(x, y, strict=True)]
-        for label in set(labelled) & set(series):
-            tops[label] = max(tops.get(label, series[label]), series[label], key=lambda place: place[1])
-    palette = {names[name]: colour for name, colour in _palette(points, colours).items()}
+    lines = [(name, group, *xy) for name, series in points.items() for group, xy in series.items()]
+    table = pd.DataFrame(lines, columns=["series", "group", "x", "y"]).astype({"x": float, "y": float})
+    rho = {k: part["x"].corr(part["y"], "spearman") if len(part) > 2 else np.nan for k, part in table.groupby("series")}
+    titles = {name: name if np.isnan(rho[name]) else f"{name} ({rho[name]:+.2f})" for name in points}
+    palette = {titles[name]: colour for name, colour in _palette(points).items()}
     style = {"hue": "series", "style": "series", "palette": palette, "s": 14, "alpha": 0.8, "linewidth": 0}
-    sns.scatterplot(pd.DataFrame(lines), x="x", y="y", ax=ax, **style)
-    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log_x else "linear")
-    ax.margins(0.08, 0.12)
+    sns.scatterplot(table.replace({"series": titles}), x="x", y="y", ax=ax, **style)
+    for group in labelled:
+        here = table[table["group"] == group]
+        if len(here):
+            ax.annotate(group, (here["x"].max(), here["y"].max()), (0, 4), textcoords="offset points", ha="center")
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log")
+    ax.margins(0.08, 0.15)
     ax.yaxis.grid(True)
     heading = {"title": "in brackets: Spearman's rank correlation", "title_fontsize": 6, "alignment": "left"}
-    _legend_above(figure, ax, 2 if width < PAGE else 5, **heading)
-    figure.draw_without_rendering()
-    write_apart(ax, tops)
+    _legend_above(figure, ax, 5, **heading)
     return figure
 
 
 @styled
-def learning_curves(runs: Mapping[str, Sequence[Run]], colours: Mapping[str, str] | None = None) -> Figure:
+def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
     """Validation micro-F1 and training loss along the training, one thin line per seed; ``runs[name]``.
 
     The share of the training is on x, so that models with other numbers of epochs can be compared; the number of
@@ -301,7 +247,7 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], colours: Mapping[str, str
     figure = Figure(figsize=(COLUMN, 3.2), layout="constrained")
     axes = figure.subplots(2, 1, sharex=True)
     parts, palette = [], {}
-    for name, colour in _palette(runs, colours).items():
+    for name, colour in _palette(runs).items():
         epochs = sorted({len(run.history) for run in runs[name]})
         label = f"{name} ({', '.join(map(str, epochs))} epochs)"
         palette[label] = colour
@@ -318,27 +264,4 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], colours: Mapping[str, str
     for ax in axes:
         ax.yaxis.grid(True)
     _legend_above(figure, axes[0], columns=2)
-    return figure
-
-
-@styled
-def score_table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: Sequence[tuple[int, int]] = ()) -> Figure:
-    """A table of text with three rules, the first column to the left; ``bold`` holds (row, column) pairs."""
-    lines = [list(header), *map(list, rows)]
-    widths = [max(len(part) for line in lines for part in line[k].split("\n")) + 3 for k in range(len(header))]
-    right = np.cumsum(widths)
-    deep = max(cell.count("\n") + 1 for cell in header)
-    inch = 0.062  # a character of 7 pt
-    figure = Figure(figsize=(max(right[-1] * inch, 2.5), 0.2 * (len(rows) + deep) + 0.12))
-    ax = figure.add_axes((0.01, 0, 0.98, 1))
-    ax.set(xlim=(0, right[-1]), ylim=(len(rows) + 0.3, -deep - 0.3))
-    ax.axis("off")
-    for i, line in enumerate(lines):
-        y = i - 0.5 if i else -deep / 2
-        for k, cell in enumerate(line):
-            x, ha = (0, "left") if k == 0 else (right[k] - widths[k] / 2, "center")
-            weight = "bold" if (i - 1, k) in set(bold) else "normal"
-            ax.text(x, y, cell, ha=ha, va="center", fontweight=weight)
-    for y, width in ((-deep, 1.0), (0, 0.6), (len(rows), 1.0)):
-        ax.axhline(y, color="black", linewidth=width)
     return figure

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from jaxtyping import Bool, Float, Int
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
-from scipy.stats import gaussian_kde
 
 from symspectra.exhibits.style import COLUMN, styled
 from symspectra.groups.scaffolds import Bits, tanimoto
 
-TRAIN_COLOUR, TEST_COLOUR = "#0072B2", "#E69F00"
+COLOURS = ("#0072B2", "#E69F00")  # training, test
 
 
 def embed(bits: Bits, seed: int = 0, sample: int = 2000) -> tuple[Int[np.ndarray, " row"], Float[np.ndarray, "row 2"]]:
@@ -45,36 +45,27 @@ def embed(bits: Bits, seed: int = 0, sample: int = 2000) -> tuple[Int[np.ndarray
 def split_map(xy: Float[np.ndarray, "row 2"], in_test: Bool[np.ndarray, " row"]) -> Figure:
     """Fig 6: training and test molecules on the map, each with contours around half and 90 % of its density.
 
-    ``in_test`` is one truth value a molecule on the map: leave validation molecules out of ``xy``.
+    ``in_test`` is one truth value per molecule on the map: leave validation molecules out of ``xy``.
 
     Raises
     ------
     ValueError : fewer than 3 molecules on either side, which have no density.
     """
     in_test = np.asarray(in_test, dtype=bool)
+    counts = {"training": int((~in_test).sum()), "test": int(in_test.sum())}
+    for name, n in counts.items():
+        if n < 3:
+            raise ValueError(f"{n} {name} molecules on the map; a density needs 3 or more")
+    names = [f"{name} ({n:,})" for name, n in counts.items()]
+    table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1], "side": np.array(names)[in_test.astype(int)]})
+    style = {"x": "x", "y": "y", "hue": "side", "palette": dict(zip(names, COLOURS, strict=True)), "hue_order": names}
     figure = Figure(figsize=(COLUMN, COLUMN), layout="constrained")
     ax = figure.subplots()
-    for there, name, colour in ((~in_test, "training", TRAIN_COLOUR), (in_test, "test", TEST_COLOUR)):
-        if there.sum() < 3:
-            raise ValueError(f"{there.sum()} {name} molecules on the map; a density needs 3 or more")
-        ax.scatter(*xy[there].T, s=3, color=colour, linewidth=0, alpha=0.6, label=f"{name} ({there.sum():,})")
-    for there, colour in ((~in_test, TRAIN_COLOUR), (in_test, TEST_COLOUR)):
-        _contours(ax, xy, there, colour)
+    sns.scatterplot(table, s=8, linewidth=0, alpha=0.6, ax=ax, **style)
+    sns.kdeplot(table, levels=(0.1, 0.5), linewidths=(0.6, 1.1), common_norm=False, legend=False, ax=ax, **style)
     ax.set(xlabel="t-SNE 1", ylabel="t-SNE 2", xticks=[], yticks=[])
-    ax.margins(0.05)
-    figure.legend(loc="outside upper left", ncols=2, markerscale=3)
+    sns.move_legend(ax, "lower left", bbox_to_anchor=(0, 1), ncols=2, title=None)
     return figure
-
-
-def _contours(ax: Axes, xy: Float[np.ndarray, "row 2"], there: Bool[np.ndarray, " row"], colour: str) -> None:
-    """Lines of the density that half and 90 % of the molecules exceed."""
-    density = gaussian_kde(xy[there].T)
-    low, high = xy.min(0), xy.max(0)
-    margin = 0.2 * (high - low)
-    x, y = np.linspace(low - margin, high + margin, 150).T
-    grid = density(np.stack(np.meshgrid(x, y)).reshape(2, -1)).reshape(150, 150)
-    levels = np.quantile(density(xy[there].T), [0.1, 0.5])
-    ax.contour(x, y, grid, levels=levels, colors=colour, linewidths=[0.6, 1.1])
 
 
 def beside_their_own(xy: Float[np.ndarray, "row 2"], in_test: Bool[np.ndarray, " row"]) -> float:
@@ -96,7 +87,7 @@ def beside_their_own(xy: Float[np.ndarray, "row 2"], in_test: Bool[np.ndarray, "
 
 @styled
 def similarity_curves(similarity: Mapping[str, Float[np.ndarray, " test"]]) -> Figure:
-    """Share of the test molecules whose nearest training molecule is at most so similar, one curve a split.
+    """Share of the test molecules whose nearest training molecule is at most so similar, one curve per split.
 
     A dot marks each median. ``similarity`` is as from `symspectra.groups.scaffolds.nearest_similarity`; a curve farther
     to the left is of test molecules that are less like the training molecules.
@@ -107,16 +98,14 @@ def similarity_curves(similarity: Mapping[str, Float[np.ndarray, " test"]]) -> F
     """
     figure = Figure(figsize=(COLUMN, 2.3), layout="constrained")
     ax = figure.subplots()
-    for i, (name, values) in enumerate(similarity.items()):
-        colour = (TRAIN_COLOUR, TEST_COLOUR)[i] if i < 2 else f"C{i}"
+    for (name, values), colour in zip(similarity.items(), COLOURS, strict=False):
         if not len(values):
             raise ValueError(f"the split {name!r} has no test molecule")
-        x, median = np.sort(values), float(np.median(values))
-        steps = np.concatenate([[0.0], x, [1.0]]), np.concatenate([[0], np.arange(1, len(x) + 1) / len(x), [1]])
-        ax.step(*steps, where="post", color=colour, label=f"{name} (median {median:.2f}, {len(x):,} molecules)")
+        median = float(np.median(values))
+        sns.ecdfplot(x=values, color=colour, label=f"{name} (median {median:.2f}, {len(values):,} molecules)", ax=ax)
         ax.plot(median, 0.5, "o", color=colour)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="share of the test molecules")
-    ax.set(xlabel="Tanimoto similarity to the nearest training molecule", yticks=np.linspace(0, 1, 6).round(1))
+    ax.set(xlabel="Tanimoto similarity to the nearest training molecule")
     ax.grid(True)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left")
+    figure.legend(loc="outside upper left")
     return figure

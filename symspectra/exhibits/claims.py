@@ -84,28 +84,27 @@ def cell(exhibit: str, row: str, column: str, score: Score, metric: str | None =
     return Cell(exhibit, row, column, metric, printed.value, printed.spread, score, printed.note)
 
 
-def ordering(source: str, text: str, pairs: Mapping[str, tuple[Score, Score]], least_seeds: int = 3) -> Claim:
+def ordering(source: str, text: str, pairs: Mapping[str, tuple[Score, Score]]) -> Claim:
     """Is the first score of every row better than the second? ``RULES["ordering"]``.
 
     Parameters
     ----------
     source, text : where the paper says it, and what
     pairs : row -> (the score that the paper finds better, the other)
-    least_seeds : seeds on both sides from which "below the noise" counts against the claim
 
     Raises
     ------
     ValueError : there are no rows.
     """
-    verdict, why = _ordered(source, pairs, least_seeds)
+    verdict, why = _ordered(source, pairs)
     return Claim(source, text, verdict, why, "ordering")
 
 
-def _ordered(source: str, pairs: Mapping[str, tuple[Score, Score]], least_seeds: int) -> tuple[str, str]:
+def _ordered(source: str, pairs: Mapping[str, tuple[Score, Score]]) -> tuple[str, str]:
     if not pairs:
         raise ValueError(f"{source}: an ordering needs at least one row")
     rows = compare(pairs)
-    enough = {name for name, pair in pairs.items() if min(len(score.values) for score in pair) >= least_seeds}
+    enough = {name for name, pair in pairs.items() if min(len(score.values) for score in pair) >= 3}
     found = {row.verdict for row in rows.values()}
     if found == {"holds"}:
         verdict = HOLDS
@@ -145,16 +144,13 @@ def _seeds(pairs: Mapping[str, tuple[Score, Score]]) -> str:
     return f"{numbers[0]} seed{'s' * (numbers != [1])}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
 
 
-def trend(
-    source: str, text: str, points: Mapping[float, Score], direction: str = "rises", least_points: int = 4
-) -> Claim:
+def trend(source: str, text: str, points: Mapping[float, Score], direction: str = "rises") -> Claim:
     """Does the score rise (or fall) along a setting? ``RULES["trend"]``. Points without a number are left out.
 
     Parameters
     ----------
     points : setting -> score
     direction : ``"rises"`` or ``"falls"``
-    least_points : fewer cannot be tested
 
     Raises
     ------
@@ -164,7 +160,7 @@ def trend(
         raise ValueError(f"{source}: direction {direction!r}, expected 'rises' or 'falls'")
     known = [(x, score.mean) for x, score in sorted(points.items()) if score.mean is not None]
     n = len(known)
-    if n < least_points or 1 / factorial(n) >= LEVEL:
+    if 1 / factorial(n) >= LEVEL:
         why = f"Only {n} point{'s' * (n != 1)} with a score: even a perfect order has a chance of 1 in {factorial(n)}."
         return Claim(source, text, UNTESTED, why, "trend")
     x, y = np.array(known, dtype=np.float64).T
@@ -194,7 +190,7 @@ def rank_correlation(x: Float[np.ndarray, " point"], y: Float[np.ndarray, " poin
     return float(a @ b / np.sqrt((a @ a) * (b @ b))), float((chance >= a @ b - 1e-9).mean())
 
 
-def optimum(source: str, text: str, points: Mapping[Hashable, Score], place: Hashable, least_seeds: int = 3) -> Claim:
+def optimum(source: str, text: str, points: Mapping[Hashable, Score], place: Hashable) -> Claim:
     """Is one setting better than each of the others? ``RULES["optimum"]``.
 
     Raises
@@ -205,7 +201,7 @@ def optimum(source: str, text: str, points: Mapping[Hashable, Score], place: Has
         known = ", ".join(map(str, points))
         raise ValueError(f"{source}: the optimum {place} needs a score there and at another place; scores at {known}")
     pairs = {_place(other): (points[place], score) for other, score in points.items() if other != place}
-    verdict, why = _ordered(source, pairs, least_seeds)
+    verdict, why = _ordered(source, pairs)
     scored = {p: score for p, score in points.items() if score.mean is not None}
     best = max(scored, key=lambda p: scored[p].mean, default=None)
     at = f"{_place(place)} has {points[place]}"

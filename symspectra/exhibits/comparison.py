@@ -8,16 +8,13 @@ The seeds measure the noise of training on one fixed split, not that of another 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from symspectra.exhibits.paper import PaperValue, paper_value
 from symspectra.training.metrics import Tier, exact_match_by_group_count, holm
 from symspectra.training.store import Run
-
-if TYPE_CHECKING:
-    pass
 
 LEVEL = 0.05
 MEASURES = ("f1", "precision", "recall")  # of a group

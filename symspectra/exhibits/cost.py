@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
-from symspectra.exhibits.claims import FAILS, HOLDS, UNTESTED, Claim, decided, untestable
-from symspectra.exhibits.comparison import LEVEL, Score, summarise
+from symspectra.exhibits.claims import FAILS, HOLDS, UNTESTED, Cell, Claim, cell, decided, untestable
+from symspectra.exhibits.comparison import LEVEL, Score, score, summarise
+from symspectra.exhibits.paper import paper_table
 from symspectra.training.store import Run
 
-FASTER = 2.0  # times
-MARGINAL = 0.25  # of the gain before
-SURGE = 0.5  # of the cost before
 GPU, PROCESS = "peak memory of the GPU", "peak memory of the process"
 
 
 def seconds(runs: Sequence[Run]) -> Score:
     """Training time, without what is written and tested afterwards."""
     return summarise([run.metrics["seconds"] for run in runs])
-
-
-def hours(runs: Sequence[Run]) -> Score:
-    """Training time in hours."""
-    return summarise([run.metrics["seconds"] / 3600 for run in runs])
 
 
 def memory_kind(run: Run) -> str:
@@ -40,11 +34,6 @@ def memory_gb(runs: Sequence[Run]) -> Score:
     keys = ["peak_gpu_memory_mb" if memory_kind(run) == GPU else "peak_memory_mb" for run in runs]
     known = [run.metrics.get(key) for run, key in zip(runs, keys, strict=True)]
     return summarise([mb / 1024 for mb in known if mb is not None])
-
-
-def gb_text(memory: Score) -> str:
-    """``0.53``, or that it was not measured."""
-    return "not measured" if memory.mean is None else f"{memory.mean:.2f}"
 
 
 def duration(time: Score) -> str:
@@ -64,6 +53,27 @@ def late_gain(runs: Sequence[Run]) -> Score:
         early = 2 * len(f1) // 3
         gains += [max(f1) - max(f1[:early])] if early else []
     return summarise(gains)
+
+
+def costs_beside(exhibit: str, runs: Mapping[str, Sequence[Run]]) -> tuple[pd.DataFrame, list[Cell]]:
+    """Memory, time and F1 of the rows of Table 10 or 11: the paper's and ours as a table of text, and as cells."""
+    printed, lines, cells = paper_table(exhibit), {}, []
+    for row, found in runs.items():
+        gb, h, f1 = printed.loc[row, ["Memory (GB)", "Time (h)", "F1"]]
+        memory, time = memory_gb(found), seconds(found)
+        lines[row] = {
+            "memory, paper (GB)": f"{gb:g}",
+            "memory, here (GB)": "not measured" if memory.mean is None else f"{memory.mean:.2f}",
+            "time, paper": f"{h:g} h",
+            "time, here": duration(time),
+            "F1, paper": f"{f1:.3f}",
+            "F1, here": score(found),
+        }
+        cells.append(cell(exhibit, row, "F1", score(found)))
+        cells.append(cell(exhibit, row, "Time (h)", summarise([s / 3600 for s in time.values])))
+        if memory.mean is not None:
+            cells.append(cell(exhibit, row, "Memory (GB)", memory, f"{memory_kind(found[0])} (GB)"))
+    return pd.DataFrame(lines).T, cells
 
 
 def better_than_single(source: str, text: str, ours: Score, single: Score) -> Claim:
@@ -86,67 +96,19 @@ def better_than_single(source: str, text: str, ours: Score, single: Score) -> Cl
     return Claim(source, text, verdict, f"{why} (p = {p:.2g}); {seeds} seeds.", rule)
 
 
-def faster(source: str, text: str, quick: Sequence[Run], slow: Sequence[Run]) -> Claim:
-    """Does one model train in a fraction of the other's time?"""
-    devices = sorted({run.environment["device"] for run in (*quick, *slow)})
-    ours, theirs = seconds(quick), seconds(slow)
-    times = f"{duration(ours)} against {duration(theirs)}"
-    if len(devices) > 1:
-        return untestable(source, text, f"{times}, but not on one device: {'; '.join(devices)}.")
-    rule = f"The mean training time is at most 1/{FASTER:g} of the other's, on one device."
-    why = f"{times}, a ratio of {theirs.mean / ours.mean:.2g} ({devices[0]})."
-    return decided(source, text, theirs.mean >= FASTER * ours.mean, why, rule)
-
-
-def manageable(source: str, text: str, memory: Score, limit: float) -> Claim:
-    """Is the memory at most what the paper calls manageable, in GB?"""
-    if memory.mean is None:
-        return untestable(source, text, "The memory was not measured.")
-    return decided(source, text, memory.mean <= limit, f"{gb_text(memory)} GB.", f"At most the paper's {limit:g} GB.")
-
-
-def at_full_size(claim: Claim, reduced: Sequence[str]) -> Claim:
-    """A claim on time or memory, which says nothing where a profile trains some of its models at a reduced size.
+def cost_claim(
+    source: str, text: str, holds: bool | None, why: str, rule: str, runs: Sequence[Run], reduced: Sequence[str] = ()
+) -> Claim:
+    """A claim on time or memory, judged where all runs are of one device and no model has a ``reduced`` size.
 
     On small models and data, fixed costs and the drawing of spectra, which runs share, are a large part of both.
+    ``holds`` is None where the memory of ``why`` cannot tell.
     """
-    if not reduced or claim.verdict == UNTESTED:
-        return claim
-    why = f"{claim.why} But this profile trains {' and '.join(reduced)} at a reduced size, where the cost says little."
-    return untestable(claim.source, claim.text, why)
-
-
-def marginal_gain(source: str, text: str, one: Score, three: Score, five: Score) -> Claim:
-    """Is the gain from three to five spectra small beside that from one to three?"""
-    first, second = three.mean - one.mean, five.mean - three.mean
-    why = f"{first:+.3f} from one spectrum to three, {second:+.3f} from three to five"
-    if min(len(score.values) for score in (one, three, five)) < 2:
-        return untestable(source, text, f"{why}, but with one seed neither can be told from noise.")
-    rule = f"One to three gains, and three to five gains at most {MARGINAL:.0%} of that (means over the seeds)."
-    return decided(source, text, first > 0 and second <= MARGINAL * first, f"{why}.", rule)
-
-
-def growth(before: Score, after: Score) -> float | None:
-    """Relative growth of a cost, 0.73 for 73 %; None where it was not measured."""
-    return None if before.mean is None or after.mean is None else after.mean / before.mean - 1
-
-
-def time_surges(source: str, text: str, before: Sequence[Run], after: Sequence[Run]) -> Claim:
-    """Does the training time grow by half or more?"""
-    devices = sorted({run.environment["device"] for run in (*before, *after)})
+    devices = sorted({run.environment["device"] for run in runs})
+    if reduced:
+        why += f" This profile trains {' and '.join(reduced)} at a reduced size, where the cost says little."
     if len(devices) > 1:
-        return untestable(source, text, f"The runs are not on one device: {'; '.join(devices)}.")
-    old, new = seconds(before), seconds(after)
-    why = f"From {duration(old)} to {duration(new)}, {growth(old, new):+.0%} ({devices[0]})."
-    return decided(source, text, growth(old, new) >= SURGE, why, f"It grows by {SURGE:.0%} or more, on one device.")
-
-
-def memory_surges(source: str, text: str, before: Sequence[Run], after: Sequence[Run]) -> Claim:
-    """Does the memory of the GPU grow by half or more? The memory of a whole process cannot tell."""
-    old, new, kinds = memory_gb(before), memory_gb(after), {memory_kind(run) for run in (*before, *after)}
-    if growth(old, new) is None:
-        return untestable(source, text, "The memory was not measured.")
-    why = f"From {gb_text(old)} to {gb_text(new)} GB, {growth(old, new):+.0%}"
-    if kinds != {GPU}:
-        return untestable(source, text, f"{why} for the whole process, of which Python and the data are a large part.")
-    return decided(source, text, growth(old, new) >= SURGE, f"{why}.", f"It grows by {SURGE:.0%} or more.")
+        why += f" The runs are not on one device: {'; '.join(devices)}."
+    if holds is None or reduced or len(devices) > 1:
+        return untestable(source, text, why)
+    return decided(source, text, holds, why, rule)

@@ -1,4 +1,4 @@
-"""Pictures of molecules and of their spectra: structure formulas, line spectra, gates over spectra, Table 8."""
+"""Pictures of molecules and of their spectra: structure formulas, line spectra, Table 8."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ from matplotlib.image import imread
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from symspectra.exhibits.style import PAGE, styled
+from symspectra.exhibits.style import PAGE, styled, wrapped
 from symspectra.groups.table8 import NAMES, SMARTS
 from symspectra.modalities import KINDS
 from symspectra.spectra.lines import LineTable
 from symspectra.spectra.preprocessing import AXES, MZ_MAX, POINTS
 from symspectra.spectra.rendering import CLEAN, Nuisance, render_axis
 
-MODALITY_LABELS = {name: kind.figure_label for name, kind in KINDS.items()}
-UNITS = {name: kind.figure_unit for name, kind in KINDS.items()}
-MODALITY_COLOURS = {name: kind.colour for name, kind in KINDS.items()}
 HIGHLIGHT = (0.34, 0.71, 0.91)  # Okabe and Ito's sky blue
 
 Axis = Float[np.ndarray, " points"]
@@ -62,6 +59,12 @@ def model_axis(modality: str) -> Axis:
     return np.linspace(AXES[modality][0], AXES[modality][-1], POINTS)
 
 
+def token_edges(modality: str, stride: int, tokens: int) -> Axis:
+    """Where the tokens of ``stride`` points of a preprocessed spectrum begin and end; one more than tokens."""
+    x = model_axis(modality)
+    return x[0] + (x[-1] - x[0]) / POINTS * stride * np.arange(tokens + 1)
+
+
 def molecule_spectra(lines: LineTable, row: int, nuisance: Nuisance = CLEAN) -> dict[str, tuple[Axis, Axis]]:
     """Axis and intensity (maximum 1) of a molecule's five spectra at full resolution; MS/MS as its peaks."""
     rows = torch.tensor([row])
@@ -77,7 +80,7 @@ def molecule_spectra(lines: LineTable, row: int, nuisance: Nuisance = CLEAN) -> 
 
 def draw_spectrum(ax: Axes, modality: str, x: Axis, y: Axis, label: bool = True) -> None:
     """One spectrum as chemists draw it: IR from 4000 to 400 cm-1, NMR by descending shift, MS as sticks."""
-    colour = MODALITY_COLOURS[modality]
+    colour = KINDS[modality].colour
     if modality.startswith("ms"):
         there = y > 0.004
         ax.vlines(x[there], 0, y[there], color=colour, linewidth=0.9)
@@ -87,23 +90,14 @@ def draw_spectrum(ax: Axes, modality: str, x: Axis, y: Axis, label: bool = True)
         ax.set_xlim(max(x[0], x[-1]), min(x[0], x[-1]))
     ax.set(ylim=(0, 1.08), yticks=[])
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel(UNITS[modality], labelpad=1)
+    ax.set_xlabel(KINDS[modality].figure_unit, labelpad=1)
     if label:
-        ax.set_title(MODALITY_LABELS[modality], color=colour, fontweight="bold", pad=2)
+        ax.set_title(KINDS[modality].figure_label, color=colour, fontweight="bold", pad=2)
 
 
 def _picture(ax: Axes, image: Float[np.ndarray, "height width 4"]) -> None:
     ax.imshow(image, interpolation="antialiased")
     ax.axis("off")
-
-
-def wrap_names(groups: Sequence[str], width: int = 24) -> str:
-    """Names of groups in lines of at most so many characters."""
-    lines = [""]
-    for name in groups:
-        grown = f"{lines[-1]}, {name}" if lines[-1] else name
-        lines = [*lines[:-1], grown] if len(grown) <= width or not lines[-1] else [*lines[:-1], lines[-1] + ",", name]
-    return "\n".join(lines)
 
 
 @styled
@@ -127,36 +121,10 @@ def gallery(molecules: Sequence[tuple[str, Sequence[str], Mapping[str, tuple[Axi
     for i, (smiles, groups, spectra) in enumerate(molecules):
         _picture(grid[i, 0], molecule_image(smiles))
         place = {"transform": grid[i, 0].transAxes, "ha": "center", "va": "top"}
-        grid[i, 0].text(0.5, -0.02, wrap_names(groups), fontsize=5.5, **place)
+        grid[i, 0].text(0.5, -0.02, wrapped(", ".join(groups), 1.3), fontsize=5.5, **place)
         for ax, (modality, (x, y)) in zip(grid[i, 1:], spectra.items(), strict=True):
             draw_spectrum(ax, modality, x, y, label=i == 0)
-            ax.set_xlabel(UNITS[modality] if i == len(molecules) - 1 else "", labelpad=1)
-    return figure
-
-
-@styled
-def gates_figure(
-    spectra: Float[np.ndarray, "modality 600"],
-    gates: Float[np.ndarray, "modality L"],
-    modalities: Sequence[str],
-    stride: int,
-) -> Figure:
-    """What the model reads, and under each spectrum the gate p of every token (Eq. 5): 1 kept, 0 replaced by noise.
-
-    ``stride`` is the number of points of a token (`SymSpectra.gates`); what is left over is white.
-    """
-    figure = Figure(figsize=(PAGE, 1.25 * len(modalities) + 0.2), layout="constrained")
-    rows = figure.subplots(2 * len(modalities), 1, height_ratios=[4, 0.6] * len(modalities), squeeze=False)[:, 0]
-    for i, modality in enumerate(modalities):
-        ax, strip, x = rows[2 * i], rows[2 * i + 1], model_axis(modality)
-        draw_spectrum(ax, modality, x, spectra[i] / max(float(spectra[i].max()), 1e-9))
-        ax.set_xlabel("")
-        ax.tick_params(labelbottom=False)
-        edges = x[0] + (x[-1] - x[0]) / POINTS * stride * np.arange(gates.shape[1] + 1)
-        image = strip.pcolormesh(edges, [0, 1], gates[i : i + 1], vmin=0, vmax=1, cmap="viridis", rasterized=True)
-        strip.set(yticks=[], xlim=ax.get_xlim())
-        strip.set_xlabel(UNITS[modality], labelpad=1)
-    figure.colorbar(image, ax=list(rows), label="gate p", fraction=0.03, pad=0.01)
+            ax.set_xlabel(KINDS[modality].figure_unit if i == len(molecules) - 1 else "", labelpad=1)
     return figure
 
 

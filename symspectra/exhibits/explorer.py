@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import ReadError
-from symspectra.exhibits.drawing import MODALITY_COLOURS, model_axis
+from symspectra.exhibits.drawing import model_axis
 from symspectra.groups.table8 import NAMES, label
 from symspectra.modalities import KINDS
 from symspectra.predict.predictor import GroupPrediction, Prediction, Predictor, Source, shipped
@@ -22,7 +22,6 @@ from symspectra.spectra.conversion import Prepared
 from symspectra.spectra.spectrum import Spectrum
 
 TOP = 12  # groups shown
-PLAIN_LABELS = {"ir": "IR", "c13": "13C NMR", "h1": "1H NMR", "msms_pos": "MS/MS+", "msms_neg": "MS/MS\N{MINUS SIGN}"}
 OWN = "only what is typed below"
 PREDICTED, BELOW = "#0072B2", "#BBBBBB"
 
@@ -53,7 +52,7 @@ class Explorer(widgets.VBox):
         self._structures = dict(structures or {})
         self.molecule = widgets.Dropdown(options=list(self._molecules), description="molecule")
         wide = widgets.Layout(width="36em")
-        self.used = {m: widgets.Checkbox(value=True, description=PLAIN_LABELS[m]) for m in predictor.modalities}
+        self.used = {m: widgets.Checkbox(value=True, description=KINDS[m].label) for m in predictor.modalities}
         self.typed = {m: widgets.Text(continuous_update=False, layout=wide) for m in predictor.modalities}
         for box in self.used.values():
             box.indent, box.layout = False, widgets.Layout(width="8em")
@@ -130,9 +129,7 @@ def answer_html(prediction: Prediction, smiles: str | None = None) -> str:
     held = None if smiles is None else dict(zip(NAMES, label([smiles])[0].tolist(), strict=True))
     ranked = sorted(prediction.groups, key=lambda group: -group.probability)[:TOP]
     head = "".join(f"<p><b>Take care:</b> {escape(sentence)}.</p>" for sentence in prediction.warnings)
-    used = " ".join(
-        f'<span style="color:{MODALITY_COLOURS[m]}"><b>{PLAIN_LABELS[m]}</b></span>' for m in prediction.spectra
-    )
+    used = " ".join(f'<span style="color:{KINDS[m].colour}"><b>{KINDS[m].label}</b></span>' for m in prediction.spectra)
     bars = "".join(_bar(group, None if held is None else held[group.name]) for group in ranked)
     foot = "Blue: predicted. The black mark is the threshold of the group."
     if held is not None:

@@ -1,4 +1,4 @@
-"""What a trained SymSpectra attends to: gates of test molecules (App. M), weights of molecules and groups (App. N)."""
+"""What a trained SymSpectra attends to: gates of test molecules (App. M), weights in the loss (App. N), the bound."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 import torch
 from jaxtyping import Float, Int
+from matplotlib.figure import Figure
 
 from symspectra.datasets.base import SpectraDataset
 from symspectra.exhibits.claims import Claim, decided, rank_correlation, untestable
 from symspectra.exhibits.comparison import LEVEL, Score, summarise
+from symspectra.exhibits.drawing import model_axis, token_edges
+from symspectra.exhibits.style import COLUMN, DASHED, MODEL_COLOURS, PAGE, styled
 from symspectra.groups.table8 import NAMES
+from symspectra.modalities import KINDS
 from symspectra.training.machine import choose_device
 from symspectra.training.store import Run
 
 CLEAR = 0.3  # Spearman's rank correlation from which an association is called clear
-FLAT = 0.01  # importances that differ by less look the same
-DIFFERENT = 0.05  # standard deviation of a token's gate over molecules
 RULE = (
     f"Spearman's rank correlation is {CLEAR} or more in the paper's direction, and passes its one-sided test at the "
     f"{LEVEL:.0%} level."
@@ -86,26 +90,47 @@ def extremes(groups: Int[np.ndarray, " molecule"], n: int = 5) -> tuple[list[int
     return ascending[:n].tolist(), descending[:n].tolist()
 
 
-def richer_is_more_important(source: str, text: str, found: Importance) -> Claim:
-    """Is the average importance higher for molecules with more groups?"""
-    low, high = float(found.average.min()), float(found.average.max())
-    if high - low < FLAT:
-        why = (
-            f"The average importance is the same for all {len(found.groups)} molecules ({low:.3f} to {high:.3f}): the "
-            "gates are not at work."
-        )
-        return untestable(source, text, why)
-    return associated(source, text, found.groups, found.average, "molecules")
+@styled
+def importance_maps(
+    blocks: Mapping[str, Float[np.ndarray, "molecule modality L"]],
+    groups: Sequence[int],
+    modalities: Sequence[str],
+    stride: int,
+    hardest: int,
+) -> Figure:
+    """Fig 7: the gates of molecules, one per line, for each spectrum; one block per title, such as a value of beta.
 
-
-def maps_differ(source: str, text: str, found: Importance) -> Claim:
-    """Do the importance maps of molecules differ from each other?"""
-    rule = (
-        f"The gate of a token varies between molecules with a standard deviation of {DIFFERENT} or more, averaged over "
-        "the tokens."
-    )
-    why = f"The standard deviation is {found.variation:.3f} over {len(found.groups)} molecules."
-    return decided(source, text, found.variation >= DIFFERENT, why, rule)
+    Parameters
+    ----------
+    blocks : title -> gates of the molecules, the ``hardest`` first and then the easiest
+    groups : number of functional groups of each molecule
+    stride : number of points of a token (`symspectra.models.symspectra.SymSpectra.gates`)
+    """
+    n = len(groups)
+    lines = [*range(hardest), *range(hardest + 1, n + 1)]  # a gap between the hardest and the easiest
+    figure = Figure(figsize=(PAGE, (0.125 * n + 0.65) * len(blocks) + 0.1), layout="constrained")
+    grid = figure.subplots(len(blocks), len(modalities), squeeze=False)
+    for axes, (title, gates) in zip(grid, blocks.items(), strict=True):
+        for k, (ax, modality) in enumerate(zip(axes, modalities, strict=True)):
+            image = np.full((n + 1, gates.shape[2]), np.nan)
+            image[lines] = gates[:, k]
+            edges, x = token_edges(modality, stride, gates.shape[2]), model_axis(modality)
+            drawn = ax.pcolormesh(edges, np.arange(n + 2), image, vmin=0, vmax=1, cmap="inferno", rasterized=True)
+            ends = (x[0], x[-1]) if modality.startswith("ms") else (x.max(), x.min())
+            ax.set(ylim=(n + 1, 0), yticks=[], xlim=ends)
+            ax.set_title(KINDS[modality].figure_label, loc="center")
+            ax.set_xlabel(KINDS[modality].figure_unit, labelpad=1)
+        average = np.nanmean(gates, axis=(1, 2))
+        words = [f"{number}   {mean:.3f}" for number, mean in zip(groups, average, strict=True)]
+        axes[0].set_yticks(np.array(lines) + 0.5, words, fontsize=6)
+        axes[0].tick_params(axis="y", length=0)
+        axes[0].set_ylabel("groups, average importance", fontsize=6)
+        axes[0].set_title(f"{title}\n", loc="left", fontweight="bold")
+        for middle, name in ((hardest / 2, "hardest"), ((hardest + 1 + n + 1) / 2, "easiest")):
+            place = {"transform": axes[-1].get_yaxis_transform(), "rotation": -90, "ha": "left", "va": "center"}
+            axes[-1].text(1.02, middle, name, fontsize=6, **place)
+    figure.colorbar(drawn, ax=list(grid[:, -1]), label="gate p: warmer is kept", fraction=0.06, pad=0.07, aspect=35)
+    return figure
 
 
 def associated(
@@ -183,21 +208,48 @@ def group_f1(runs: Sequence[Run]) -> dict[str, Score]:
     return dict(sorted(f1.items(), key=lambda item: item[1].mean))
 
 
-def named_are_heavier(
-    source: str, text: str, names: Sequence[str], weights: Mapping[str, Score], positives: Mapping[str, int]
-) -> Claim:
-    """Have the named groups a higher weight than the median group? Those without a training positive are left out.
+@styled
+def weights_by_f1(f1: Mapping[str, Score], weights: Mapping[str, Score]) -> Figure:
+    """Fig 9: groups from the lowest F1 to the highest, beside them the weight of each in the loss."""
+    figure = Figure(figsize=(COLUMN, 0.115 * len(f1) + 0.6), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    table = pd.DataFrame([(name, value) for name in f1 for value in weights[name].values], columns=["group", "weight"])
+    sns.barplot(x=[score.mean for score in f1.values()], y=list(f1), color="0.7", width=0.75, saturation=1, ax=left)
+    style = {"errorbar": "sd", "linestyle": "none", "color": MODEL_COLOURS["SymSpectra"], "markersize": 2.5}
+    sns.pointplot(table, x="weight", y="group", order=list(f1), err_kws={"linewidth": 0.6}, ax=right, **style)
+    right.axvline(1, color="0.5", linewidth=0.6, linestyle=DASHED)
+    left.set(xlabel="test F1", xlim=(0, 1), ylim=(len(f1) - 0.4, -0.6))
+    left.tick_params(axis="y", length=0, labelsize=6)
+    right.tick_params(axis="y", length=0)
+    right.set(xlabel="mean weight in the loss", ylabel="")
+    right.yaxis.grid(True)
+    return figure
 
-    Parameters
-    ----------
-    positives : training molecules with each group
+
+class Compression(NamedTuple):
+    """One weight of the bound, over seeds (Fig 11b).
+
+    micro_f1 : on the test set
+    gate : mean of the sampled gates in the training epoch that was kept; 1 keeps everything, 0 replaces all by noise
+    share : beta times the bound, as a share of the whole loss, in the same epoch
     """
-    absent, names = [name for name in names if not positives[name]], [name for name in names if positives[name]]
-    without = f"No training molecule has {' or '.join(absent)}." if absent else ""
-    if not names:
-        return untestable(source, text, without)
-    median = float(np.median([weight.mean for weight in weights.values()]))
-    words = ", ".join(f"{name} {weights[name].mean:.3f}" for name in names)
-    heavier = all(weights[name].mean > median for name in names)
-    why = f"{words}; median {median:.3f}. {without}".rstrip()
-    return decided(source, text, heavier, why, "Each is above the median of all groups.")
+
+    micro_f1: Score
+    gate: Score
+    share: Score
+
+
+def compression_of(runs: Sequence[Run]) -> Compression:
+    """What the bound does in the runs of one configuration, one per seed.
+
+    Raises
+    ------
+    ValueError : a run without bottleneck.
+    """
+    kept = [run.history[run.metrics["best_epoch"]] for run in runs]
+    for run, epoch in zip(runs, kept, strict=True):
+        if "bound" not in epoch:
+            raise ValueError(f"run {run.id} ({run.config.model.name}) has no bottleneck: its history holds no bound")
+    share = [run.config.model.beta * epoch["bound"] / epoch["loss"] for run, epoch in zip(runs, kept, strict=True)]
+    micro_f1 = summarise([run.metrics["test"]["micro_f1"] for run in runs])
+    return Compression(micro_f1, summarise([epoch["gate"] for epoch in kept]), summarise(share))

@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    import pandas
+import pandas as pd
 
 
 class PaperValue(NamedTuple):
@@ -28,7 +27,8 @@ class PaperValue(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _numbers() -> dict[tuple[str, str, str], PaperValue]:
+def printed_numbers() -> dict[tuple[str, str, str], PaperValue]:
+    """Every number that the paper prints: (exhibit, row, column) -> value, in the paper's order."""
     numbers: dict[tuple[str, str, str], PaperValue] = {}
     with files("symspectra").joinpath("data/paper_numbers.csv").open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
@@ -51,56 +51,38 @@ def _known(what: str, name: str, known: Iterable[str]) -> str:
 
 def exhibits() -> tuple[str, ...]:
     """Names of the tables and figures with printed numbers."""
-    return tuple(dict.fromkeys(exhibit for exhibit, _, _ in _numbers()))
+    return tuple(dict.fromkeys(exhibit for exhibit, _, _ in printed_numbers()))
 
 
 def paper_value(exhibit: str, row: str, column: str) -> PaperValue:
-    """One number of the paper.
-
-    Parameters
-    ----------
-    exhibit, row, column
-        For example ``"table1"``, ``"Simulated: IR"``, ``"SymSpectra"``; `paper_table` shows the names.
+    """One number of the paper, such as of ``"table1"``, ``"Simulated: IR"``, ``"SymSpectra"``.
 
     Raises
     ------
-    ValueError
-        Unknown exhibit, row or column (the message gives the nearest known name), or a cell that the paper leaves
-        empty.
+    ValueError : an unknown name (the message gives the nearest known one), or a cell that the paper leaves empty.
     """
+    numbers = printed_numbers()
     _known("exhibit", exhibit, exhibits())
-    _known(f"row of {exhibit}", row, (r for e, r, _ in _numbers() if e == exhibit))
-    _known(f"column of {exhibit}", column, (c for e, _, c in _numbers() if e == exhibit))
-    if (exhibit, row, column) not in _numbers():
+    _known(f"row of {exhibit}", row, (r for e, r, _ in numbers if e == exhibit))
+    _known(f"column of {exhibit}", column, (c for e, _, c in numbers if e == exhibit))
+    if (exhibit, row, column) not in numbers:
         raise ValueError(f"the paper prints no number for {row!r}, {column!r} in {exhibit}")
-    return _numbers()[exhibit, row, column]
+    return numbers[exhibit, row, column]
 
 
-def paper_table(exhibit: str, what: str = "value") -> pandas.DataFrame:
-    """A table of the paper, rows and columns as printed.
+def paper_table(exhibit: str, what: str = "value") -> pd.DataFrame:
+    """A table of the paper, rows and columns as printed; a cell that the paper leaves empty is missing (NaN).
 
-    Parameters
-    ----------
-    exhibit
-        For example ``"table1"``.
-    what
-        ``"value"``, ``"spread"`` or ``"note"`` of each cell.
-
-    Returns
-    -------
-    DataFrame with the paper's rows as index; a cell that the paper leaves empty is missing (NaN).
+    ``what`` is the ``"value"``, ``"spread"`` or ``"note"`` of each cell.
 
     Raises
     ------
-    ValueError
-        Unknown exhibit (the message gives the nearest known name) or unknown `what`.
+    ValueError : an unknown exhibit (the message gives the nearest known name) or unknown ``what``.
     """
-    import pandas as pd
-
     _known("exhibit", exhibit, exhibits())
     if what not in PaperValue._fields:
         raise ValueError(f"unknown field {what!r}: expected one of {', '.join(PaperValue._fields)}")
-    cells = {(row, column): getattr(cell, what) for (e, row, column), cell in _numbers().items() if e == exhibit}
+    cells = {(row, column): getattr(cell, what) for (e, row, column), cell in printed_numbers().items() if e == exhibit}
     rows, columns = (list(dict.fromkeys(keys)) for keys in zip(*cells, strict=True))
     table = [[cells.get((row, column)) for column in columns] for row in rows]
     return pd.DataFrame(table, index=rows, columns=columns, dtype=object if what == "note" else float)

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from jaxtyping import Bool
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from symspectra.exhibits.comparison import Score, summarise
-from symspectra.exhibits.lettering import wrapped
-from symspectra.exhibits.style import PAGE, styled
+from symspectra.exhibits.style import PAGE, styled, wrapped
 from symspectra.groups.table8 import IMPLICATIONS, NAMES
 from symspectra.training.store import Run
 
@@ -51,8 +51,8 @@ class Plausibility(NamedTuple):
 class OverSeeds(NamedTuple):
     """Plausibility of the test predictions of one configuration.
 
-    broken : share of predicted premises without their conclusion, a value a seed that predicts any
-    molecules : share of molecules with at least one broken implication, a value a seed
+    broken : share of predicted premises without their conclusion, one value per seed that predicts any
+    molecules : share of molecules with at least one broken implication, one value per seed
     pooled : the predictions of all seeds together, where the counts of single implications would be small
     """
 
@@ -62,7 +62,7 @@ class OverSeeds(NamedTuple):
 
 
 def _broken(premises: int, broken: int) -> Broken:
-    return Broken(premises, broken, broken / premises if premises else None)
+    return Broken(int(premises), int(broken), float(broken / premises) if premises else None)
 
 
 def plausibility(y_hat: Bool[np.ndarray, "molecule 37"]) -> Plausibility:
@@ -87,16 +87,15 @@ def plausibility(y_hat: Bool[np.ndarray, "molecule 37"]) -> Plausibility:
     premises, broken = y_hat[:, if_].sum(0), breaks.sum(0)
     unrelated = premises @ (1 - y_hat[:, then].mean(0))  # broken, had premise and conclusion nothing to do with another
     implications = {
-        f"{NAMES[i]} -> {NAMES[j]}": _broken(int(n), int(b))
-        for (i, j), n, b in zip(IMPLICATIONS, premises, broken, strict=True)
+        f"{NAMES[i]} -> {NAMES[j]}": _broken(n, b) for (i, j), n, b in zip(IMPLICATIONS, premises, broken, strict=True)
     }
-    total = _broken(int(premises.sum()), int(broken.sum()))
+    total = _broken(premises.sum(), broken.sum())
     by_chance = float(unrelated / total.premises) if total.premises else None
     return Plausibility(implications, total, by_chance, float(breaks.any(1).mean()))
 
 
 def over_seeds(runs: Sequence[Run], threshold: float = THRESHOLD) -> OverSeeds:
-    """Plausibility of the test predictions of the runs of one configuration, one a seed."""
+    """Plausibility of the test predictions of the runs of one configuration, one per seed."""
     predicted = [run.predictions("test")[2] >= threshold for run in runs]
     seeds = [plausibility(y_hat) for y_hat in predicted]
     broken = summarise([seed.total.share for seed in seeds if seed.total.share is not None])
@@ -109,41 +108,29 @@ def broken_implications(models: Mapping[str, OverSeeds], colours: Mapping[str, s
 
     A cell gives the share of the predicted premises without their conclusion, and of how many, over all seeds.
     """
-    names = list(models)
-    figure = Figure(figsize=(PAGE, 0.95 + 0.27 * len(names)), layout="constrained")
+    figure = Figure(figsize=(PAGE, 0.95 + 0.27 * len(models)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1.5, 3.4])
-    for y, (name, model) in enumerate(models.items()):
-        if model.broken.mean is None:
-            left.text(0, y, " no premise predicted", va="center", fontsize=6, color="0.35")
-            continue
-        mean, sd = 100 * model.broken.mean, 100 * (model.broken.sd or 0)
-        left.barh(y, mean, 0.7, color=(colours or {}).get(name, "#767676"))
-        if model.broken.sd is not None:
-            left.errorbar(mean, y, xerr=sd, color="black", linewidth=0.7)
-        left.annotate(f"{mean:.1f}", (mean + sd, y), (3, 0), textcoords="offset points", va="center", fontsize=6)
-    left.set(xlabel="broken, per 100 predicted premises", ylim=(len(names) - 0.5, -0.5))
-    left.set_yticks(range(len(names)), names)
+    lines = [(name, 100 * value) for name, model in models.items() for value in model.broken.values or (np.nan,)]
+    palette = {name: (colours or {}).get(name, "#767676") for name in models}
+    style = {"hue": "model", "palette": palette, "width": 0.7, "saturation": 1, "err_kws": {"linewidth": 0.7}}
+    shares = pd.DataFrame(lines, columns=["model", "broken"])
+    sns.barplot(shares, x="broken", y="model", order=list(models), errorbar="sd", ax=left, **style)
+    for y, model in enumerate(models.values()):
+        mean, sd = model.broken.mean, model.broken.sd or 0
+        place, text = (0, "no premise predicted") if mean is None else (100 * (mean + sd), f"{100 * mean:.1f}")
+        left.annotate(text, (place, y), (3, 0), textcoords="offset points", va="center", fontsize=6)
+    left.set(xlabel="broken, per 100 predicted premises", ylabel="")
     left.margins(x=0.16)
     left.set_xlim(left=0)
     left.xaxis.grid(True)
-    _cells(right, models)
+    cells = {name: model.pooled.implications for name, model in models.items()}
+    titles = {name: wrapped(name.replace("->", "→"), 0.5) for name in next(iter(cells.values()))}
+    table = pd.DataFrame(cells).T.rename(columns=titles)
+    share = table.map(lambda cell: cell.share).astype(float)
+    words = table.map(lambda cell: "none" if cell.share is None else f"{100 * cell.share:.1f}\nof {cell.premises:,}")
+    style = {"cmap": "Oranges", "vmin": 0, "vmax": max(0.1, np.nanmax(share, initial=0)), "cbar": False, "fmt": ""}
+    sns.heatmap(share, annot=words, annot_kws={"fontsize": 5.5}, yticklabels=False, ax=right, **style)
+    for y, x in np.argwhere(share.isna()):
+        right.text(x + 0.5, y + 0.5, "none", ha="center", va="center", fontsize=5.5, color="0.45")
+    right.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=6)
     return figure
-
-
-def _cells(ax: Axes, models: Mapping[str, OverSeeds]) -> None:
-    """A shaded cell a model and implication: broken per 100, and of how many predictions."""
-    columns = list(next(iter(models.values())).pooled.implications)
-    table = [[model.pooled.implications[column] for column in columns] for model in models.values()]
-    share = np.array([[np.nan if cell.share is None else cell.share for cell in row] for row in table])
-    top = max(0.1, np.nanmax(share, initial=0))
-    ax.imshow(share, aspect="auto", cmap="Oranges", vmin=0, vmax=top)
-    for y, row in enumerate(table):
-        for x, cell in enumerate(row):
-            text = "none" if cell.share is None else f"{100 * cell.share:.1f}\nof {cell.premises:,}"
-            colour = "white" if (cell.share or 0) > 0.7 * top else "0.45" if cell.share is None else "black"
-            ax.text(x, y, text, ha="center", va="center", fontsize=5.5, linespacing=1.1, color=colour)
-    ax.set_xticks(range(len(columns)), [wrapped(column.replace("->", "→"), 0.5) for column in columns], fontsize=6)
-    ax.set_yticks([])
-    ax.xaxis.tick_top()
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rdkit import Chem
 
-from symspectra.exhibits.drawing import MODALITY_COLOURS, MODALITY_LABELS, draw_spectrum, model_axis, molecule_image
-from symspectra.exhibits.style import PAGE, styled
+from symspectra.exhibits.drawing import draw_spectrum, model_axis, molecule_image, token_edges
+from symspectra.exhibits.style import DASHED, PAGE, styled
 from symspectra.groups.table8 import NAMES, SMARTS
-from symspectra.modalities import MODALITIES
+from symspectra.modalities import KINDS
 from symspectra.predict.calibration import Bin
 from symspectra.predict.predictor import GroupPrediction, Prediction
 from symspectra.spectra.conversion import Prepared
@@ -42,8 +42,8 @@ def steps_figure(pairs: Mapping[str, tuple[Spectrum, Prepared]]) -> Figure:
         _draw_raw(left, raw, prepared.modality)
         _draw_vector(right, prepared)
         for ax, words in ((left, "as given"), (right, f"the {POINTS} points that the model reads")):
-            title = f"{MODALITY_LABELS[prepared.modality]}, {words}"
-            ax.set_title(title, color=MODALITY_COLOURS[prepared.modality], fontweight="bold", pad=2)
+            kind = KINDS[prepared.modality]
+            ax.set_title(f"{kind.figure_label}, {words}", color=kind.colour, fontweight="bold", pad=2)
     return figure
 
 
@@ -54,7 +54,7 @@ def _draw_vector(ax: Axes, prepared: Prepared) -> None:
 
 def _draw_raw(ax: Axes, spectrum: Spectrum, modality: str) -> None:
     """In the units of the file, the axis in the direction that chemists expect."""
-    x, y, colour = spectrum.x, spectrum.y, MODALITY_COLOURS[modality]
+    x, y, colour = spectrum.x, spectrum.y, KINDS[modality].colour
     if spectrum.peaks:
         ax.vlines(x, 0, y, color=colour, linewidth=0.9)
         margin = 0.05 * max(float(np.ptp(x)), 1.0)
@@ -81,7 +81,7 @@ def evidence_figure(
     Parameters
     ----------
     gates : of each spectrum (`symspectra.predict.predictor.Predictor.gates`)
-    stride : number of points of a token (`symspectra.exhibits.drawing.gates_figure`)
+    stride : number of points of a token (`symspectra.models.symspectra.SymSpectra.gates`)
     structure : SMILES, if known: drawn once for each predicted group that it holds, at most six, its atoms coloured
     """
     shown = _in_structure(prediction, structure)
@@ -94,8 +94,7 @@ def evidence_figure(
     axes = below.subplots(len(gates), 1, squeeze=False)[:, 0]
     for ax, (modality, gate) in zip(axes, gates.items(), strict=True):
         _draw_vector(ax, prediction.spectra[modality])
-        x, limits = model_axis(modality), ax.get_xlim()
-        edges = x[0] + (x[-1] - x[0]) / POINTS * stride * np.arange(len(gate) + 1)
+        edges, limits = token_edges(modality, stride, len(gate)), ax.get_xlim()
         shade = {"vmin": 0, "vmax": 1, "cmap": "Greys_r", "alpha": 0.5, "zorder": -1, "rasterized": True}
         image = ax.pcolormesh(edges, [0, 1.08], gate[None], **shade)
         ax.set(xlim=limits, ylim=(0, 1.08))
@@ -133,7 +132,7 @@ def reliability_figure(before: Sequence[Bin], after: Sequence[Bin]) -> Figure:
     ):
         p, frequency, count = (np.array(column) for column in zip(*bins, strict=True))
         error = float((count * np.abs(p - frequency)).sum() / count.sum())
-        top.plot([0, 1], [0, 1], color="0.6", linewidth=0.7, linestyle=(0, (4, 3)))
+        top.plot([0, 1], [0, 1], color="0.6", linewidth=0.7, linestyle=DASHED)
         top.plot(p, frequency, "o-", color=colour, markersize=3.5, linewidth=1)
         top.text(0.04, 0.95, f"expected calibration\nerror {error:.4f}", transform=top.transAxes, va="top")
         top.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=words, xticks=(0, 0.25, 0.5, 0.75, 1))
@@ -153,7 +152,7 @@ def subset_figure(card: Mapping[str, Any]) -> Figure:
     ----------
     card : ``predictor.json`` (`symspectra.predict.predictor.Predictor.card`)
     """
-    modalities = [name for name in MODALITIES if name in card["modalities"]]
+    modalities = [name for name in KINDS if name in card["modalities"]]
     ranked = sorted(card["subsets"].items(), key=lambda item: -item[1]["micro_f1"])
     place = np.arange(len(ranked))
     figure = Figure(figsize=(PAGE, 3.0), layout="constrained")
@@ -171,7 +170,7 @@ def subset_figure(card: Mapping[str, Any]) -> Figure:
         rows = [modalities.index(m) for m in name.split("+")]
         dots.plot([k] * len(modalities), range(len(modalities)), "o", color="0.88", markersize=4)
         dots.plot([k] * len(rows), rows, "o-", color="0.15", markersize=4, linewidth=1)
-    dots.set_yticks(range(len(modalities)), [MODALITY_LABELS[m] for m in modalities])
+    dots.set_yticks(range(len(modalities)), [KINDS[m].figure_label for m in modalities])
     dots.set(ylim=(len(modalities) - 0.4, -0.6), xlim=(-0.7, len(ranked) - 0.3), xticks=[])
     dots.tick_params(length=0)
     for spine in dots.spines.values():

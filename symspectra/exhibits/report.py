@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import pandas as pd
 
-from symspectra.exhibits.claims import OUTCOMES, RULES, Cell, Claim, count_outcomes, reason, show_claims
+from symspectra.exhibits.claims import RULES, Cell, Claim, count_outcomes, show_claims
 from symspectra.exhibits.comparison import Score, with_spread
-from symspectra.exhibits.lettering import wrapped
-from symspectra.exhibits.paper import PaperValue, exhibits, paper_table, paper_value
-from symspectra.exhibits.style import PAGE, styled
+from symspectra.exhibits.paper import PaperValue, exhibits, printed_numbers
+from symspectra.exhibits.tables import markdown
 from symspectra.files import written
 
 NAME = "report"
 EXHIBITS = {  # of the paper -> the notebook that makes it
-    **dict.fromkeys(("fig2",), "00_quickstart"),
-    **dict.fromkeys(("fig1a", "fig1b", "fig1c", "table8"), "01_dataset"),
-    **dict.fromkeys(("table1", "fig3a", "fig3b"), "02_performance"),
-    **dict.fromkeys(("table2",), "03_imbalance_strategies"),
-    **dict.fromkeys(("fig3d", "fig4", "fig10"), "04_imbalance_study"),
-    **dict.fromkeys(("fig3c", "fig6"), "05_scaffold_split"),
-    **dict.fromkeys(("table3", "table5", "table6", "table7", "table9"), "06_ablations"),
-    **dict.fromkeys(("table4",), "07_label_order"),
-    **dict.fromkeys(("fig11a", "fig11b"), "08_hyperparameters"),
-    **dict.fromkeys(("fig5a", "fig5b"), "09_robustness"),
-    **dict.fromkeys(("table10", "table11"), "10_cost"),
-    **dict.fromkeys(("fig7", "fig8", "fig9"), "11_interpretation"),
+    name: notebook
+    for notebook, names in {
+        "00_quickstart": "fig2",
+        "01_dataset": "fig1a fig1b fig1c table8",
+        "02_performance": "table1 fig3a fig3b",
+        "03_imbalance_strategies": "table2",
+        "04_imbalance_study": "fig3d fig4 fig10",
+        "05_scaffold_split": "fig3c fig6",
+        "06_ablations": "table3 table5 table6 table7 table9",
+        "07_label_order": "table4",
+        "08_hyperparameters": "fig11a fig11b",
+        "09_robustness": "fig5a fig5b",
+        "10_cost": "table10 table11",
+        "11_interpretation": "fig7 fig8 fig9",
+    }.items()
+    for name in names.split()
 }
 MEASURED = "needs measured spectra (`symspectra data prepare experimental`), which were not there"
 OUT_OF_REACH = {  # (exhibit, start of the row) -> why no notebook can answer it
@@ -43,7 +45,6 @@ OUT_OF_REACH = {  # (exhibit, start of the row) -> why no notebook can answer it
     ("figure5b", ""): MEASURED,
     ("text", ""): "a setting or a count of the paper, not a result",
 }
-COLOURS = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#767676"), strict=True))
 
 
 Exhibits = Mapping[str, Mapping[str, Any]]
@@ -162,7 +163,7 @@ def write_report(folder: str | Path, profile: str) -> Path:
         *(_numbers_of(exhibit, cells, contents) for exhibit in exhibits()),
         *_unprinted(cells),
         "## How the exhibits were made",
-        _provenance(contents),
+        _provenance(folder, contents),
         *_missing(folder, profile),
     ]
     path = folder / f"{NAME}.md"
@@ -182,28 +183,6 @@ def summary(claims: Sequence[Claim], cells: Sequence[Cell]) -> str:
     )
 
 
-@lru_cache(maxsize=1)
-def printed_numbers() -> dict[tuple[str, str, str], PaperValue]:
-    """Every number that the paper prints: (exhibit, row, column) -> value, in the paper's order."""
-    places = [(exhibit, *cell) for exhibit in exhibits() for cell in paper_table(exhibit).stack().dropna().index]
-    return {place: paper_value(*place) for place in places}
-
-
-def _row(*words: object) -> str:
-    return "| " + " | ".join(" ".join(str(word).split()).replace("|", "\\|") for word in words) + " |"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    return "\n".join([_row(*header), _row(*("---" for _ in header)), *(_row(*row) for row in rows)])
-
-
-def _title(exhibit: str) -> str:
-    for kind in ("table", "figure"):
-        if exhibit.startswith(kind):
-            return f"{kind.capitalize()} {exhibit.removeprefix(kind)}"
-    return "Settings and counts in the text"
-
-
 def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits) -> str:
     """Table of all numbers that the paper prints in one exhibit."""
     rows = []
@@ -212,10 +191,12 @@ def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits) -> str:
         if name == exhibit and ours:
             rows += [(row, column, _printed(printed), *_ours(cell, printed), cell.note) for cell in ours]
         elif name == exhibit:
-            why = f"cannot be tested here: {_reason(exhibit, row, cells, contents)}"
+            why = f"cannot be tested here: {_reason(exhibit, row, contents)}"
             rows.append((row, column, _printed(printed), "", why, "", printed.note))
     header = ("row", "column", "paper", "measure", "here", "here - paper", "note on the paper's number")
-    return f"### {_title(exhibit)}\n\n{_table(header, rows)}"
+    title = exhibit.replace("table", "Table ").replace("figure", "Figure ")
+    title = "Settings and counts in the text" if exhibit == "text" else title
+    return f"### {title}\n\n{markdown(pd.DataFrame(rows, columns=header))}"
 
 
 def _printed(value: PaperValue) -> str:
@@ -231,14 +212,10 @@ def _ours(cell: Cell, printed: PaperValue) -> tuple[str, str, str]:
     seeds = "" if cell.metric.startswith("p-value") else f", {len(cell.here.values)} seed"
     seeds += "s" * (bool(seeds) and len(cell.here.values) != 1)
     difference = cell.here.mean - printed.value
-    return (
-        cell.metric,
-        f"{here}{seeds}",
-        f"{difference:+.3f}" if small else f"{difference:+.3g}",
-    )
+    return cell.metric, f"{here}{seeds}", f"{difference:+.3f}" if small else f"{difference:+.3g}"
 
 
-def _reason(exhibit: str, row: str, cells: Sequence[Cell], contents: Exhibits) -> str:
+def _reason(exhibit: str, row: str, contents: Exhibits) -> str:
     for (name, start), why in OUT_OF_REACH.items():
         if name == exhibit and row.startswith(start):
             return why
@@ -253,17 +230,21 @@ def _unprinted(cells: Sequence[Cell]) -> list[str]:
     if not rows:
         return []
     header = ("exhibit", "row", "column", "measure", "here", "note")
-    return [f"### Ours, where the paper draws but prints no number\n\n{_table(header, rows)}"]
+    table = markdown(pd.DataFrame(rows, columns=header))
+    return [f"### Ours, where the paper draws but prints no number\n\n{table}"]
 
 
-def _provenance(contents: Exhibits) -> str:
+def _provenance(folder: Path, contents: Exhibits) -> str:
     rows = []
     for name, c in contents.items():
         molecules = ", ".join(f"{part} {n:,}" for part, n in c.get("molecules", {}).items())
         seeds = ", ".join(map(str, c.get("seeds", ()))) or "no runs"
         device = ", ".join(c.get("device", ())) or "none"
-        rows.append((name, c["dataset"], molecules, seeds, device, str(c.get("git_commit") or "unknown")[:12]))
-    return _table(("exhibit", "data set", "molecules", "seeds", "device", "commit"), rows)
+        shown = [f"[{name}]({name}.{kind})" for kind in ("png", "md") if (folder / f"{name}.{kind}").exists()]
+        commit = str(c.get("git_commit") or "unknown")[:12]
+        rows.append(((*shown, name)[0], c["dataset"], molecules, seeds, device, commit))
+    header = ("exhibit", "data set", "molecules", "seeds", "device", "commit")
+    return markdown(pd.DataFrame(rows, columns=header))
 
 
 def _missing(folder: Path, profile: str) -> list[str]:
@@ -274,36 +255,6 @@ def _missing(folder: Path, profile: str) -> list[str]:
     lines = [f"- {exhibit}: notebook {notebook}" for exhibit, notebook in missing.items()]
     how = f"Make them with `symspectra reproduce --profile {profile} --only {numbers}`."
     return ["## Exhibits that are not in this folder", "\n".join(lines), how]
-
-
-@styled
-def report_table(claims: Sequence[Claim]) -> Figure:
-    """Every claim in a row: where the paper says it, what it says, the verdict in colour, and why."""
-    widths = {"text": 2.35, "verdict": 0.75, "why": 3.25}  # inches
-    left = {"text": 0.05, "verdict": 2.55, "why": 3.4}
-    line, gap, head = 0.115, 0.09, 0.42
-    words = [{"text": f"{c.source}\n{c.text}", "verdict": c.verdict, "why": reason(c)} for c in claims]
-    rows = [{key: wrapped(text, widths[key]) for key, text in row.items()} for row in words]
-    heights = [line * (1 + max(text.count("\n") for text in row.values())) + gap for row in rows]
-    high = head + sum(heights) + 0.05
-    figure = Figure(figsize=(PAGE, high))
-    ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, PAGE), ylim=(high, 0))
-    ax.axis("off")
-    style = {"fontsize": 6.5, "va": "top", "linespacing": 1.2, "parse_math": False}
-    counts = ", ".join(f"{n} {_plural(outcome, n)}" for outcome, n in count_outcomes(claims).items())
-    ax.text(0.05, 0.04, f"{len(claims)} claims of the paper: {counts}", fontweight="bold", **style)
-    for key, title in zip(widths, ("where, and what it says", "verdict", "why"), strict=True):
-        ax.text(left[key], 0.22, title, color="0.35", **style)
-    top = head
-    for claim, row, height in zip(claims, rows, heights, strict=True):
-        ax.axhline(top, color="0.8", linewidth=0.5)
-        for key, text in row.items():
-            look = {"color": COLOURS[claim.verdict], "fontweight": "bold"} if key == "verdict" else {}
-            ax.text(left[key], top + gap / 2, text, **look, **style)
-        top += height
-    ax.axhline(top, color="black", linewidth=0.6)
-    return figure
 
 
 def _plural(outcome: str, n: int) -> str:

@@ -1,16 +1,30 @@
-"""The tidy table of an exhibit: one line per seed and score, a CSV beside the picture, read as a DataFrame."""
+"""The files of an exhibit: a picture or a table of text, and its numbers as JSON and as a tidy table (CSV)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import matplotlib.style
 import pandas as pd
+from matplotlib.figure import Figure
 
 from symspectra.errors import DataError
-from symspectra.exhibits.comparison import Score
+from symspectra.exhibits.comparison import Score, as_json
+from symspectra.exhibits.style import STYLE
 from symspectra.experiments.plan import project
+from symspectra.files import written
+from symspectra.training.runs import Run, code_digest
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
+    from symspectra.exhibits.claims import Cell, Claim
+    from symspectra.experiments.profiles import Profile
 
 COLUMNS = ["exhibit", "row", "column", "seed", "metric", "value", "run"]
 
@@ -76,3 +90,124 @@ def results(exhibit: str, profile: str = "demo", figures: str | Path | None = No
     if list(table.columns) != COLUMNS:
         raise DataError(f"{path}: has the columns {', '.join(table.columns)}; expected {', '.join(COLUMNS)}")
     return table.fillna(dict.fromkeys(words, ""))
+
+
+def save_exhibit(
+    shown: Figure | pd.DataFrame,
+    numbers: Mapping[str, Any],
+    folder: str | Path,
+    exhibit: str,
+    profile: str,
+    runs: Sequence[Run] = (),
+    molecules: Mapping[str, int] | None = None,
+    dataset: str = "open",
+    cells: Sequence[Cell] = (),
+    claims: Sequence[Claim] = (),
+) -> Path:
+    """Write ``<exhibit>.json`` and ``.csv`` (`tidy`), and what is shown: ``.png`` and ``.pdf``, or ``.md`` of a table.
+
+    Returns the path of the PNG or Markdown file.
+
+    Parameters
+    ----------
+    numbers : what is drawn; named tuples such as `Score` become dictionaries
+    runs : the runs behind it: their seeds, devices and molecule counts go into the JSON
+    molecules : number of molecules by split or purpose, where there are no runs
+    cells, claims : numbers and claims of the paper that this exhibit answers; the report collects them
+
+    Raises
+    ------
+    ValueError : a number is not finite.
+    """
+    content = {
+        "exhibit": exhibit,
+        "profile": profile,
+        "dataset": runs[0].config.data.dataset if runs else dataset,
+        "molecules": dict(molecules) if molecules else runs[0].metrics["molecules"] if runs else {},
+        "seeds": sorted({run.config.training.seed for run in runs}),
+        "runs": sorted({run.id for run in runs}),
+        "device": sorted({run.environment["device"] for run in runs}),
+        "git_commit": git_commit(),
+        "code": code_digest(),
+        "numbers": as_json(numbers),
+        "cells": as_json(cells),
+        "claims": as_json(claims),
+    }
+    try:
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ValueError(f"{exhibit}: a number that is not finite ({error})") from error
+    kinds = ("png", "pdf") if isinstance(shown, Figure) else ("md",)
+    paths = {kind: Path(folder) / f"{exhibit}.{kind}" for kind in (*kinds, "json", "csv")}
+    with ExitStack() as stack:
+        temporary = {kind: stack.enter_context(written(path)) for kind, path in paths.items()}
+        temporary["json"].write_text(text)
+        tidy(exhibit, numbers).to_csv(temporary["csv"], index=False)
+        if isinstance(shown, Figure):
+            stack.enter_context(matplotlib.style.context(["default", STYLE]))
+            shown.savefig(temporary["png"], format="png")
+            shown.savefig(temporary["pdf"], format="pdf", metadata={"CreationDate": None})
+        else:
+            temporary["md"].write_text(markdown(shown) + "\n", encoding="utf-8")
+    for old in {"png", "pdf", "md"} - set(kinds):  # of an older version: it would show other numbers
+        (Path(folder) / f"{exhibit}.{old}").unlink(missing_ok=True)
+    return paths[kinds[0]]
+
+
+def show_exhibit(shown: Figure | pd.DataFrame, *args: Any, caption: str = "", **kwargs: Any) -> None:
+    """Write an exhibit (`save_exhibit`) and show it in the notebook: its caption (Markdown) and claims below it."""
+    from IPython.display import Image, Markdown, display
+
+    from symspectra.exhibits.claims import show_claims
+
+    path = save_exhibit(shown, *args, **kwargs)
+    display(Image(path) if isinstance(shown, Figure) else look(shown))
+    for text in (caption, show_claims(kwargs["claims"]) if kwargs.get("claims") else ""):
+        if text:
+            display(Markdown(text))
+
+
+def described(runs: Sequence[Run], settings: Profile) -> str:
+    """What a notebook works with, in two sentences: the profile, its molecules, runs, seeds and devices."""
+    seeds, devices = ({run.config.training.seed for run in runs}, {run.environment["device"] for run in runs})
+    molecules = ", ".join(f"{n:,} {split}" for split, n in runs[0].metrics["molecules"].items())
+    return (
+        f"Profile {settings.name}: {settings.description}. Molecules: {molecules}; {len(set(runs))} runs, seeds "
+        f"{', '.join(map(str, sorted(seeds)))}, trained on {', '.join(sorted(devices))}."
+    )
+
+
+def look(table: pd.DataFrame) -> Styler:
+    """A table of text for a notebook; cells within ``**`` are bold, as in Markdown."""
+    table = _with_index(table).map(str)
+    bold = table.map(lambda text: "font-weight: bold" if text.startswith("**") else "")
+    shown = table.map(lambda text: text[2:-2] if text.startswith("**") else text)
+    return shown.style.apply(lambda _: bold, axis=None).hide(axis="index")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table of text as Markdown."""
+    table = _with_index(table)
+    lines = [table.columns, ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    rows = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _with_index(table: pd.DataFrame) -> pd.DataFrame:
+    """The index as the first column, unless it only counts."""
+    counts = isinstance(table.index, pd.RangeIndex)
+    return table if counts else table.rename_axis(table.index.name or "").reset_index()
+
+
+def git_commit() -> str | None:
+    """Commit of the package's repository, ``-dirty`` where the package differs from it; None outside of one."""
+
+    def git(*question: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *question]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "..") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -38,5 +38,5 @@ def runs_of(cells: Mapping[str, list[Config]], store: str | Path) -> dict[str, l
 
 
 def every(runs: Mapping[str, list[Run]]) -> list[Run]:
-    """All runs of an exhibit, for `symspectra.exhibits.style.save_figure`."""
+    """All runs of an exhibit, for `symspectra.exhibits.show_exhibit`."""
     return list(dict.fromkeys(r for cell in runs.values() for r in cell))
