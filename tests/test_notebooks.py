@@ -82,6 +82,15 @@ def test_cells_are_short_and_stripped(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_is_imported_is_there(name):
+    """Also in the branches that only measured spectra reach."""
+    for cell in code_cells(name):
+        for node in ast.walk(ast.parse(source(cell))):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "symspectra":
+                exec(ast.unparse(node), {})
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_only_public_names(name):
     for cell in code_cells(name):
         for node in ast.walk(ast.parse(source(cell))):
