@@ -8,6 +8,8 @@ PYTHON ?= python3
 PROFILE ?= demo
 TORCH_INDEX ?=
 BIN := .venv/bin
+# Modules are compiled when they are first imported, and kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: reproduce test test-all lab bench lint clean
 

@@ -104,7 +104,7 @@ def test_what_cannot_be_executed_is_refused_before_anything_is_trained(folder, m
     assert not (folder / "runs").exists()
 
 
-SIGNALS = [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+SIGNALS = [signal.SIGTERM, *(pytest.param(s, marks=pytest.mark.slow) for s in (signal.SIGKILL, signal.SIGINT))]
 
 
 @pytest.mark.parametrize("how", SIGNALS)

@@ -52,7 +52,8 @@ def kill_a_worker() -> None:
     trains[0].kill()
 
 
-@pytest.mark.parametrize("n", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [20])
 def test_a_killed_process_costs_only_its_run_and_no_number_changes(tmp_path, monkeypatch, n):
     monkeypatch.setattr(engine, "cores", lambda: 2)  # one thread each, as this process has
     said, store = [], tmp_path / "local"

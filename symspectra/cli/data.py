@@ -42,8 +42,9 @@ def run(options: argparse.Namespace) -> None:
         from symspectra.datasets.measured.prepare import prepare
         from symspectra.datasets.measured.summary import described
 
-        sources, licences = [("peaks", options.table)], ["all"]
-        if options.dataset == "experimental":
+        if options.dataset == "peaks":
+            sources, licences = [("peaks", options.table)], ["all"]
+        else:
             given = (("nmrshiftdb2", options.nmrshiftdb2), ("massbank", options.massbank))
             sources, licences = [(kind, path) for kind, path in given if path is not None], options.licence_allow
         if not sources:

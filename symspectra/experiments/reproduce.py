@@ -189,7 +189,10 @@ def execute(source: Path, target: Path, parameters: dict[str, str], imports: Seq
     """Execute a notebook in a fresh kernel, which first imports ``imports``; write the copy, return the seconds."""
     import papermill
 
-    first = f"from symspectra.experiments.engine import import_modules; import_modules({imports!r}, {folder!r})"
+    arguments = ["--log-level=50"]  # no word of its own
+    if imports:
+        first = f"from symspectra.experiments.engine import import_modules; import_modules({imports!r}, {folder!r})"
+        arguments.append(f"--InteractiveShellApp.exec_lines={first}")
     start = time.monotonic()
     try:
         papermill.execute_notebook(
@@ -200,7 +203,7 @@ def execute(source: Path, target: Path, parameters: dict[str, str], imports: Seq
             progress_bar=False,
             cwd=str(source.parent),
             log_output=False,
-            extra_arguments=["--log-level=50", f"--InteractiveShellApp.exec_lines={first}"],  # no word of its own
+            extra_arguments=arguments,
         )
     except papermill.PapermillExecutionError as error:
         reason = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
