@@ -182,8 +182,9 @@ def _train(options: argparse.Namespace) -> None:
 
         result = run(config, options.store, options.device, report=report)
     for split in ("validation", "test"):
-        scores = result.metrics[split]
-        print(split, *(f"{name} {scores[name]:.3f}" for name in ("micro_f1", "macro_f1", "exact_match")))
+        scores = result.metrics.get(split, {})
+        shown = [f"{name} {scores[name]:.3f}" for name in ("micro_f1", "macro_f1", "exact_match") if scores]
+        print(split, *(shown or ["has no molecule with a label, and no scores"]))
     print(result.path)
 
 
