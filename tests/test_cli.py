@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -100,12 +101,16 @@ def test_gpu_means_cuda_and_a_module_is_imported_first(tmp_path, monkeypatch, ca
 
 
 def test_a_signal_is_said_and_that_the_command_goes_on_where_it_does(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("symspectra.groups.table8.label", lambda smiles: os.kill(os.getpid(), signal.SIGTERM))
+    def hit(number):
+        os.kill(os.getpid(), number)
+        time.sleep(10)  # the signal ends the sleep
+
+    monkeypatch.setattr("symspectra.groups.table8.label", lambda smiles: hit(signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
     assert main(["label", "C"]) == 143
     assert capsys.readouterr().err == "symspectra: terminated\n" and signal.getsignal(signal.SIGTERM) is before
     (tmp_path / "run.toml").write_text("epochs = 1")
-    monkeypatch.setattr("symspectra.training.runs.run", lambda *a, **b: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("symspectra.training.runs.run", lambda *a, **b: hit(signal.SIGINT))
     assert main(["train", str(tmp_path / "run.toml")]) == 130
     assert "interrupted; the same command goes on" in capsys.readouterr().err
 
