@@ -33,7 +33,7 @@ def bars():
 
 def assert_no_text_is_cut(figure):
     """Every text that is drawn lies on the canvas; for the other tests of pictures too."""
-    with matplotlib.style.context(["default", STYLE]):  # as save_figure does
+    with matplotlib.style.context(["default", STYLE]):  # as save_exhibit does
         figure.draw_without_rendering()
     canvas, hidden = figure.bbox, [label for ax in figure.axes for label in hidden_tick_labels(ax)]
     for text in figure.findobj(Text):

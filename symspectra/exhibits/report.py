@@ -1,6 +1,6 @@
 """The report: every claim judged and every printed number of the paper beside ours, from the JSON of the exhibits.
 
-The notebooks write what they found with `symspectra.exhibits.save_figure`; nothing is computed here. A number of the
+The notebooks write what they found with `symspectra.exhibits.show_exhibit`; nothing is computed here. A number of the
 paper that no exhibit answers is listed with the reason.
 """
 
