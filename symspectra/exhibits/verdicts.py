@@ -215,40 +215,39 @@ def contrast(terms: Terms, known: Sequence[Scored] = ()) -> Effect:
         for other in sorted({key[1] for key in shelf if key[0] == model}):
             alike = [(weight, shelf.get((model, other, scored.metric))) for weight, scored in own]
             if all(scored and scored.seeds == alike[0][1].seeds for _, scored in alike):
-                peers[other] = _added(alike)
+                peers[other] = alike
         variance, df, pooled, interaction, note = _seed_variance(peers, model, setting)
         source = model if pooled else (model, setting)  # one estimate, however many settings use it
         parts[source] = parts.get(source, (0.0, df))[0] + variance / n, df
         common += interaction / n
         notes[note] = None
-    total = _added(terms)
-    mean, units = total.influence.mean(0), total.influence.shape[1]
+    mean = _added(terms, "influence").mean(0)
+    units = len(mean)
     of_molecules = max(mean @ mean * units / (units - 1) - common, 0.0)
     v, df = np.array([*parts.values(), (of_molecules, units - 1)]).T
     df = v.sum() ** 2 / (v**2 / df).sum() if v.any() else units - 1  # Satterthwaite
-    return Effect(total.values.mean(), v[:-1].sum(), of_molecules, df, n, first.molecules, "; ".join(notes))
+    return Effect(_added(terms, "values").mean(), v[:-1].sum(), of_molecules, df, n, first.molecules, "; ".join(notes))
 
 
-def _added(terms: Terms) -> Scored:
-    """Weighted scores, added seed by seed."""
-    values, influence = (sum(weight * getattr(s, name) for weight, s in terms) for name in ("values", "influence"))
-    return terms[0][1]._replace(values=values, influence=influence)
+def _added(terms: Terms, name: str) -> np.ndarray:
+    """Values or influences of weighted scores, added seed by seed."""
+    return sum(weight * getattr(scored, name) for weight, scored in terms)
 
 
-def _seed_variance(peers: Mapping[str, Scored], model: str, setting: str) -> tuple[float, float, bool, float, str]:
+def _seed_variance(peers: Mapping[str, Terms], model: str, setting: str) -> tuple[float, float, bool, float, str]:
     """Variance of one seed, degrees of freedom, is it pooled; its part that changes with the molecules; a note."""
-    peers = {name: peer for name, peer in peers.items() if len(peer.seeds) > 1}
+    peers = {name: terms for name, terms in peers.items() if len(terms[0][1].seeds) > 1}
     if not peers:
         raise NoVerdict(f"no setting of {model} has a second seed on these molecules: train one, better several")
-    d = np.array([len(peer.seeds) - 1.0 for peer in peers.values()])
-    v = np.array([peer.values.var(ddof=1) for peer in peers.values()])
-    by_molecules = np.array([peer.influence.var(0, ddof=1).sum() for peer in peers.values()])
-    pooled, interaction = d @ v / d.sum(), d @ by_molecules / d.sum()
-    p, prior, freedom = equality(v, d)
+    d = np.array([len(terms[0][1].seeds) - 1.0 for terms in peers.values()])
+    v = np.array([_added(terms, "values").var(ddof=1) for terms in peers.values()])
+    pooled, (p, prior, freedom) = d @ v / d.sum(), equality(v, d)
     note = f"seeds of {model} spread by {np.sqrt(pooled):.2g} (SD over {len(d)} setting{'s' * (len(d) > 1)}"
     note += ")" if np.isnan(p) else f", equality p = {p:.2g})"
-    k = list(peers).index(setting) if setting in peers else None
-    own, df, interaction = (0.0, 0.0, interaction) if k is None else (v[k], d[k], by_molecules[k])
+    own, df = {name: (v[k], d[k]) for k, name in enumerate(peers)}.get(setting, (0.0, 0.0))
+    chosen = {setting: peers[setting]} if setting in peers else peers
+    parts = [_added(terms, "influence") for terms in chosen.values()]
+    interaction = sum(((part - part.mean(0)) ** 2).sum() for part in parts) / sum(len(part) - 1 for part in parts)
     if not p < DOUBT:
         return pooled, d.sum(), True, interaction, note
     drawn = pooled if np.isinf(freedom) else (freedom * prior + df * own) / (freedom + df)
