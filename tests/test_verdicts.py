@@ -66,20 +66,24 @@ def one_seed(scored):
     return scored._replace(seeds=(0,), values=scored.values[:1], influence=scored.influence[:1])
 
 
-def share(condition, repeats=1000):
+repeated = pytest.mark.parametrize("repeats", [300, pytest.param(3000, marks=pytest.mark.slow)])
+
+
+def share(condition, repeats):
+    """How often a condition is true of worlds made anew."""
     return np.mean([condition(np.random.default_rng(k)) for k in range(repeats)], axis=0)
 
 
 @pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "exact_match"])
 def test_score_and_its_influence(metric):
-    runs = predictions(np.random.default_rng(0), [0], 2, molecules=400, groups=8)[0]
+    runs = predictions(np.random.default_rng(0), [0], 2, molecules=400, groups=4)[0]
     found = score(runs, metric)
     expected = [multilabel_metrics(runs.labels, p.astype(float))[metric] for p in runs.predicted]
     np.testing.assert_allclose(found.values, expected, rtol=1e-12)
     rest = [np.arange(400) != m for m in range(400)]
     jackknife = np.array([multilabel_metrics(runs.labels[r], runs.predicted[0][r].astype(float))[metric] for r in rest])
     np.testing.assert_allclose(found.influence.sum(1), 0, atol=1e-12)
-    assert (found.influence[0] ** 2).sum() == pytest.approx(399**2 / 400 * jackknife.var(), rel=0.05)
+    assert (found.influence[0] ** 2).sum() == pytest.approx(399 * jackknife.var(), rel=0.06)
 
 
 def test_score_of_a_tier_of_some_molecules():
@@ -125,7 +129,7 @@ POWERS = {2: (0.31, 0.84, 0.99, 1), 1: (0.19, 0.58, 0.90, 1)}  # at differences 
     "size",
     [
         pytest.param({"molecules": 250, "groups": 6, "repeats": 300}, id="few molecules"),
-        pytest.param({"molecules": 7528, "groups": 37, "repeats": 1000}, marks=pytest.mark.slow, id="all molecules"),
+        pytest.param({"molecules": 7528, "groups": 37, "repeats": 500}, marks=pytest.mark.slow, id="all molecules"),
     ],
 )
 def test_size_and_power_of_an_ordering(size):
@@ -144,7 +148,7 @@ def test_size_and_power_of_an_ordering(size):
     found = share(outcomes, repeats)
     print(f"\n{size}: rejected {found[0].reshape(2, 5).round(3)}, differences {found[1].reshape(2, 5).round(4)}")
     assert ((0.03 <= found[0, [0, 5]]) & (found[0, [0, 5]] <= 0.07)).all()
-    if repeats == 1000:
+    if repeats == 500:
         np.testing.assert_allclose(found[1, 1:5], (0.01, 0.02, 0.03, 0.05), atol=0.001)
         np.testing.assert_allclose(found[0, 1:5], POWERS[2], atol=0.06)
         np.testing.assert_allclose(found[0, 6:], POWERS[1], atol=0.06)
@@ -169,35 +173,38 @@ def test_scaffolds_are_resampled_where_molecules_are_alike():
 EFFECTS = {"setting_sd": 0.0015, "interaction_sd": 0.0012}
 
 
-def test_size_and_power_of_a_trend():
+@repeated
+def test_size_and_power_of_a_trend(repeats):
     def holds(rng, rising):
         known = scores(rng, rising * np.array([0, 1, 1, 2, 0, 0, 0, 0]), 2, **EFFECTS)
         return judge("", "", {"rise": rise(dict(enumerate(known[:4])))}, known).p < 0.05
 
-    size, power = (share(lambda rng, r=r: holds(rng, r)) for r in (0, 0.01))
+    size, power = (share(lambda rng, r=r: holds(rng, r), repeats) for r in (0, 0.01))
     print(f"\ntrend: size {size:.3f}, power at a rise of 0.02 with a tie {power:.3f}")
     assert 0.03 <= size <= 0.07 and power > 0.8
 
 
-def test_size_and_power_of_equivalence():
+@repeated
+def test_size_and_power_of_equivalence(repeats):
     def holds(rng, apart):
         known = scores(rng, [apart, 0, 0, 0], 8, **EFFECTS)
         return judge("", "", {"row": difference(*known[:2])}, known, equivalent=True).outcome == HOLDS
 
-    size, power = (share(lambda rng, a=a: holds(rng, a)) for a in (0.01, 0))
+    size, power = (share(lambda rng, a=a: holds(rng, a), repeats) for a in (0.01, 0))
     print(f"\nequivalence: size at a difference of the margin {size:.3f}, power at none {power:.3f}")
     assert 0.03 <= size <= 0.07 and power > 0.8
 
 
-def test_seeds_that_spread_unequally():
+@repeated
+def test_seeds_that_spread_unequally(repeats):
     """The setting with the smallest and one with a common spread keep the size; the widest is known to exceed it."""
 
     def rejected(rng):
-        known = scores(rng, 0, 5, seed_sd=0.005 * np.array([3, 3, 1, 1, 1, 1, 1, 1, 0.5, 0.5]), **EFFECTS)
+        known = scores(rng, [0] * 10, 5, seed_sd=0.005 * np.array([3, 3, 1, 1, 1, 1, 1, 1, 0.5, 0.5]), **EFFECTS)
         pairs = (difference(*known[k : k + 2]) for k in (0, 2, 8))
         return [judge("", "", {"row": pair}, known).p < 0.05 for pair in pairs]
 
-    wide, common, narrow = share(rejected)
+    wide, common, narrow = share(rejected, repeats)
     print(
         f"\nunequal spread: size {wide:.3f} of settings with 3 times, {common:.3f} with 1, {narrow:.3f} with 0.5 times"
     )
@@ -205,12 +212,7 @@ def test_seeds_that_spread_unequally():
 
 
 def test_rows_of_a_claim_are_corrected_and_counted():
-    def any_row(rng):
-        known = scores(rng, 0, 2, **EFFECTS, units=20) + scores(rng, [0] * 8, 2, **EFFECTS, units=20)
-        return known
-
-    rng = np.random.default_rng(4)
-    known = scores(rng, [0.85, 0.83, 0.82, 0.81, 0.8, 0.8], 8, seed_sd=0.003)
+    known = scores(np.random.default_rng(4), [0.85, 0.83, 0.82, 0.81, 0.8, 0.8], 8, seed_sd=0.003)
     rows = {f"row {k}": difference(known[0], known[k]) for k in range(1, 6)}
     assert judge("", "", rows).outcome == HOLDS
     rows["row 5"] = difference(known[4], known[0])
@@ -221,12 +223,13 @@ def test_rows_of_a_claim_are_corrected_and_counted():
         assert row.low < row.difference < row.high
 
 
-def test_family_wise_error():
+@repeated
+def test_family_wise_error(repeats):
     def rejected(rng):
         known = scores(rng, [0] * 6, 3, **EFFECTS)
         return min(row.p for row in judge("", "", {k: difference(known[0], known[k]) for k in range(1, 6)}).rows) < 0.05
 
-    assert 0.02 <= share(rejected) <= 0.06
+    assert 0.02 <= share(rejected, repeats) <= 0.06
 
 
 def test_four_verdicts_of_one_row():

@@ -244,7 +244,7 @@ def _seed_variance(peers: Mapping[str, Terms], model: str, setting: str) -> tupl
     pooled, (p, prior, freedom) = d @ v / d.sum(), equality(v, d)
     note = f"seeds of {model} spread by {np.sqrt(pooled):.2g} (SD over {len(d)} setting{'s' * (len(d) > 1)}"
     note += ")" if np.isnan(p) else f", equality p = {p:.2g})"
-    own, df = {name: (v[k], d[k]) for k, name in enumerate(peers)}.get(setting, (0.0, 0.0))
+    own, df = {name: (v[k], d[k]) for k, name in enumerate(peers)}.get(setting, (pooled, 0.0))
     chosen = {setting: peers[setting]} if setting in peers else peers
     parts = [_added(terms, "influence") for terms in chosen.values()]
     interaction = sum(((part - part.mean(0)) ** 2).sum() for part in parts) / sum(len(part) - 1 for part in parts)
@@ -328,7 +328,7 @@ def _tested(effects: Sequence[Effect], equivalent: bool, margin: float, level: f
         outcomes = np.where(p_same < level, HOLDS, np.where(abs(d) - t * se > margin, FAILS, UNDECIDED))
         p, t, levels, reach = p_same, stats.t.isf(level, df), np.full(len(d), 2 * level), abs(abs(d) - margin)
     else:
-        p, p_same, reach = np.array(holm(p)), np.array(holm(p_same)), np.maximum(abs(d), margin - abs(d))
+        p, p_same, reach = np.array(holm(p.tolist())), np.array(holm(p_same.tolist())), np.maximum(abs(d), margin - abs(d))
         outcomes = np.where(d > t * se, HOLDS, np.where((d < -t * se) | (p_same < level), FAILS, UNDECIDED))
     goal = (np.maximum(reach, margin / 10) / (t + stats.norm.ppf(POWER))) ** 2  # the variance that would decide
     rows = []
