@@ -10,7 +10,7 @@ rise of a line. A verdict speaks of other seeds and of other molecules of the sa
   own variance, drawn towards that of the others (Smyth 2004) but never below its own. With two seeds nothing shows
   for certain that a setting spreads more; if it does, three times the others', the size is 0.2, not 0.05.
 - Molecules: the influence of each on the score (infinitesimal jackknife), summed over clusters such as scaffolds, which
-  are then what is drawn anew. A score that rests on few positives (`LEAST`) has no verdict.
+  are then what is drawn anew. A score that rests on few of them (`LEAST`) has no verdict.
 - That a seed does well on some molecules is part of both variances, and is subtracted once (Owen 2007). Seeds of
   different settings are taken as independent: a common start can only make them more alike, and the test cautious.
 - Student's t with Satterthwaite's degrees of freedom; Holm's correction over the rows of a claim; the interval of a row
@@ -42,7 +42,7 @@ from symspectra.training.metrics import holm
 HOLDS, FAILS, UNDECIDED, UNTESTED = OUTCOMES = "holds", "does not hold", "undecided", "not testable here"
 COLOURS = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#E69F00", "#999999"), strict=True))
 MARGIN = 0.01  # of micro-F1: smaller differences do not count
-LEAST = 10  # positives (of exact match: molecules) that a score needs
+LEAST = 10  # molecules with a positive (or clusters of them) that a score needs
 LEVEL, POWER, DOUBT = 0.05, 0.8, 0.2
 
 
@@ -135,8 +135,8 @@ def score(
 ) -> Scored:
     """``micro_f1``, ``macro_f1`` or ``exact_match`` of runs, over some groups (a tier) and some molecules.
 
-    Macro-F1 leaves out groups without positives. Without runs, or with fewer than `LEAST` positives (of exact match:
-    molecules), there is a problem instead of numbers.
+    Macro-F1 leaves out groups without positives. Without runs, or with fewer than `LEAST` molecules or clusters with
+    a positive (of exact match: at all), there is a problem instead of numbers.
 
     Raises
     ------
@@ -147,10 +147,12 @@ def score(
     groups = np.arange(runs.labels.shape[1]) if groups is None else np.array(groups, dtype=int)
     where = np.ones(len(runs.labels), dtype=bool) if where is None else where
     y, p = runs.labels[:, groups] & where[:, None], runs.predicted[:, :, groups] & where[:, None]
-    found, kind = (where.sum(), "molecules") if metric == "exact_match" else (y.sum(), "positives")
-    problem = "" if found >= LEAST else f"{found} {kind} in the test, {LEAST} are needed: test on more molecules"
-    problem = problem if runs.seeds else "there is no run: train one"
     clusters = np.unique(runs.molecules if runs.clusters is None else runs.clusters, return_inverse=True)[1]
+    found = len(np.unique(clusters[where if metric == "exact_match" else y.any(1)]))
+    problem = (
+        "" if found >= LEAST else f"the score rests on {found} molecules, {LEAST} are needed: test on more molecules"
+    )
+    problem = problem if runs.seeds else "there is no run: train one"
     test_set = hash((tuple(runs.molecules.tolist()), runs.labels.tobytes(), clusters.tobytes()))
     name = metric, runs.condition, tuple(groups.tolist()), hash(where.tobytes())
     scored = Scored(
@@ -204,7 +206,9 @@ def contrast(terms: Terms, known: Sequence[Scored] = ()) -> Effect:
         if scored.problem:
             raise NoVerdict(scored.problem)
         if scored.test_set != first.test_set:
-            raise NoVerdict(f"{names} have predictions of other molecules: predict the same with both")
+            raise NoVerdict(
+                f"{names} have predictions of other molecules: predict the same ones, in the same order, with both"
+            )
         if lack := sorted(set(scored.seeds) ^ set(first.seeds)):
             raise NoVerdict(f"{names} have different seeds: train seed {', '.join(map(str, lack))} of both")
         runs.setdefault((scored.model, scored.setting), []).append((weight, scored))
@@ -243,7 +247,7 @@ def _seed_variance(peers: Mapping[str, Terms], model: str, setting: str) -> tupl
     v = np.array([_added(terms, "values").var(ddof=1) for terms in peers.values()])
     pooled, (p, prior, freedom) = d @ v / d.sum(), equality(v, d)
     note = f"seeds of {model} spread by {np.sqrt(pooled):.2g} (SD over {len(d)} setting{'s' * (len(d) > 1)}"
-    note += ")" if np.isnan(p) else f", equality p = {p:.2g})"
+    note += ")" if np.isnan(p) else f", {'un' if p < DOUBT else ''}equal: Bartlett p = {p:.2g})"
     own, df = {name: (v[k], d[k]) for k, name in enumerate(peers)}.get(setting, (pooled, 0.0))
     chosen = {setting: peers[setting]} if setting in peers else peers
     parts = [_added(terms, "influence") for terms in chosen.values()]
@@ -328,13 +332,15 @@ def _tested(effects: Sequence[Effect], equivalent: bool, margin: float, level: f
         outcomes = np.where(p_same < level, HOLDS, np.where(abs(d) - t * se > margin, FAILS, UNDECIDED))
         p, t, levels, reach = p_same, stats.t.isf(level, df), np.full(len(d), 2 * level), abs(abs(d) - margin)
     else:
-        p, p_same, reach = np.array(holm(p.tolist())), np.array(holm(p_same.tolist())), np.maximum(abs(d), margin - abs(d))
+        p, p_same = np.array(holm(p.tolist())), np.array(holm(p_same.tolist()))
+        reach = np.maximum(abs(d), margin - abs(d))
         outcomes = np.where(d > t * se, HOLDS, np.where((d < -t * se) | (p_same < level), FAILS, UNDECIDED))
-    goal = (np.maximum(reach, margin / 10) / (t + stats.norm.ppf(POWER))) ** 2  # the variance that would decide
+    quantile = stats.norm.isf(levels / 2) + stats.norm.ppf(POWER)
+    goal = (np.maximum(reach, margin / 10) / quantile) ** 2  # the variance that would decide
     rows = []
     for k, effect in enumerate(effects):
         outcome, low, high = str(outcomes[k]), float(d[k] - t[k] * se[k]), float(d[k] + t[k] * se[k])
-        sentence = f"{d[k]:+.3f}, {1 - levels[k]:.4g} interval [{low:+.3f}, {high:+.3f}], p = {p[k]:.2g}"
+        sentence = f"{d[k]:+.3f}, {100 - 100 * levels[k]:.4g} % interval [{low:+.3f}, {high:+.3f}], p = {p[k]:.2g}"
         sentence += f" ({effect.seeds} seed{'s' * (effect.seeds > 1)}, {effect.molecules:,} molecules; {effect.note})."
         needs = None
         if outcome == UNDECIDED:
@@ -374,18 +380,25 @@ def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
     """Every claim with the difference and interval of its deciding row, coloured by verdict, on one page."""
     frame = pd.concat([table(replace(verdict, rows=())) for verdict in verdicts], ignore_index=True)
     frame["place"] = -np.arange(len(frame))
-    size = min(7.0, 600 / len(frame))
+    size = min(6.0, 600 / len(frame))
     figure = Figure(figsize=(PAGE, min(9.5, 0.8 + 0.16 * len(frame))), layout="constrained")
     axes = figure.subplots()
     axes.axvspan(-margin, margin, color="0.92", zorder=0)
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.hlines(frame.place, frame.low, frame.high, colors=frame.verdict.map(COLOURS), linewidth=1.2)
-    sns.scatterplot(frame.fillna({"difference": 0.0}), x="difference", y="place", hue="verdict", hue_order=OUTCOMES,
-                    palette=COLOURS, s=3 * size, linewidth=0, ax=axes)  # fmt: skip
+    looks = {"hue_order": OUTCOMES, "palette": COLOURS, "style_order": OUTCOMES, "markers": ["o", "o", "o", "X"]}
+    points = frame.fillna({"difference": 0.0})
+    sns.scatterplot(points, x="difference", y="place", hue="verdict", style="verdict", s=3 * size, ax=axes, **looks)
     axes.set_xscale("symlog", linthresh=2 * margin)
+    ticks = [sign * 10.0**power for sign in (-1, 1) for power in (-2, -1, 0)]
+    axes.set_xticks([0, *(tick for tick in ticks if axes.get_xlim()[0] < tick < axes.get_xlim()[1])])
+    axes.xaxis.set_major_formatter("{x:g}")
     names = [f"{verdict.source}: {verdict.text}" for verdict in verdicts]
-    names = [name if len(name) <= 70 else f"{name[:67]}..." for name in names]
+    names = [name if len(name) <= 60 else f"{name[:57]}..." for name in names]
     axes.set_yticks(frame.place, names, fontsize=size)
     axes.set(ylim=(-len(frame) + 0.3, 0.7), ylabel="", xlabel="difference (right: as the paper says)")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
+    handles, labels = axes.get_legend_handles_labels()
+    axes.get_legend().remove()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    figure.draw_without_rendering()  # the layout of long names settles in two steps
     return figure
