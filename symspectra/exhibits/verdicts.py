@@ -9,7 +9,7 @@ rise of a line. A verdict speaks of other seeds and of other molecules of the sa
   is taken to spread like the others. Equality is checked (Bartlett). Where it is doubtful (p < 0.2), a setting has its
   own variance, drawn towards that of the others (Smyth 2004) but never below its own. With two seeds nothing shows
   for certain that a setting spreads more; if it does, three times the others', the size is 0.2, not 0.05.
-- Molecules: the influence of each on the score (infinitesimal jackknife), summed over clusters such as scaffolds, which
+- Molecules: the influence of each on the score (jackknife), summed over clusters such as scaffolds, which
   are then what is drawn anew. A score that rests on few of them (`LEAST`) has no verdict.
 - That a seed does well on some molecules is part of both variances, and is subtracted once (Owen 2007). Seeds of
   different settings are taken as independent: a common start can only make them more alike, and the test cautious.
@@ -169,7 +169,7 @@ def score(
         part, whole = part[..., y.any(0)], whole[..., y.any(0)]
     total = whole.sum(1, keepdims=True)
     ratio = part.sum(1, keepdims=True) / total
-    influence = ((part - ratio * whole) / total).mean(-1)  # d ratio / d weight of the molecule
+    influence = ((part - ratio * whole) / np.maximum(total - whole, 1)).mean(-1)  # score - score without the molecule
     influence = np.array([np.bincount(clusters, row) for row in influence])
     return scored._replace(values=ratio.mean((1, 2)), influence=influence)
 
@@ -245,7 +245,7 @@ def _seed_variance(peers: Mapping[str, Terms], model: str, setting: str) -> tupl
         raise NoVerdict(f"no setting of {model} has a second seed on these molecules: train one, better several")
     d = np.array([len(terms[0][1].seeds) - 1.0 for terms in peers.values()])
     v = np.array([_added(terms, "values").var(ddof=1) for terms in peers.values()])
-    pooled, (p, prior, freedom) = d @ v / d.sum(), equality(v, d)
+    pooled, p = d @ v / d.sum(), equality(v, d)
     note = f"seeds of {model} spread by {np.sqrt(pooled):.2g} (SD over {len(d)} setting{'s' * (len(d) > 1)}"
     note += ")" if np.isnan(p) else f", {'un' if p < DOUBT else ''}equal: Bartlett p = {p:.2g})"
     own, df = {name: (v[k], d[k]) for k, name in enumerate(peers)}.get(setting, (pooled, 0.0))
@@ -254,23 +254,28 @@ def _seed_variance(peers: Mapping[str, Terms], model: str, setting: str) -> tupl
     interaction = sum(((part - part.mean(0)) ** 2).sum() for part in parts) / sum(len(part) - 1 for part in parts)
     if not p < DOUBT:
         return pooled, d.sum(), True, interaction, note
+    prior, freedom = _prior(v, d)
     drawn = pooled if np.isinf(freedom) else (freedom * prior + df * own) / (freedom + df)
     return max(drawn, own), min(freedom + df, d.sum()), False, interaction, note
 
 
-def equality(v: Float[np.ndarray, " setting"], d: Float[np.ndarray, " setting"]) -> tuple[float, float, float]:
-    """Of variances with d degrees of freedom: Bartlett's p that they are equal; Smyth's prior variance, its freedom."""
+def equality(v: Float[np.ndarray, " setting"], d: Float[np.ndarray, " setting"]) -> float:
+    """Bartlett's p-value that variances with d degrees of freedom are equal; NaN where there is nothing to compare."""
     if len(v) < 2 or not v.any():
-        return np.nan, np.nan, np.inf
+        return np.nan
     v = np.maximum(v, 1e-5 * v.mean())  # a setting without spread
     statistic = d.sum() * np.log(d @ v / d.sum()) - d @ np.log(v)
-    p = stats.chi2.sf(statistic / (1 + ((1 / d).sum() - 1 / d.sum()) / (3 * (len(d) - 1))), len(d) - 1)
-    e = np.log(v) - special.digamma(d / 2) + np.log(d / 2)
+    return stats.chi2.sf(statistic / (1 + ((1 / d).sum() - 1 / d.sum()) / (3 * (len(d) - 1))), len(d) - 1)
+
+
+def _prior(v: Float[np.ndarray, " setting"], d: Float[np.ndarray, " setting"]) -> tuple[float, float]:
+    """Smyth's prior of the variances, from the moments of their logarithms: its centre and its degrees of freedom."""
+    e = np.log(np.maximum(v, 1e-5 * v.mean())) - special.digamma(d / 2) + np.log(d / 2)
     excess = e.var(ddof=1) - special.polygamma(1, d / 2).mean()
     if excess <= 1e-6:
-        return p, np.nan, np.inf
+        return np.exp(e.mean()), np.inf
     half = optimize.brentq(lambda x: special.polygamma(1, x) - excess, 1e-4, 1e7)
-    return p, np.exp(e.mean() + special.digamma(half) - np.log(half)), 2 * half
+    return np.exp(e.mean() + special.digamma(half) - np.log(half)), 2 * half
 
 
 def judge(
@@ -394,11 +399,10 @@ def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
     axes.set_xticks([0, *(tick for tick in ticks if axes.get_xlim()[0] < tick < axes.get_xlim()[1])])
     axes.xaxis.set_major_formatter("{x:g}")
     names = [f"{verdict.source}: {verdict.text}" for verdict in verdicts]
-    names = [name if len(name) <= 60 else f"{name[:57]}..." for name in names]
+    names = [name if len(name) <= 66 else f"{name[:63]}..." for name in names]
     axes.set_yticks(frame.place, names, fontsize=size)
     axes.set(ylim=(-len(frame) + 0.3, 0.7), ylabel="", xlabel="difference (right: as the paper says)")
     handles, labels = axes.get_legend_handles_labels()
     axes.get_legend().remove()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
-    figure.draw_without_rendering()  # the layout of long names settles in two steps
     return figure
