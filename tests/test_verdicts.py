@@ -10,7 +10,7 @@ from symspectra.training.metrics import multilabel_metrics
 
 EFFECTS = {"setting_sd": 0.0015, "interaction_sd": 0.0012}  # of the molecules on the score of a setting, and of a seed
 POWERS = {2: (0.31, 0.84, 0.99, 1), 1: (0.19, 0.58, 0.90, 1)}  # by seeds, at differences of 0.01, 0.02, 0.03, 0.05
-repeated = pytest.mark.parametrize("repeats", [150, pytest.param(3000, marks=pytest.mark.slow)])
+repeated = pytest.mark.parametrize("repeats", [80, pytest.param(1500, marks=pytest.mark.slow)])
 
 
 def predictions(rng, shifts, molecules=7528, groups=37, scaffolds=None, scaffold_sd=0.0):
@@ -66,7 +66,7 @@ def share(condition, repeats):
 
 
 def check_size(size, repeats):
-    assert abs(np.array(size) - 0.05).max() <= (0.02 if repeats > 300 else 0.04)
+    assert abs(np.array(size) - 0.05).max() <= (0.02 if repeats > 300 else 0.05)
 
 
 @pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "exact_match"])
@@ -113,17 +113,17 @@ def test_scores_of_the_same_runs_are_added_seed_by_seed():
     assert verdict.outcome == HOLDS and verdict.high - verdict.low < 1e-6
 
 
-SIZES = [(250, 6, 150), pytest.param(7528, 37, 500, marks=pytest.mark.slow)]
+SIZES = [(250, 6, 80), pytest.param(7528, 37, 400, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("molecules, groups, repeats", SIZES)
 def test_size_and_power_of_an_ordering(molecules, groups, repeats):
     """Ten settings; the first is compared with an equal one and with better ones, with two seeds and with one."""
-    shifts = [0, 0, 0.0495, 0.1, 0.152, 0.26, 0, 0, 0, 0] if repeats == 500 else [0] * 6
+    shifts = [0, 0, 0.0468, 0.0945, 0.1466, 0.2535, 0, 0, 0, 0] if repeats == 400 else [0] * 6
 
     def found(rng):
         known = [score(runs) for runs in predictions(rng, shifts, molecules, groups)]
-        pairs = [(known[k], known[0]) for k in range(1, 6 if repeats == 500 else 2)]
+        pairs = [(known[k], known[0]) for k in range(1, 6 if repeats == 400 else 2)]
         two, one = (
             [rejects(difference(*pair), known) for pair in p] for p in (pairs, [map(one_seed, p) for p in pairs])
         )
@@ -132,7 +132,7 @@ def test_size_and_power_of_an_ordering(molecules, groups, repeats):
     two, one, differences = share(found, repeats)
     print(f"\nordering of {molecules} molecules: rejected {two} with 2 seeds, {one} with 1, at {differences.round(4)}")
     check_size([two[0], one[0]], repeats)
-    if repeats == 500:
+    if repeats == 400:
         np.testing.assert_allclose(differences[1:], (0.01, 0.02, 0.03, 0.05), atol=0.001)
         np.testing.assert_allclose([two[1:], one[1:]], [POWERS[2], POWERS[1]], atol=0.07)
 
@@ -144,8 +144,8 @@ def test_scaffolds_are_resampled_where_molecules_are_alike():
         alone = [score(Predictions(r.model, r.setting, r.seeds, r.molecules, r.labels, r.predicted)) for r in runs]
         return [rejects(difference(*s[:2]), s) for s in (known, alone)]
 
-    right, wrong = share(rejected, 150)
-    check_size(right, 150)
+    right, wrong = share(rejected, 80)
+    check_size(right, 80)
     assert wrong > 0.15
 
 
@@ -183,7 +183,7 @@ def test_seeds_that_spread_unequally(repeats):
     print(
         f"\nunequal spread: size {wide:.3f} of settings with 3 times, {common:.3f} with 1, {narrow:.3f} with 0.5 times"
     )
-    assert max(common, narrow) <= 0.07 and wide < 0.12
+    assert max(common, narrow) <= (0.07 if repeats > 300 else 0.1) and wide < 0.14
 
 
 @repeated
@@ -194,7 +194,7 @@ def test_a_claim_of_five_equal_rows_keeps_the_level(repeats):
 
     error = share(rejected, repeats)
     print(f"\nfive rows: any rejected {error:.3f}")
-    assert error <= (0.06 if repeats > 300 else 0.09)
+    assert error <= (0.06 if repeats > 300 else 0.1)
 
 
 def test_rows_are_counted_and_their_intervals_agree_with_holm():

@@ -6,11 +6,12 @@ rise of a line. A verdict speaks of other seeds and of other molecules of the sa
     variance = sum of weight^2 (seed variance / seeds) + (variance over molecules - the part that both contain)
 
 - Seed variance is pooled over all settings of the model with two seeds or more, so one seed of a setting suffices: it
-  is taken to spread like the others. Equality is checked (Bartlett). Where it is doubtful (p < 0.2), a setting has its
-  own variance, drawn towards that of the others (Smyth 2004) but never below its own. With two seeds nothing shows
-  for certain that a setting spreads more; if it does, three times the others', the size is 0.2, not 0.05.
-- Molecules: the influence of each on the score (jackknife), summed over clusters such as scaffolds, which
-  are then what is drawn anew. A score that rests on few of them (`LEAST`) has no verdict.
+  is taken to spread like the others. Equality is checked (Bartlett). Where it is refuted (p < 0.05), a setting has its
+  own variance, drawn towards that of the others (Smyth 2004) but never below its own. Few seeds cannot show that a
+  setting spreads more: of two that spread three times as much as others, the size is not 0.05 but 0.27 with two seeds,
+  0.18 with three and 0.10 with five.
+- Molecules: the influence of each on the score (jackknife), summed over clusters such as scaffolds where molecules are
+  alike. A score that rests on few of them (`LEAST`) has no verdict.
 - That a seed does well on some molecules is part of both variances, and is subtracted once (Owen 2007). Seeds of
   different settings are taken as independent: a common start can only make them more alike, and the test cautious.
 - Student's t with Satterthwaite's degrees of freedom; Holm's correction over the rows of a claim; the interval of a row
@@ -43,7 +44,7 @@ HOLDS, FAILS, UNDECIDED, UNTESTED = OUTCOMES = "holds", "does not hold", "undeci
 COLOURS = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#E69F00", "#999999"), strict=True))
 MARGIN = 0.01  # of micro-F1: smaller differences do not count
 LEAST = 10  # molecules with a positive (or clusters of them) that a score needs
-LEVEL, POWER, DOUBT = 0.05, 0.8, 0.2
+LEVEL, POWER, DOUBT = 0.05, 0.8, 0.05
 
 
 class NoVerdict(ValueError):
