@@ -71,10 +71,11 @@ class Predictions:
     def __post_init__(self):
         expected = len(set(self.seeds)), len(set(self.molecules)), self.labels.shape[1]
         if self.predicted.shape != expected or self.labels.shape != expected[1:]:
-            raise ValueError(
-                f"{self.model}, {self.setting}: labels have shape {self.labels.shape} and predictions "
-                f"{self.predicted.shape}, expected {expected} by the different seeds, different molecules and groups"
-            )
+            found = f"labels have shape {self.labels.shape} and predictions {self.predicted.shape}"
+            expectation = f"{expected} by the different seeds, different molecules and groups"
+            raise ValueError(f"{self.model}, {self.setting}: {found}, expected {expectation}")
+        if not self.labels.dtype == self.predicted.dtype == bool:
+            raise ValueError(f"{self.model}, {self.setting}: labels and predictions must be bool, not probabilities")
 
 
 class Scored(NamedTuple):
