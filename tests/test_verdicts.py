@@ -257,7 +257,7 @@ def bad_rows():
     return {
         "a sentence": ("train the Transformer", "train the Transformer"),
         "no run": (difference(score(a), score(none)), "train one"),
-        "without positives": (difference(rare, rare), "test on more molecules"),
+        "without positives": (difference(rare, rare), "test on more"),
         "no molecules": (difference(score(a, "exact_match", where=np.zeros(200, bool)), score(b)), "test on more"),
         "other molecules": (difference(score(a), score(predictions(rng, [0], 200, 4)[0])), "predict the same"),
         "missing seed": (difference(score(a), one_seed(score(b))), "train seed 1"),
@@ -289,6 +289,7 @@ def test_table_and_forest():
     claim = judge("Table 1", "ours is best", {"a": difference(*known[:2]), "b": difference(*known[1:])})
     rows = verdicts.table(claim)
     assert list(rows.columns) == ["row", "difference", "low", "high", "p", "verdict"] and list(rows.row) == ["a", "b"]
+    verdicts.forest([judge("Table 2", "not here", {})])
     figure = verdicts.forest([claim, judge("Table 2", "not here", {})])
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
         "Table 1: ours is best",

@@ -152,16 +152,15 @@ def score(
     clusters = np.unique(runs.molecules if runs.clusters is None else runs.clusters, return_inverse=True)[1]
     found = len(np.unique(clusters[where if metric == "exact_match" else y.any(1)]))
     problem = (
-        "" if found >= LEAST else f"the score rests on {found} molecules, {LEAST} are needed: test on more molecules"
+        f"{runs.model}, {runs.setting}: the score rests on {found} molecules, at least {LEAST} are needed: test on more"
     )
-    problem = problem if runs.seeds else "there is no run: train one"
-    test_set = hash((tuple(runs.molecules.tolist()), runs.labels.tobytes(), clusters.tobytes()))
+    if not runs.seeds:
+        problem = f"{runs.model}, {runs.setting}: there is no run: train one"
     name = metric, runs.condition, tuple(groups.tolist()), hash(where.tobytes())
-    scored = Scored(
-        runs.model, runs.setting, name, test_set, tuple(runs.seeds), len(y), np.empty(0), np.empty((0, 0)), problem
-    )
-    if problem:
-        return scored._replace(problem=f"{runs.model}, {runs.setting}: {problem}")
+    test_set = hash((tuple(runs.molecules.tolist()), runs.labels.tobytes(), clusters.tobytes()))
+    names = runs.model, runs.setting, name, test_set, tuple(runs.seeds), len(y)
+    if found < LEAST or not runs.seeds:
+        return Scored(*names, np.empty(0), np.empty((0, 0)), problem)
     part, whole = 2 * (y & p), y + p.astype(np.int8)  # F1 = 2 hits / (positives + predicted)
     if metric == "exact_match":
         part, whole = ((y == p).all(-1) & where)[..., None], where[None, :, None]
@@ -173,7 +172,7 @@ def score(
     ratio = part.sum(1, keepdims=True) / total
     influence = ((part - ratio * whole) / np.maximum(total - whole, 1)).mean(-1)  # score - score without the molecule
     influence = np.array([np.bincount(clusters, row) for row in influence])
-    return scored._replace(values=ratio.mean((1, 2)), influence=influence)
+    return Scored(*names, ratio.mean((1, 2)), influence, "")
 
 
 def difference(first: Scored, second: Scored) -> Terms:
@@ -379,7 +378,8 @@ def sequential_levels(seeds: Sequence[int] = (2, 4, 8), level: float = LEVEL) ->
 def table(verdict: Verdict) -> pd.DataFrame:
     """The rows of a claim: row, difference, low, high, p, verdict."""
     rows = [(row.text, row.difference, row.low, row.high, row.p, row.outcome) for row in verdict.rows or (verdict,)]
-    return pd.DataFrame(rows, columns=["row", "difference", "low", "high", "p", "verdict"])
+    frame = pd.DataFrame(rows, columns=["row", "difference", "low", "high", "p", "verdict"])
+    return frame.astype(dict.fromkeys(["difference", "low", "high", "p"], float))
 
 
 @styled
