@@ -365,10 +365,10 @@ def sequential_levels(seeds: Sequence[int] = (2, 4, 8), level: float = LEVEL) ->
     """Level of each look when seeds are added until a claim is decided, planned so from the start (O'Brien-Fleming)."""
     share = np.array(seeds) / seeds[-1]
     correlation = np.sqrt(np.minimum.outer(share, share) / np.maximum.outer(share, share))
-    normal = stats.multivariate_normal(np.zeros(len(share)), correlation, allow_singular=True)
 
     def excess(c: float) -> float:
         bound = c / np.sqrt(share)
+        normal = stats.multivariate_normal(cov=correlation, allow_singular=True, seed=0)  # the same in every call
         return 1 - normal.cdf(bound, lower_limit=-bound) - level
 
     bound = optimize.brentq(excess, 1.0, 6.0, xtol=1e-4)
