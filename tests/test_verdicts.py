@@ -98,12 +98,17 @@ def test_without_effects_of_molecules_it_is_the_t_test_with_pooled_variance():
     assert verdicts.equality(variances, d) == pytest.approx(stats.bartlett(*several).pvalue)
 
 
-def test_two_models_have_their_own_seed_variances():
-    ours, wu = (scores(np.random.default_rng(4), [0.8] * 2, 5, sd, model=str(sd)) for sd in (0.005, 0.04))
+def test_variance_of_a_difference_between_two_models():
+    rng = np.random.default_rng(4)
+    ours, wu = (scores(rng, [0.8] * 2, 5, sd, **EFFECTS, model=str(sd)) for sd in (0.005, 0.04))
     effect = verdicts.contrast(difference(ours[0], wu[0]), [ours[1], wu[1]])
     pooled = np.array([np.mean([scored.values.var(ddof=1) for scored in pair]) / 5 for pair in (ours, wu)])
-    assert effect.of_seeds == pytest.approx(pooled.sum())
-    assert effect.df == pytest.approx(pooled.sum() ** 2 / (pooled**2 / 8).sum())
+    main = ours[0].influence.mean(0) - wu[0].influence.mean(0)
+    interaction = sum(one.influence.var(0, ddof=1).sum() / 5 for one in (ours[0], wu[0]))
+    of_molecules = (main**2).sum() * 40 / 39 - interaction
+    assert (effect.of_seeds, effect.of_molecules) == pytest.approx((pooled.sum(), of_molecules))
+    parts, df = np.array([*pooled, of_molecules]), np.array([8, 8, 39])
+    assert effect.df == pytest.approx(parts.sum() ** 2 / (parts**2 / df).sum())
 
 
 def test_scores_of_the_same_runs_are_added_seed_by_seed():
@@ -204,7 +209,7 @@ def test_rows_are_counted_and_their_intervals_agree_with_holm():
     rows["row 5"] = difference(known[4], known[0])
     verdict = judge("Table 1", "ours is best", rows)
     assert verdict.outcome == FAILS and "Holds in 4 of 5 rows" in verdict.sentence and "row 5" in verdict.sentence
-    rows = [difference(moved(known[0], mean), known[4]) for mean in (0.803, 0.804, 0.805, 0.81)]
+    rows = [difference(moved(known[0], 0.8 + 0.0005 * k), moved(known[4], 0.8)) for k in range(15)]
     for row in (*verdict.rows, *judge("", "", dict(enumerate(rows)), known).rows):
         assert (not row.low <= 0 <= row.high) == (row.p < 0.05) and row.low < row.difference < row.high
 
