@@ -199,7 +199,7 @@ def test_a_claim_of_five_equal_rows_keeps_the_level(repeats):
 
     error = share(rejected, repeats)
     print(f"\nfive rows: any rejected {error:.3f}")
-    assert error <= (0.06 if repeats > 300 else 0.1)
+    assert error <= (0.08 if repeats > 300 else 0.1)
 
 
 def test_rows_are_counted_and_their_intervals_agree_with_holm():
