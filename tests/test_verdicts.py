@@ -191,15 +191,16 @@ def test_seeds_that_spread_unequally(repeats):
     assert max(common, narrow) <= (0.07 if repeats > 300 else 0.1) and wide < 0.14
 
 
-@repeated
+@pytest.mark.parametrize("repeats", [80, pytest.param(4000, marks=pytest.mark.slow)])
 def test_a_claim_of_five_equal_rows_keeps_the_level(repeats):
     def rejected(rng):
         known = scores(rng, [0] * 6, 3, **EFFECTS)
-        return min(row.p for row in judge("", "", {k: difference(known[0], known[k]) for k in range(1, 6)}).rows) < 0.05
+        rows = {k: difference(known[0], known[k]) for k in range(1, 6)}
+        return min(row.p for row in judge("", "", rows, known).rows) < 0.05
 
     error = share(rejected, repeats)
     print(f"\nfive rows: any rejected {error:.3f}")
-    assert error <= (0.08 if repeats > 300 else 0.1)
+    assert error <= (0.06 if repeats > 300 else 0.12)
 
 
 def test_rows_are_counted_and_their_intervals_agree_with_holm():
