@@ -1,0 +1,410 @@
+"""Verdicts: does a claim hold, judged from what several runs predict for the same unseen molecules?
+
+Compared are means over the seeds of settings of a model, as a weighted sum of scores: a difference (+1, -1), or the
+rise of a line. A verdict speaks of other seeds and of other molecules of the same kind:
+
+    variance = sum of weight^2 (seed variance / seeds) + (variance over molecules - the part that both contain)
+
+- Seed variance is pooled over all settings of the model with two seeds or more, so one seed of a setting suffices: it
+  is taken to spread like the others. Equality is checked (Bartlett). Where it is refuted (p < 0.05), a setting has its
+  own variance, drawn towards that of the others (Smyth 2004) but never below its own. Few seeds cannot show that a
+  setting spreads more: of two that spread three times as much as others, the size is not 0.05 but 0.27 with two seeds,
+  0.18 with three and 0.10 with five.
+- Molecules: the influence of each on the score (jackknife), summed over clusters such as scaffolds where molecules are
+  alike. A score that rests on few of them (`LEAST`) has no verdict.
+- That a seed does well on some molecules is part of both variances, and is subtracted once (Owen 2007). Seeds of
+  different settings are taken as independent: a common start can only make them more alike, and the test cautious.
+- Student's t with Satterthwaite's degrees of freedom; Holm's correction over the rows of a claim; the interval of a row
+  has the level at which Holm's procedure tests it.
+- "No difference" is shown by two one-sided tests against a margin (Schuirmann 1987), never by the failure of a test.
+  Where all rows must be equivalent, that needs no correction (Berger 1982).
+
+Smyth, Stat. Appl. Genet. Mol. Biol. 3 (2004) 3; Owen, Ann. Appl. Stat. 1 (2007) 386; Schuirmann, J. Pharmacokinet.
+Biopharm. 15 (1987) 657; Berger, Technometrics 24 (1982) 295; O'Brien and Fleming, Biometrics 35 (1979) 549.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from jaxtyping import Bool, Float, Shaped
+from matplotlib.figure import Figure
+from scipy import optimize, special, stats
+
+from symspectra.exhibits.style import PAGE, styled
+from symspectra.training.metrics import holm
+
+HOLDS, FAILS, UNDECIDED, UNTESTED = OUTCOMES = "holds", "does not hold", "undecided", "not testable here"
+COLOURS = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#E69F00", "#999999"), strict=True))
+MARGIN = 0.01  # of micro-F1: smaller differences do not count
+LEAST = 10  # molecules with a positive (or clusters of them) that a score needs
+LEVEL, POWER, DOUBT = 0.05, 0.8, 0.05
+
+
+class NoVerdict(ValueError):
+    """Nothing can be concluded; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What the runs of one setting of a model predict, one per seed, for the same molecules.
+
+    ``clusters`` are of molecules that are alike. ``condition`` tells apart predictions of the same runs, such as from
+    noisy spectra.
+    """
+
+    model: str
+    setting: str
+    seeds: tuple[int, ...]
+    molecules: Shaped[np.ndarray, " molecule"]
+    labels: Bool[np.ndarray, "molecule group"]
+    predicted: Bool[np.ndarray, "seed molecule group"]
+    clusters: Shaped[np.ndarray, " molecule"] | None = None
+    condition: str = ""
+
+    def __post_init__(self):
+        expected = len(set(self.seeds)), len(set(self.molecules)), self.labels.shape[1]
+        if self.predicted.shape != expected or self.labels.shape != expected[1:]:
+            found = f"labels have shape {self.labels.shape} and predictions {self.predicted.shape}"
+            expectation = f"{expected} by the different seeds, different molecules and groups"
+            raise ValueError(f"{self.model}, {self.setting}: {found}, expected {expectation}")
+        if not self.labels.dtype == self.predicted.dtype == bool:
+            raise ValueError(f"{self.model}, {self.setting}: labels and predictions must be bool, not probabilities")
+
+
+class Scored(NamedTuple):
+    """A score of the runs of a setting, one per seed, and the influence of every molecule (or cluster) on it."""
+
+    model: str
+    setting: str
+    metric: tuple
+    test_set: int
+    seeds: tuple[int, ...]
+    molecules: int
+    values: Float[np.ndarray, " seed"]
+    influence: Float[np.ndarray, "seed molecule"]
+    problem: str
+
+
+Terms = Sequence[tuple[float, Scored]]  # weights and scores: a row of a claim
+
+
+class Effect(NamedTuple):
+    """A weighted sum of scores, its variance by source, degrees of freedom, and how seeds spread, in words."""
+
+    difference: float
+    of_seeds: float
+    of_molecules: float
+    df: float
+    seeds: int
+    molecules: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of `OUTCOMES` on a claim, or on one of its rows, whose name is then the text.
+
+    A positive difference is on the paper's side. The numbers of a claim are those of the row that decides it. ``needs``
+    are the seeds and molecules that decide with 80 % power if the difference is the one seen.
+    """
+
+    source: str
+    text: str
+    outcome: str
+    sentence: str
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    seeds: int = 0
+    molecules: int = 0
+    needs: tuple[int, int] | None = None
+    rows: tuple[Verdict, ...] = field(default=(), repr=False)
+
+
+def score(
+    runs: Predictions,
+    metric: str = "micro_f1",
+    groups: Sequence[int] | None = None,
+    where: Bool[np.ndarray, " molecule"] | None = None,
+) -> Scored:
+    """``micro_f1``, ``macro_f1`` or ``exact_match`` of runs, over some groups (a tier) and some molecules.
+
+    Macro-F1 leaves out groups without positives. Without runs, or with fewer than `LEAST` molecules or clusters with
+    a positive (of exact match: at all), there is a problem instead of numbers.
+
+    Raises
+    ------
+    ValueError : an unknown metric.
+    """
+    if metric not in ("micro_f1", "macro_f1", "exact_match"):
+        raise ValueError(f"unknown metric {metric!r}; expected micro_f1, macro_f1 or exact_match")
+    groups = np.arange(runs.labels.shape[1]) if groups is None else np.array(groups, dtype=int)
+    where = np.ones(len(runs.labels), dtype=bool) if where is None else where
+    y, p = runs.labels[:, groups] & where[:, None], runs.predicted[:, :, groups] & where[:, None]
+    clusters = np.unique(runs.molecules if runs.clusters is None else runs.clusters, return_inverse=True)[1]
+    found = len(np.unique(clusters[where if metric == "exact_match" else y.any(1)]))
+    problem = (
+        f"{runs.model}, {runs.setting}: the score rests on {found} molecules, at least {LEAST} are needed: test on more"
+    )
+    if not runs.seeds:
+        problem = f"{runs.model}, {runs.setting}: there is no run: train one"
+    name = metric, runs.condition, tuple(groups.tolist()), hash(where.tobytes())
+    test_set = hash((tuple(runs.molecules.tolist()), runs.labels.tobytes(), clusters.tobytes()))
+    names = runs.model, runs.setting, name, test_set, tuple(runs.seeds), len(y)
+    if found < LEAST or not runs.seeds:
+        return Scored(*names, np.empty(0), np.empty((0, 0)), problem)
+    part, whole = 2 * (y & p), y + p.astype(np.int8)  # F1 = 2 hits / (positives + predicted)
+    if metric == "exact_match":
+        part, whole = ((y == p).all(-1) & where)[..., None], where[None, :, None]
+    elif metric == "micro_f1":
+        part, whole = part.sum(-1, keepdims=True), whole.sum(-1, keepdims=True)
+    else:
+        part, whole = part[..., y.any(0)], whole[..., y.any(0)]
+    total = whole.sum(1, keepdims=True)
+    ratio = part.sum(1, keepdims=True) / total
+    influence = ((part - ratio * whole) / np.maximum(total - whole, 1)).mean(-1)  # score - score without the molecule
+    influence = np.array([np.bincount(clusters, row) for row in influence])
+    return Scored(*names, ratio.mean((1, 2)), influence, "")
+
+
+def difference(first: Scored, second: Scored) -> Terms:
+    """The row of a claim: how much better is the first score, which the paper finds better?"""
+    return [(1.0, first), (-1.0, second)]
+
+
+def rise(points: Mapping[float, Scored]) -> Terms | str:
+    """The row of a claim: how much does the line through scores along a setting rise, from end to end?
+
+    Points may tie; for a fall, negate the setting. Points with a problem are left out; a trend needs three.
+    """
+    known = {x: point for x, point in points.items() if not point.problem}
+    if len(known) < 3:
+        return f"{len(known)} of {len(points)} points have a score, a trend needs three: train or test more points"
+    x = np.array(list(known), dtype=float)
+    x -= x.mean()
+    return list(zip((x * np.ptp(x) / (x @ x)).tolist(), known.values(), strict=True))
+
+
+def contrast(terms: Terms, known: Sequence[Scored] = ()) -> Effect:
+    """A weighted sum of scores and its variance; ``known`` are further scores, which tell how the seeds spread.
+
+    Raises
+    ------
+    NoVerdict : nothing can be concluded; the message says what to do.
+    """
+    first = terms[0][1]
+    runs: dict[tuple, list] = {}
+    for weight, scored in terms:
+        names = f"{first.model}, {first.setting} and {scored.model}, {scored.setting}"
+        if scored.problem:
+            raise NoVerdict(scored.problem)
+        if scored.test_set != first.test_set:
+            raise NoVerdict(
+                f"{names} have predictions of other molecules: predict the same ones, in the same order, with both"
+            )
+        if lack := sorted(set(scored.seeds) ^ set(first.seeds)):
+            raise NoVerdict(f"{names} have different seeds: train seed {', '.join(map(str, lack))} of both")
+        runs.setdefault((scored.model, scored.setting), []).append((weight, scored))
+    shelf = {s[:3]: s for s in (*known, *(s for _, s in terms)) if s.test_set == first.test_set and not s.problem}
+    n, parts, common, notes = len(first.seeds), {}, 0.0, {}
+    for (model, setting), own in runs.items():
+        peers = {}
+        for other in sorted({key[1] for key in shelf if key[0] == model}):
+            alike = [(weight, shelf.get((model, other, scored.metric))) for weight, scored in own]
+            if all(scored and scored.seeds == alike[0][1].seeds for _, scored in alike):
+                peers[other] = alike
+        variance, df, pooled, interaction, note = _seed_variance(peers, model, setting)
+        source = model if pooled else (model, setting)  # one estimate, however many settings use it
+        parts[source] = parts.get(source, (0.0, df))[0] + variance / n, df
+        common += interaction / n
+        notes[note] = None
+    mean = _added(terms, "influence").mean(0)
+    units = len(mean)
+    of_molecules = max(mean @ mean * units / (units - 1) - common, 0.0)
+    v, df = np.array([*parts.values(), (of_molecules, units - 1)]).T
+    df = v.sum() ** 2 / (v**2 / df).sum() if v.any() else units - 1  # Satterthwaite
+    return Effect(_added(terms, "values").mean(), v[:-1].sum(), of_molecules, df, n, first.molecules, "; ".join(notes))
+
+
+def _added(terms: Terms, name: str) -> np.ndarray:
+    """Values or influences of weighted scores, added seed by seed."""
+    return sum(weight * getattr(scored, name) for weight, scored in terms)
+
+
+def _seed_variance(peers: Mapping[str, Terms], model: str, setting: str) -> tuple[float, float, bool, float, str]:
+    """Variance of one seed, degrees of freedom, is it pooled; its part that changes with the molecules; a note."""
+    peers = {name: terms for name, terms in peers.items() if len(terms[0][1].seeds) > 1}
+    if not peers:
+        raise NoVerdict(f"no setting of {model} has a second seed on these molecules: train one, better several")
+    d = np.array([len(terms[0][1].seeds) - 1.0 for terms in peers.values()])
+    v = np.array([_added(terms, "values").var(ddof=1) for terms in peers.values()])
+    pooled, p = d @ v / d.sum(), equality(v, d)
+    note = f"seeds of {model} spread by {np.sqrt(pooled):.2g} (SD over {len(d)} setting{'s' * (len(d) > 1)}"
+    note += ")" if np.isnan(p) else f", {'un' if p < DOUBT else ''}equal: Bartlett p = {p:.2g})"
+    own, df = {name: (v[k], d[k]) for k, name in enumerate(peers)}.get(setting, (pooled, 0.0))
+    chosen = {setting: peers[setting]} if setting in peers else peers
+    parts = [_added(terms, "influence") for terms in chosen.values()]
+    interaction = sum(((part - part.mean(0)) ** 2).sum() for part in parts) / sum(len(part) - 1 for part in parts)
+    if not p < DOUBT:
+        return pooled, d.sum(), True, interaction, note
+    prior, freedom = _prior(v, d)
+    drawn = pooled if np.isinf(freedom) else (freedom * prior + df * own) / (freedom + df)
+    return max(drawn, own), min(freedom + df, d.sum()), False, interaction, note
+
+
+def equality(v: Float[np.ndarray, " setting"], d: Float[np.ndarray, " setting"]) -> float:
+    """Bartlett's p-value that variances with d degrees of freedom are equal; NaN where there is nothing to compare."""
+    if len(v) < 2 or not v.any():
+        return np.nan
+    v = np.maximum(v, 1e-5 * v.mean())  # a setting without spread
+    statistic = d.sum() * np.log(d @ v / d.sum()) - d @ np.log(v)
+    return stats.chi2.sf(statistic / (1 + ((1 / d).sum() - 1 / d.sum()) / (3 * (len(d) - 1))), len(d) - 1)
+
+
+def _prior(v: Float[np.ndarray, " setting"], d: Float[np.ndarray, " setting"]) -> tuple[float, float]:
+    """Smyth's prior of the variances, from the moments of their logarithms: its centre and its degrees of freedom."""
+    e = np.log(np.maximum(v, 1e-5 * v.mean())) - special.digamma(d / 2) + np.log(d / 2)
+    excess = e.var(ddof=1) - special.polygamma(1, d / 2).mean()
+    if excess <= 1e-6:
+        return np.exp(e.mean()), np.inf
+    half = optimize.brentq(lambda x: special.polygamma(1, x) - excess, 1e-4, 1e7)
+    return np.exp(e.mean() + special.digamma(half) - np.log(half)), 2 * half
+
+
+def judge(
+    source: str,
+    text: str,
+    rows: Mapping[str, Terms | str],
+    known: Sequence[Scored] = (),
+    equivalent: bool = False,
+    margin: float = MARGIN,
+    level: float = LEVEL,
+) -> Verdict:
+    """The verdict on a claim, from the interval of each of its rows.
+
+    A row holds when its interval lies above zero; it does not hold when the interval lies below, or when the difference
+    is shown to be within the margin. On a plateau (``equivalent``) it holds when the difference is shown to be within
+    the margin (its interval, of level 1 - 2 ``level``, is) and does not when it is shown to be larger; undecided
+    otherwise. The claim holds when every row does, and does not hold when one row does not.
+
+    Parameters
+    ----------
+    rows : name -> `difference`, `rise`, other weights and scores, or a sentence that says why there are none
+    known : all scores at hand, of any setting
+    margin : differences below it do not count; the default is for micro-F1
+    level : of the test of the claim; see `sequential_levels`
+    """
+    effects, judged = {}, {}
+    for name, terms in rows.items():
+        try:
+            if isinstance(terms, str):
+                raise NoVerdict(terms)
+            effects[name] = contrast(terms, known)
+        except NoVerdict as error:
+            judged[name] = Verdict(source, name, UNTESTED, f"No verdict: {error}.")
+    for name, row in zip(effects, _tested(list(effects.values()), equivalent, margin, level), strict=True):
+        judged[name] = replace(row, source=source, text=name)
+    if not rows:
+        return Verdict(source, text, UNTESTED, "No verdict: there are no runs: train what the claim compares.")
+    found = Counter(row.outcome for row in judged.values())
+    outcome = next(outcome for outcome in (FAILS, UNTESTED, UNDECIDED, HOLDS) if found[outcome])
+    alike = [row for row in judged.values() if row.outcome == outcome]
+    row = min(alike, key=lambda row: -abs(row.difference or 0) if equivalent else row.difference or 0)
+    counts = [f"Holds in {found[HOLDS]} of {len(rows)} rows", *(f"{o} in {found[o]}" for o in OUTCOMES[1:] if found[o])]
+    sentence = row.sentence if len(rows) == 1 else f"{', '.join(counts)}. {row.text}: {row.sentence}"
+    return replace(row, text=text, sentence=sentence, rows=tuple(judged[name] for name in rows))
+
+
+def _tested(effects: Sequence[Effect], equivalent: bool, margin: float, level: float) -> list[Verdict]:
+    """The rows of a claim, tested together."""
+    d, df = np.array([(effect.difference, effect.df) for effect in effects]).reshape(-1, 2).T
+    se = np.array([max(effect.of_seeds + effect.of_molecules, 1e-24) ** 0.5 for effect in effects])
+    p = 2 * stats.t.sf(abs(d) / se, df)
+    p_same = stats.t.sf((margin - abs(d)) / se, df)  # the larger p of the two one-sided tests
+    levels, left = np.full(len(d), level), len(d)
+    for row in np.argsort(p, kind="stable"):  # Holm: the smallest p is tested first, at level / rows
+        levels[row] = level / left
+        left -= p[row] < levels[row]
+    t = stats.t.isf(levels / 2, df)
+    if equivalent:
+        outcomes = np.where(p_same < level, HOLDS, np.where(abs(d) - t * se > margin, FAILS, UNDECIDED))
+        p, t, levels, reach = p_same, stats.t.isf(level, df), np.full(len(d), 2 * level), abs(abs(d) - margin)
+    else:
+        p, p_same = np.array(holm(p.tolist())), np.array(holm(p_same.tolist()))
+        reach = np.maximum(abs(d), margin - abs(d))
+        outcomes = np.where(d > t * se, HOLDS, np.where((d < -t * se) | (p_same < level), FAILS, UNDECIDED))
+    quantile = stats.norm.isf(levels / 2) + stats.norm.ppf(POWER)
+    goal = (np.maximum(reach, margin / 10) / quantile) ** 2  # the variance that would decide
+    rows = []
+    for k, effect in enumerate(effects):
+        outcome, low, high = str(outcomes[k]), float(d[k] - t[k] * se[k]), float(d[k] + t[k] * se[k])
+        sentence = f"{d[k]:+.3f}, {100 - 100 * levels[k]:.4g} % interval [{low:+.3f}, {high:+.3f}], p = {p[k]:.2g}"
+        sentence += f" ({effect.seeds} seed{'s' * (effect.seeds > 1)}, {effect.molecules:,} molecules; {effect.note})."
+        needs = None
+        if outcome == UNDECIDED:
+            more = 1 if effect.of_molecules < goal[k] / 2 else 2 * effect.of_molecules / goal[k]
+            seeds = effect.of_seeds * effect.seeds / (goal[k] - effect.of_molecules / more)
+            needs = max(effect.seeds, int(np.ceil(seeds))), int(np.ceil(effect.molecules * more))
+            sentence += f" About {needs[0]} seeds and {needs[1]:,} molecules would decide it."
+        elif outcome == (HOLDS if equivalent else FAILS) and low <= 0 <= high:
+            sentence += f" Smaller than {margin:g} is shown."
+        rows.append(Verdict("", "", outcome, sentence, float(d[k]), low, high, float(p[k]), effect.seeds,
+                            effect.molecules, needs))  # fmt: skip
+    return rows
+
+
+def sequential_levels(seeds: Sequence[int] = (2, 4, 8), level: float = LEVEL) -> dict[int, float]:
+    """Level of each look when seeds are added until a claim is decided, planned so from the start (O'Brien-Fleming)."""
+    share = np.array(seeds) / seeds[-1]
+    correlation = np.sqrt(np.minimum.outer(share, share) / np.maximum.outer(share, share))
+
+    def excess(c: float) -> float:
+        bound = c / np.sqrt(share)
+        normal = stats.multivariate_normal(cov=correlation, allow_singular=True, seed=0)  # the same in every call
+        return 1 - normal.cdf(bound, lower_limit=-bound) - level
+
+    bound = optimize.brentq(excess, 1.0, 6.0, xtol=1e-4)
+    return dict(zip(seeds, (2 * stats.norm.sf(bound / np.sqrt(share))).tolist(), strict=True))
+
+
+def table(verdict: Verdict) -> pd.DataFrame:
+    """The rows of a claim: row, difference, low, high, p, verdict."""
+    rows = [(row.text, row.difference, row.low, row.high, row.p, row.outcome) for row in verdict.rows or (verdict,)]
+    frame = pd.DataFrame(rows, columns=["row", "difference", "low", "high", "p", "verdict"])
+    return frame.astype(dict.fromkeys(["difference", "low", "high", "p"], float))
+
+
+@styled
+def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
+    """Every claim with the difference and interval of its deciding row, coloured by verdict, on one page."""
+    frame = pd.concat([table(replace(verdict, rows=())) for verdict in verdicts], ignore_index=True)
+    frame["place"] = -np.arange(len(frame))
+    size = min(6.0, 600 / len(frame))
+    figure = Figure(figsize=(PAGE, min(9.5, 0.8 + 0.16 * len(frame))), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(-margin, margin, color="0.92", zorder=0)
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    axes.hlines(frame.place, frame.low, frame.high, colors=frame.verdict.map(COLOURS), linewidth=1.2)
+    looks = {"hue_order": OUTCOMES, "palette": COLOURS, "style_order": OUTCOMES, "markers": ["o", "o", "o", "X"]}
+    points = frame.fillna({"difference": 0.0})
+    sns.scatterplot(points, x="difference", y="place", hue="verdict", style="verdict", s=3 * size, ax=axes, **looks)
+    axes.set_xscale("symlog", linthresh=2 * margin)
+    ticks = [sign * 10.0**power for sign in (-1, 1) for power in (-2, -1, 0)]
+    axes.set_xticks([0, *(tick for tick in ticks if axes.get_xlim()[0] < tick < axes.get_xlim()[1])])
+    axes.xaxis.set_major_formatter("{x:g}")
+    names = [f"{verdict.source}: {verdict.text}" for verdict in verdicts]
+    names = [name if len(name) <= 66 else f"{name[:63]}..." for name in names]
+    axes.set_yticks(frame.place, names, fontsize=size)
+    axes.set(ylim=(-len(frame) + 0.3, 0.7), ylabel="", xlabel="difference (right: as the paper says)")
+    handles, labels = axes.get_legend_handles_labels()
+    axes.get_legend().remove()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    return figure
