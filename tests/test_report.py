@@ -104,6 +104,13 @@ def test_claims_are_counted_first(folder):
     )
 
 
+def test_claims_of_ones_own_are_not_counted_as_the_papers(folder):
+    own = ordering("taste", "Linear is enough.", {"IR": (HIGH, LOW)})
+    save_exhibit(pd.DataFrame({"a": ["b"]}), {}, folder, "taste", "smoke", claims=[own], molecules={"train": 1})
+    papers, rest = write_report(folder, "smoke").read_text().split("## Claims of your own")
+    assert "Of 3 claims of the paper" in papers and own.text in rest and own.text not in papers
+
+
 def test_report_says_how_the_exhibits_were_made_and_which_are_missing(folder):
     text = write_report(folder, "smoke").read_text()
     assert "| [table1](table1.md) | open | train 2,400, test 300 | no runs | none |" in text

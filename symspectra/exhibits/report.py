@@ -7,6 +7,7 @@ paper that no exhibit answers is listed with the reason.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ OUT_OF_REACH = {  # (exhibit, start of the row) -> why no notebook can answer it
     ("figure5b", ""): MEASURED,
     ("text", ""): "a setting or a count of the paper, not a result",
 }
-
+PLACE = re.compile(r"(abstract|introduction|section|observation|appendix|table|fig|eq)", re.I)  # a source in the paper
 
 Exhibits = Mapping[str, Mapping[str, Any]]
 
@@ -150,12 +151,14 @@ def write_report(folder: str | Path, profile: str) -> Path:
         raise ReportError(
             f"{folder} holds exhibits of profile {found!r}; run `symspectra reproduce --profile {profile}`"
         )
-    cells, claims = _collected(contents)
+    cells, judged = _collected(contents)
+    claims, own = ([c for c in judged if bool(PLACE.match(c.source)) is paper] for paper in (True, False))
     parts = [
         f"# Report of profile {profile}",
         summary(claims, cells),
         "## Claims of the paper",
         show_claims(claims) if claims else "No exhibit of this folder judges a claim.",
+        *(["## Claims of your own", show_claims(own)] if own else []),
         "Rules:\n\n" + "\n".join(f"- **{name}**: {rule}" for name, rule in RULES.items()),
         "## Numbers of the paper",
         "Spread over seeds in brackets. Molecules and spectra of the paper and of this package differ, so that only "
