@@ -42,6 +42,10 @@ def written(path: str | Path) -> Iterator[Path]:
         if temporary.is_dir():
             _remove(path)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno and error.filename is None:  # a full disk names no file
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         _remove(temporary)
 

@@ -49,3 +49,10 @@ def test_checksums_are_computed_once_and_again_after_a_change(tmp_path, monkeypa
     (tmp_path / "a").write_text("won")
     with pytest.raises(DataError, match=f"{tmp_path / 'a'}: .*do this"):
         files.check(tmp_path, "do this")
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path):
+    with pytest.raises(OSError, match="No space left.*out"), files.written(tmp_path / "out") as path:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())

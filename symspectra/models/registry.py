@@ -117,10 +117,10 @@ def build_model(config: Config) -> SpectrumClassifier:
 
 def save_model(path: str | Path, model: SpectrumClassifier, config: Config) -> None:
     """Write weights and configuration as one safetensors file."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, path, metadata={"config": json.dumps(config.to_dict())})
+    Path(path).write_bytes(save(tensors, {"config": json.dumps(config.to_dict())}))
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[SpectrumClassifier, Config]:

@@ -44,7 +44,7 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, An
     DataError : the folder holds something else, the run is of another model than SymSpectra, or no validation or test
         molecule has all spectra.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     folder = Path(folder)
     if folder.exists() and not (folder / "predictor.json").exists() and any(folder.iterdir()):
@@ -74,7 +74,7 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, An
             (work / "measured.json").unlink(missing_ok=True)
         work.mkdir(exist_ok=True)
         save_model(work / "model.safetensors", model, run.config)
-        save_file(arrays, work / "likeness.safetensors")
+        (work / "likeness.safetensors").write_bytes(save(arrays))
         (work / "predictor.json").write_text(json.dumps(card) + "\n")
         seal(work)
     return card

@@ -111,8 +111,6 @@ def run(
     DataError : from reading the data, or from `symspectra.training.fit.train`.
     FloatingPointError : the loss is no longer finite.
     """
-    from safetensors import SafetensorError
-
     on, given = choose_device(device), dataset is not None
     dataset = dataset if given else _dataset(config)
     config = of_data(config, dataset)
@@ -132,7 +130,7 @@ def run(
                     mark_done(finished)
                     shutil.rmtree(path, ignore_errors=True)  # a folder without DONE is not a run
                     os.replace(finished, path)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             raise RunError(f"{path}: the run could not be written ({error})") from error
     shutil.rmtree(work, ignore_errors=True)
     return Run(path)

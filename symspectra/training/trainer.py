@@ -141,7 +141,7 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint to a temporary name and rename it."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
         tensors |= {f"best.{name}": t for name, t in self.best.items()}
@@ -154,7 +154,7 @@ class Trainer:
         meta |= {"data": self.dataset.digest, "weighted": json.dumps(self.step.weighted)}
         tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
         with written(path) as temporary:
-            save_file(tensors, temporary, metadata={**meta, "digest": _digest(tensors, meta)})
+            temporary.write_bytes(save(tensors, {**meta, "digest": _digest(tensors, meta)}))
 
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint of the same configuration and data."""
