@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     config = shared("config", type=Path, help="TOML file of settings, or the config.json of a run")
     store = shared("--store", type=Path, default=Path("runs"), help="folder of the runs (runs)")
     text = "auto, cpu, or cuda (also called gpu)"
-    device = shared("--device", type=lambda name: name.replace("gpu", "cuda"), default="auto", help=text)
+    device = shared("--device", default="auto", help=text)
     profile = shared("--profile", default="demo", metavar="|".join(PROFILES))
     text = "module to import first, for example one that registers a model of your own"
     own = shared("--import", dest="imports", action="append", metavar="MODULE", default=[], help=text)

@@ -52,7 +52,7 @@ def gpus(device: str) -> list[str]:
     """GPUs to share out, as ``CUDA_VISIBLE_DEVICES`` names them; none on a CPU, or where ``device`` says which one."""
     import torch
 
-    if device not in ("auto", "cuda"):
+    if device not in ("auto", "cuda", "gpu"):
         return []
     n, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[:n] if visible else [str(i) for i in range(n)]
