@@ -1,6 +1,6 @@
 """Charts of scores by seaborn: bars, curves, grids, scatter plots, histories of training.
 
-Scores (`symspectra.exhibits.comparison.Score`) are brought into a tidy table (`_table`); error bars are standard
+Scores (`symspectra.exhibits.scores.Score`) are brought into a tidy table (`_table`); error bars are standard
 deviations over seeds. Every function returns a `matplotlib.figure.Figure`.
 """
 
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator
 
-from symspectra.exhibits.comparison import Score
+from symspectra.exhibits.scores import Score
 from symspectra.exhibits.style import COLUMN, DASHED, MODEL_COLOURS, PAGE, TIER_COLOURS, TIER_LABELS, styled, wrapped
 from symspectra.groups.table8 import NAMES
 from symspectra.training.metrics import Tier

@@ -1,47 +1,51 @@
-"""How a claim of the paper is judged: one rule for each kind of claim, used by every notebook and by the report.
-
-A claim holds, does not hold, or cannot be tested here; `RULES` states when. "Does not hold" includes "is not shown by
-a test that could have shown it": a difference below the noise of three or more seeds is no support for an ordering.
-"""
+"""Claims of the paper, judged: what notebooks ask of `symspectra.exhibits.verdicts`, and what they tell the report."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import permutations
-from math import factorial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
-from symspectra.exhibits.comparison import LEVEL, Comparison, Score, compare
 from symspectra.exhibits.paper import paper_value
+from symspectra.exhibits.scores import Score, Scored, predictions, scored
+from symspectra.exhibits.verdicts import (
+    FAILS,
+    HOLDS,
+    LEVEL,
+    MARGIN,
+    OUTCOMES,
+    UNDECIDED,
+    UNTESTED,
+    Terms,
+    Verdict,
+    difference,
+    judge,
+    rise,
+)
+from symspectra.experiments.plan import MODELS, planned_runs
+from symspectra.experiments.profiles import Profile
+from symspectra.training.runs import find_run
 
-HOLDS, FAILS, UNTESTED = OUTCOMES = "holds", "does not hold", "cannot be tested here"
-RULES = {
-    "ordering": "A is better than B: Welch's t-test over the seeds, Holm-corrected over the rows of the claim, at the "
-    "5 % level. Holds when every row passes in the paper's direction. Does not hold when a row passes in the reverse "
-    "direction, or stays below the noise with at least three seeds on both sides. Cannot be tested here otherwise: "
-    "one seed, two seeds and below the noise, seeds without spread, or no such molecules.",
-    "trend": "A score rises or falls along a setting: Spearman's rank correlation of the means over the points, "
-    "one-sided in the paper's direction, at the 5 % level (exact over all permutations up to eight points). Does not "
-    "hold when the test does not pass. Cannot be tested here with fewer than four points, since 1 / 3! is above 5 %.",
-    "optimum": "A setting is the best: the rule of an ordering, with one row for every other setting. It holds only "
-    "where the setting is better than each of the others beyond the noise.",
-    "untestable": "What the claim speaks of is not part of this package's data or runs; the reason is given.",
-}
-ROW_WORDS = {
-    "holds": "passes",
-    "reversed": "reversed",
-    "noise": "below the noise",
-    "untested": "not testable with one seed",
-    "no spread": "not testable without spread over the seeds",
-    "empty": "without such a molecule or group in the test set",
-}
+RULES = f"""\
+A claim is tested on all molecules that the runs have not seen. A difference is that of the means over seeds; its
+interval allows for other seeds and for other molecules of the same kind (`symspectra.exhibits.verdicts` has the formulas
+and their sources), at the {1 - LEVEL:.0%} level, corrected over the rows of a claim (Holm).
+
+- **holds**: the interval of every row lies on the paper's side of zero.
+- **does not hold**: that of one row lies on the other side, or the difference is shown to be smaller than the margin,
+  {MARGIN} where nothing else is said. A claim that nothing changes holds when every difference is shown to be so small.
+- **undecided**: neither is shown; the seeds and molecules that would decide it are named.
+- **not testable here**: what it speaks of is not part of the data or the runs; the reason is given.
+"""
 METRICS = {"F1": "micro-F1", "Accuracy": "exact match"}  # column of a table -> metric
 EXHIBIT_METRICS = {"table1": "micro-F1", "table3": "mean F1 of the tier", "table4": "F1 of the group"}
 EXHIBIT_METRICS |= {"table5": "micro-F1", "table7": "p-value"}
+NEGLIGIBLE = 0.1  # a rank correlation nearer to zero than this is none
+Pairs = Mapping[str, tuple[Score, Score]]
 
 
 class Cell(NamedTuple):
@@ -55,16 +59,6 @@ class Cell(NamedTuple):
     paper_spread: float | None
     here: Score
     note: str
-
-
-class Claim(NamedTuple):
-    """A claim of the paper, judged: one of `OUTCOMES`, one sentence with the numbers, and the rule behind it."""
-
-    source: str
-    text: str
-    verdict: str
-    why: str
-    rule: str
 
 
 def cell(exhibit: str, row: str, column: str, score: Score, metric: str | None = None) -> Cell:
@@ -84,162 +78,183 @@ def cell(exhibit: str, row: str, column: str, score: Score, metric: str | None =
     return Cell(exhibit, row, column, metric, printed.value, printed.spread, score, printed.note)
 
 
-def ordering(source: str, text: str, pairs: Mapping[str, tuple[Score, Score]]) -> Claim:
-    """Is the first score of every row better than the second? ``RULES["ordering"]``.
+class Judge:
+    """Judges differences between scores of a profile's runs.
+
+    How far seeds lie apart is taken from all settings of a model of which the store holds two seeds or more, not only
+    from those that a claim compares: with two seeds, one setting alone says next to nothing.
 
     Parameters
     ----------
-    source, text : where the paper says it, and what
-    pairs : row -> (the score that the paper finds better, the other)
-
-    Raises
-    ------
-    ValueError : there are no rows.
+    store : folder of the runs
     """
-    verdict, why = _ordered(source, pairs)
-    return Claim(source, text, verdict, why, "ordering")
+
+    def __init__(self, profile: Profile, store: str | Path = "runs"):
+        self.store = store
+        self._configs: dict[str, dict] = {}
+        for config in planned_runs(profile) if len(profile.seeds) > 1 else ():
+            if config.data.dataset != "experimental":
+                alike = self._configs.setdefault(MODELS.get(config.model.name, config.model.name), {})
+                alike.setdefault(config.replace(seed=0), []).append(config)
+        self._runs: dict = {}
+
+    def ordering(
+        self,
+        source: str,
+        text: str,
+        pairs: Pairs,
+        margin: float = MARGIN,
+        equivalent: bool = False,
+        across: bool = False,
+    ) -> Verdict:
+        """Is the first score of every row better than the second?
+
+        Parameters
+        ----------
+        source, text : where the paper says it, and what
+        pairs : row -> (the score that the paper finds better, the other)
+        margin : differences below it do not count
+        equivalent : the claim is instead that they do not differ by more than the margin
+        across : the scores may be of different test molecules, such as those of two splits
+        """
+        rows = {name: _terms(pair, lambda a: difference(*a)) for name, pair in pairs.items()}
+        return self.rows(source, text, rows, margin, equivalent, across)
+
+    def largest(self, source: str, text: str, rows: Mapping[str, tuple[Pairs, Pairs]]) -> Verdict:
+        """Is the difference of the first pair of each row larger than that of the second?"""
+
+        def terms(pairs: tuple[Score, ...]) -> Terms:
+            return list(zip((1.0, -1.0, -1.0, 1.0), pairs, strict=True))
+
+        return self.rows(source, text, {name: _terms((*a, *b), terms) for name, (a, b) in rows.items()})
+
+    def trend(self, source: str, text: str, points: Mapping[float, Score], direction: str = "rises") -> Verdict:
+        """Does the score rise (or fall) along a setting?
+
+        Raises
+        ------
+        ValueError : unknown direction.
+        """
+        if direction not in ("rises", "falls"):
+            raise ValueError(f"{source}: direction {direction!r}, expected 'rises' or 'falls'")
+        sign = 1 if direction == "rises" else -1
+        terms = _terms(points.values(), lambda found: rise(dict(zip((sign * x for x in points), found, strict=True))))
+        return self.rows(source, text, {"from end to end": terms})
+
+    def optimum(self, source: str, text: str, points: Mapping[Hashable, Score], place: Hashable) -> Verdict:
+        """Is one setting better than each of the others?
+
+        Raises
+        ------
+        ValueError : ``place`` is not among the points, or is the only one.
+        """
+        if place not in points or len(points) < 2:
+            known = ", ".join(map(str, points))
+            raise ValueError(
+                f"{source}: the optimum {place} needs a score there and at another place; scores at {known}"
+            )
+        others = {str(other): (points[place], score) for other, score in points.items() if other != place}
+        return self.ordering(source, text, others)
+
+    def rows(
+        self,
+        source: str,
+        text: str,
+        rows: Mapping[str, Terms | str],
+        margin: float = MARGIN,
+        equivalent: bool = False,
+        across: bool = False,
+    ) -> Verdict:
+        """The verdict on rows of weighted scores (`symspectra.exhibits.verdicts.judge`)."""
+        found = [scored for terms in rows.values() if not isinstance(terms, str) for _, scored in terms]
+        known = {}
+        for one in found:
+            for other in self._alike(one):
+                known[other[:4]] = other
+        return judge(source, text, rows, list(known.values()), equivalent, margin, across=across)
+
+    def _alike(self, one: Scored) -> list[Scored]:
+        """The same score of all other settings of the model with several seeds, on the same molecules."""
+        metric, condition, groups, _ = one.metric
+        if condition not in ("", "tuned thresholds"):
+            return []
+        found = []
+        for first, configs in self._configs.get(one.model, {}).items():
+            if first not in self._runs:
+                self._runs[first] = [run for run in (find_run(c, self.store) for c in configs) if run is not None]
+            if len(self._runs[first]) > 1:
+                of = predictions(self._runs[first], bool(condition))
+                if len(of.molecules) == one.molecules:
+                    found.append(scored(of, metric, groups, one.where))
+        return [other for other in found if other.test_set == one.test_set]
 
 
-def _ordered(source: str, pairs: Mapping[str, tuple[Score, Score]]) -> tuple[str, str]:
-    if not pairs:
-        raise ValueError(f"{source}: an ordering needs at least one row")
-    rows = compare(pairs)
-    enough = {name for name, pair in pairs.items() if min(len(score.values) for score in pair) >= 3}
-    found = {row.verdict for row in rows.values()}
-    if found == {"holds"}:
-        verdict = HOLDS
-    elif "reversed" in found or any(row.verdict == "noise" and name in enough for name, row in rows.items()):
-        verdict = FAILS
-    else:
-        verdict = UNTESTED
-    return verdict, f"{_counts(rows)}{_range(rows)}; {_seeds(pairs)}."
+def _terms(scores, make) -> Terms | str:
+    """What ``make`` builds of what verdicts on scores rest on; a sentence where a score has no predictions behind it."""
+    found = [score.basis for score in scores]
+    return "there are no predictions behind a score: score the runs" if None in found else make(found)
 
 
-def _counts(rows: Mapping[str, Comparison]) -> str:
-    """``Passes in 3 of 5 rows, reversed in 1, below the noise in 1``."""
-    count = Counter(row.verdict for row in rows.values())
-    if len(rows) == 1:
-        return ROW_WORDS[next(iter(count))].capitalize()
-    first = f"Passes in {count.pop('holds', 0) or 'none'} of {len(rows)} rows"
-    return ", ".join([first, *(f"{words} in {count[v]}" for v, words in ROW_WORDS.items() if v in count)])
+def decided(
+    source: str, text: str, holds: bool, why: str, rule: str, interval: tuple[float, float, float] | None = None
+) -> Verdict:
+    """A claim with a rule of its own, such as "a factor of 100 or more"; ``rule`` states it in a sentence.
 
-
-def _range(rows: Mapping[str, Comparison]) -> str:
-    known = {name: row.difference for name, row in rows.items() if row.difference is not None}
-    if not known:
-        return ""
-    least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-    if least == most:
-        p = rows[least].p_holm
-        return f"; difference {known[least]:+.3f}" + ("" if p is None else f" (p = {p:.2g})")
-    return f"; differences from {known[least]:+.3f} ({_flat(least)}) to {known[most]:+.3f} ({_flat(most)})"
-
-
-def _flat(name: str) -> str:
-    return " ".join(str(name).split())
-
-
-def _seeds(pairs: Mapping[str, tuple[Score, Score]]) -> str:
-    numbers = sorted({len(score.values) for pair in pairs.values() for score in pair})
-    return f"{numbers[0]} seed{'s' * (numbers != [1])}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
-
-
-def trend(source: str, text: str, points: Mapping[float, Score], direction: str = "rises") -> Claim:
-    """Does the score rise (or fall) along a setting? ``RULES["trend"]``. Points without a number are left out.
-
-    Parameters
-    ----------
-    points : setting -> score
-    direction : ``"rises"`` or ``"falls"``
-
-    Raises
-    ------
-    ValueError : unknown direction.
+    ``interval`` is what is judged, above zero on the paper's side, and its limits.
     """
-    if direction not in ("rises", "falls"):
-        raise ValueError(f"{source}: direction {direction!r}, expected 'rises' or 'falls'")
-    known = [(x, score.mean) for x, score in sorted(points.items()) if score.mean is not None]
-    n = len(known)
-    if 1 / factorial(n) >= LEVEL:
-        why = f"Only {n} point{'s' * (n != 1)} with a score: even a perfect order has a chance of 1 in {factorial(n)}."
-        return Claim(source, text, UNTESTED, why, "trend")
-    x, y = np.array(known, dtype=np.float64).T
-    rho, p = rank_correlation(x, y if direction == "rises" else -y)
-    sign = 1 if direction == "rises" else -1
-    why = (
-        f"Spearman's rank correlation over {n} points is {sign * rho:+.2f}, one-sided p = {p:.2g}; "
-        f"{y[0]:.3f} at {x[0]:g}, {y[-1]:.3f} at {x[-1]:g}."
-    )
-    return Claim(source, text, HOLDS if p < LEVEL else FAILS, why, "trend")
+    return Verdict(source, text, HOLDS if holds else FAILS, f"{why} Rule: {rule}", *(interval or ()))
 
 
-def rank_correlation(x: Float[np.ndarray, " point"], y: Float[np.ndarray, " point"]) -> tuple[float, float]:
-    """Spearman's rho and the one-sided p-value of a positive one: exact up to eight points, by Student's t above.
-
-    Without any spread on one side, rho is 0 and p is 1.
-    """
-    from scipy.stats import rankdata, spearmanr
-
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return 0.0, 1.0
-    if len(x) > 8:
-        result = spearmanr(x, y, alternative="greater")
-        return float(result.statistic), float(result.pvalue)
-    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
-    chance = np.array(list(permutations(b))) @ a
-    return float(a @ b / np.sqrt((a @ a) * (b @ b))), float((chance >= a @ b - 1e-9).mean())
-
-
-def optimum(source: str, text: str, points: Mapping[Hashable, Score], place: Hashable) -> Claim:
-    """Is one setting better than each of the others? ``RULES["optimum"]``.
-
-    Raises
-    ------
-    ValueError : ``place`` is not among the points, or is the only one.
-    """
-    if place not in points or len(points) < 2:
-        known = ", ".join(map(str, points))
-        raise ValueError(f"{source}: the optimum {place} needs a score there and at another place; scores at {known}")
-    pairs = {_place(other): (points[place], score) for other, score in points.items() if other != place}
-    verdict, why = _ordered(source, pairs)
-    scored = {p: score for p, score in points.items() if score.mean is not None}
-    best = max(scored, key=lambda p: scored[p].mean, default=None)
-    at = f"{_place(place)} has {points[place]}"
-    high = at if best in (place, None) else f"highest at {_place(best)} with {scored[best]}, {at}"
-    return Claim(
-        source, text, verdict, f"{high[0].upper()}{high[1:]}. Against the others: {why[0].lower()}{why[1:]}", "optimum"
-    )
-
-
-def _place(place: Hashable) -> str:
-    """``(0.3, 0.3)`` as ``0.3, 0.3``."""
-    return ", ".join(map(str, place)) if isinstance(place, tuple) else str(place)
-
-
-def decided(source: str, text: str, holds: bool, why: str, rule: str) -> Claim:
-    """A claim with a rule of its own, such as "a factor of 100 or more"; ``rule`` states it in a sentence."""
-    return Claim(source, text, HOLDS if holds else FAILS, why, rule)
-
-
-def untestable(source: str, text: str, why: str) -> Claim:
+def untestable(source: str, text: str, why: str) -> Verdict:
     """A claim on what is not part of the data or the runs."""
-    return Claim(source, text, UNTESTED, why, "untestable")
+    return Verdict(source, text, UNTESTED, why)
 
 
-def count_outcomes(claims: Sequence[Claim]) -> dict[str, int]:
-    """How many claims hold, do not hold, and cannot be tested here."""
-    return {outcome: sum(claim.verdict == outcome for claim in claims) for outcome in OUTCOMES}
+def associated(
+    source: str,
+    text: str,
+    x: Float[np.ndarray, " point"],
+    y: Float[np.ndarray, "seed point"],
+    points: str,
+    direction: str = "rises",
+    least: float = 0.0,
+) -> Verdict:
+    """Does y, averaged over seeds, rise (or fall) with x, over molecules or groups?
+
+    Spearman's rank correlation with its interval (Bonett and Wright, Psychometrika 65 (2000) 23), widened by the spread
+    over seeds. Holds where it lies above ``least`` in the paper's direction; does not hold where it lies below, or
+    below a correlation that is none (0.1).
+
+    Parameters
+    ----------
+    points : what a point is, ``"molecules"`` or ``"groups"``
+    direction : ``"rises"`` or ``"falls"``
+    """
+    sign, y = {"rises": 1, "falls": -1}[direction], np.atleast_2d(y)
+    if len(x) < 5 or np.ptp(x) == 0 or np.ptp(y.mean(0)) == 0:
+        return untestable(source, text, f"{len(x)} {points}, without a difference that could be ranked.")
+    rho = sign * stats.spearmanr(x, y.mean(0)).statistic
+    variance = (1 + rho**2 / 2) / (len(x) - 3)
+    if len(y) > 1:
+        z = np.arctanh(np.clip([stats.spearmanr(x, one).statistic for one in y], -0.999, 0.999))
+        variance += z.var(ddof=1) / len(y)
+    reach = stats.norm.isf(LEVEL / 2) * np.sqrt(variance)
+    low, high = np.tanh(np.arctanh(np.clip(rho, -0.999, 0.999)) + np.array([-reach, reach]))
+    outcome = HOLDS if low > least else FAILS if high < max(least, NEGLIGIBLE) else UNDECIDED
+    why = f"Spearman's rank correlation in the paper's direction {rho:+.2f}, 95 % interval [{low:+.2f}, {high:+.2f}], over "
+    why += f"{len(x):,} {points}" + (f"; it holds above {least:g}." if least else ".")
+    return Verdict(source, text, outcome, why, float(rho), float(low), float(high))
 
 
-def reason(claim: Claim) -> str:
-    """Why the verdict is what it is; a rule of the claim's own stands behind it."""
-    return claim.why if claim.rule in RULES else f"{claim.why} Rule: {claim.rule}"
+def count_outcomes(claims: Sequence[Verdict]) -> dict[str, int]:
+    """How many claims have each of the outcomes."""
+    return {outcome: sum(claim.outcome == outcome for claim in claims) for outcome in OUTCOMES}
 
 
-def show_claims(claims: Sequence[Claim]) -> str:
+def show_claims(claims: Sequence[Verdict]) -> str:
     """Claims as a Markdown table, for notebooks and the report."""
     lines = ["| source | claim of the paper | verdict | why |", "| --- | --- | --- | --- |"]
     for claim in claims:
-        words = claim.source, claim.text, f"**{claim.verdict}**", reason(claim)
-        lines.append("| " + " | ".join(_flat(word).replace("|", "\\|") for word in words) + " |")
+        words = claim.source, claim.text, f"**{claim.outcome}**", claim.sentence
+        lines.append("| " + " | ".join(" ".join(word.split()).replace("|", "\\|") for word in words) + " |")
     return "\n".join(lines)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from symspectra.exhibits.claims import FAILS, HOLDS, UNTESTED, Cell, Claim, cell, decided, untestable
-from symspectra.exhibits.comparison import LEVEL, Score, score, summarise
+from symspectra.exhibits.claims import Cell, cell, decided, untestable
 from symspectra.exhibits.paper import paper_table
+from symspectra.exhibits.scores import Score, score, summarise
+from symspectra.exhibits.verdicts import Verdict
 from symspectra.training.store import Run
 
 GPU, PROCESS = "peak memory of the GPU", "peak memory of the process"
@@ -76,29 +76,9 @@ def costs_beside(exhibit: str, runs: Mapping[str, Sequence[Run]]) -> tuple[pd.Da
     return pd.DataFrame(lines).T, cells
 
 
-def better_than_single(source: str, text: str, ours: Score, single: Score) -> Claim:
-    """Is a score over seeds higher than that of one run, whose model draws no random numbers of its own?"""
-    from scipy.stats import ttest_1samp
-
-    rule = (
-        f"One-sample t-test of the seeds against the other model's one run, at the {LEVEL:.0%} level. Does not hold "
-        "when it passes in the reverse direction, or does not pass with three seeds or more. Cannot be tested "
-        "otherwise."
-    )
-    difference = ours.mean - single.mean
-    why = f"{ours} against {single}, difference {difference:+.3f}"
-    seeds = len(ours.values)
-    if seeds < 2 or np.ptp(ours.values) == 0:
-        why += "; one seed." if seeds < 2 else "; the seeds have no spread."
-        return Claim(source, text, UNTESTED, why, rule)
-    p = float(ttest_1samp(ours.values, single.mean).pvalue)
-    verdict = HOLDS if p < LEVEL and difference > 0 else FAILS if p < LEVEL or seeds > 2 else UNTESTED
-    return Claim(source, text, verdict, f"{why} (p = {p:.2g}); {seeds} seeds.", rule)
-
-
 def cost_claim(
     source: str, text: str, holds: bool | None, why: str, rule: str, runs: Sequence[Run], reduced: Sequence[str] = ()
-) -> Claim:
+) -> Verdict:
     """A claim on time or memory, judged where all runs are of one device and no model has a ``reduced`` size.
 
     On small models and data, fixed costs and the drawing of spectra, which runs share, are a large part of both.

@@ -13,20 +13,13 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from symspectra.datasets.base import SpectraDataset
-from symspectra.exhibits.claims import Claim, decided, rank_correlation, untestable
-from symspectra.exhibits.comparison import LEVEL, Score, summarise
 from symspectra.exhibits.drawing import model_axis, token_edges
+from symspectra.exhibits.scores import Score, score, summarise
 from symspectra.exhibits.style import COLUMN, DASHED, MODEL_COLOURS, PAGE, styled
 from symspectra.groups.table8 import NAMES
 from symspectra.modalities import KINDS
 from symspectra.training.machine import choose_device
 from symspectra.training.store import Run
-
-CLEAR = 0.3  # Spearman's rank correlation from which an association is called clear
-RULE = (
-    f"Spearman's rank correlation is {CLEAR} or more in the paper's direction, and passes its one-sided test at the "
-    f"{LEVEL:.0%} level."
-)
 
 
 class Importance(NamedTuple):
@@ -133,29 +126,6 @@ def importance_maps(
     return figure
 
 
-def associated(
-    source: str,
-    text: str,
-    x: Float[np.ndarray, " point"] | Int[np.ndarray, " point"],
-    y: Float[np.ndarray, " point"],
-    points: str,
-    direction: str = "rises",
-) -> Claim:
-    """Does y rise (or fall) with x, over molecules or groups?
-
-    Parameters
-    ----------
-    points : what a point is, ``"molecules"`` or ``"groups"``
-    direction : ``"rises"`` or ``"falls"``
-    """
-    sign = {"rises": 1, "falls": -1}[direction]
-    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return untestable(source, text, f"{len(x)} {points}, without a difference that could be ranked.")
-    rho, p = rank_correlation(np.asarray(x, dtype=float), sign * np.asarray(y, dtype=float))
-    why = f"Spearman's rank correlation over {len(x):,} {points} is {sign * rho:+.2f}, one-sided p = {p:.2g}."
-    return decided(source, text, rho >= CLEAR and p < LEVEL, why, RULE)
-
-
 def _weights(runs: Sequence[Run]) -> list[tuple[dict[str, float], dict[str, float]]]:
     found = [run.training_weights() for run in runs]
     for run, weights in zip(runs, found, strict=True):
@@ -202,9 +172,8 @@ def group_weights(runs: Sequence[Run]) -> dict[str, Score]:
 
 def group_f1(runs: Sequence[Run]) -> dict[str, Score]:
     """Test F1 of each group, from the lowest to the highest; groups without a test positive are left out."""
-    tests = [run.metrics["test"] for run in runs]
-    scored = [k for k in range(len(NAMES)) if tests[0]["per_group_support"][k]]
-    f1 = {NAMES[k]: summarise([test["per_group_f1"][k] for test in tests]) for k in scored}
+    f1 = {name: score(runs, "macro_f1", [k]) for k, name in enumerate(NAMES)}
+    f1 = {name: value for name, value in f1.items() if value.values}
     return dict(sorted(f1.items(), key=lambda item: item[1].mean))
 
 
@@ -251,5 +220,4 @@ def compression_of(runs: Sequence[Run]) -> Compression:
         if "bound" not in epoch:
             raise ValueError(f"run {run.id} ({run.config.model.name}) has no bottleneck: its history holds no bound")
     share = [run.config.model.beta * epoch["bound"] / epoch["loss"] for run, epoch in zip(runs, kept, strict=True)]
-    micro_f1 = summarise([run.metrics["test"]["micro_f1"] for run in runs])
-    return Compression(micro_f1, summarise([epoch["gate"] for epoch in kept]), summarise(share))
+    return Compression(score(runs), summarise([epoch["gate"] for epoch in kept]), summarise(share))

@@ -17,12 +17,10 @@ import seaborn as sns
 from jaxtyping import Bool
 from matplotlib.figure import Figure
 
-from symspectra.exhibits.comparison import Score, summarise
+from symspectra.exhibits.scores import Score, predictions, score, summarise
 from symspectra.exhibits.style import PAGE, styled, wrapped
 from symspectra.groups.table8 import IMPLICATIONS, NAMES
 from symspectra.training.store import Run
-
-THRESHOLD = 0.5
 
 
 class Broken(NamedTuple):
@@ -94,12 +92,18 @@ def plausibility(y_hat: Bool[np.ndarray, "molecule 37"]) -> Plausibility:
     return Plausibility(implications, total, by_chance, float(breaks.any(1).mean()))
 
 
-def over_seeds(runs: Sequence[Run], threshold: float = THRESHOLD) -> OverSeeds:
+def over_seeds(runs: Sequence[Run]) -> OverSeeds:
     """Plausibility of the test predictions of the runs of one configuration, one per seed."""
-    predicted = [run.predictions("test")[2] >= threshold for run in runs]
-    seeds = [plausibility(y_hat) for y_hat in predicted]
+    found = predictions(runs)
+    seeds = [plausibility(y_hat) for y_hat in found.predicted]
     broken = summarise([seed.total.share for seed in seeds if seed.total.share is not None])
-    return OverSeeds(broken, summarise([s.molecules for s in seeds]), plausibility(np.concatenate(predicted)))
+    return OverSeeds(broken, score(found, implausible), plausibility(np.concatenate(found.predicted)))
+
+
+def implausible(predicted: Bool[np.ndarray, "seed molecule 37"]) -> Bool[np.ndarray, "seed molecule"]:
+    """Does a prediction break an implication?"""
+    if_, then = np.array(IMPLICATIONS).T
+    return (predicted[..., if_] & ~predicted[..., then]).any(-1)
 
 
 @styled

@@ -14,10 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from symspectra.exhibits.claims import RULES, Cell, Claim, count_outcomes, show_claims
-from symspectra.exhibits.comparison import Score, with_spread
+from symspectra.exhibits.claims import RULES, Cell, count_outcomes, show_claims
 from symspectra.exhibits.paper import PaperValue, exhibits, printed_numbers
-from symspectra.exhibits.tables import markdown
+from symspectra.exhibits.scores import Score, with_spread
+from symspectra.exhibits.tables import markdown, save_figure
+from symspectra.exhibits.verdicts import Verdict, forest
 from symspectra.files import written
 
 NAME = "report"
@@ -94,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def collect(folder: str | Path) -> tuple[list[Cell], list[Claim]]:
+def collect(folder: str | Path) -> tuple[list[Cell], list[Verdict]]:
     """Numbers beside the paper's, and judged claims, of all exhibits in a folder.
 
     Raises
@@ -104,12 +105,12 @@ def collect(folder: str | Path) -> tuple[list[Cell], list[Claim]]:
     return _collected(read_exhibits(folder))
 
 
-def _collected(contents: Exhibits) -> tuple[list[Cell], list[Claim]]:
+def _collected(contents: Exhibits) -> tuple[list[Cell], list[Verdict]]:
     cells: dict[tuple[str, ...], tuple[Cell, str]] = {}
-    claims: list[Claim] = []
+    claims: list[Verdict] = []
     for name, content in contents.items():
         try:
-            claims += [Claim(**claim) for claim in content.get("claims", ())]
+            claims += [_verdict(claim) for claim in content.get("claims", ())]
             found = [_cell(cell) for cell in content.get("cells", ())]
         except (TypeError, KeyError) as error:
             raise ReportError(f"{name}.json has a cell or claim of another form ({error}); make it again") from error
@@ -123,7 +124,12 @@ def _collected(contents: Exhibits) -> tuple[list[Cell], list[Claim]]:
 
 def _cell(content: Mapping[str, Any]) -> Cell:
     here = content["here"]
-    return Cell(**{**content, "here": Score(here["mean"], here["sd"], tuple(here["values"]))})
+    return Cell(**{**content, "here": Score(tuple(here["values"]))})
+
+
+def _verdict(content: Mapping[str, Any]) -> Verdict:
+    rows = tuple(_verdict(row) for row in content.get("rows", ()))
+    return Verdict(**{**content, "rows": rows, "needs": tuple(content["needs"]) if content["needs"] else None})
 
 
 def missing_exhibits(folder: str | Path) -> dict[str, str]:
@@ -138,7 +144,7 @@ def _made(exhibit: str, contents: Iterable[str]) -> bool:
 
 
 def write_report(folder: str | Path, profile: str) -> Path:
-    """Write ``report.md`` into a folder of exhibits, to a temporary name first; return its path.
+    """Write ``report.md``, and ``report.png`` with every claim's interval, into a folder of exhibits; return its path.
 
     Raises
     ------
@@ -156,10 +162,11 @@ def write_report(folder: str | Path, profile: str) -> Path:
     parts = [
         f"# Report of profile {profile}",
         summary(claims, cells),
+        *([f"![Every claim with its difference and interval]({NAME}.png)"] if claims else []),
         "## Claims of the paper",
         show_claims(claims) if claims else "No exhibit of this folder judges a claim.",
-        *(["## Claims of your own", show_claims(own)] if own else []),
-        "Rules:\n\n" + "\n".join(f"- **{name}**: {rule}" for name, rule in RULES.items()),
+        *(["## Claims beyond the paper, ours and yours", show_claims(own)] if own else []),
+        f"## How claims are judged\n\n{RULES}",
         "## Numbers of the paper",
         "Spread over seeds in brackets. Molecules and spectra of the paper and of this package differ, so that only "
         "differences and orderings can be compared.",
@@ -169,19 +176,21 @@ def write_report(folder: str | Path, profile: str) -> Path:
         _provenance(folder, contents),
         *_missing(folder, profile),
     ]
+    if claims:
+        save_figure(forest(claims), folder, NAME)
     path = folder / f"{NAME}.md"
     with written(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
 
 
-def summary(claims: Sequence[Claim], cells: Sequence[Cell]) -> str:
+def summary(claims: Sequence[Verdict], cells: Sequence[Cell]) -> str:
     """The outcome in two sentences."""
     count = count_outcomes(claims)
     answered = {cell[:3] for cell in cells if cell.paper is not None and cell.here.mean is not None}
-    holds, fails, untested = (f"**{n} {_plural(outcome, n)}**" for outcome, n in count.items())
+    *most, last = (f"**{n} {_plural(outcome, n)}**" for outcome, n in count.items())
     return (
-        f"Of {len(claims)} claims of the paper, {holds}, {fails} and {untested}. "
+        f"Of {len(claims)} claims of the paper, {', '.join(most)} and {last}. "
         f"Of its {len(printed_numbers())} printed numbers, {len(answered)} have one of ours beside them."
     )
 
@@ -261,4 +270,5 @@ def _missing(folder: Path, profile: str) -> list[str]:
 
 
 def _plural(outcome: str, n: int) -> str:
-    return outcome if n == 1 else {"holds": "hold", "does not hold": "do not hold"}.get(outcome, outcome)
+    words = {"holds": "hold", "does not hold": "do not hold"}
+    return words.get(outcome, f"are {outcome}") if n != 1 else outcome if outcome in words else f"is {outcome}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from symspectra.errors import DataError
-from symspectra.exhibits.comparison import Score, as_json
+from symspectra.exhibits.scores import Score, as_json
 from symspectra.exhibits.style import STYLE
 from symspectra.experiments.plan import project
 from symspectra.files import written
@@ -23,7 +22,8 @@ from symspectra.training.runs import Run, code_digest
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-    from symspectra.exhibits.claims import Cell, Claim
+    from symspectra.exhibits.claims import Cell
+    from symspectra.exhibits.verdicts import Verdict
     from symspectra.experiments.profiles import Profile
 
 COLUMNS = ["exhibit", "row", "column", "seed", "metric", "value", "run"]
@@ -102,7 +102,7 @@ def save_exhibit(
     molecules: Mapping[str, int] | None = None,
     dataset: str = "open",
     cells: Sequence[Cell] = (),
-    claims: Sequence[Claim] = (),
+    claims: Sequence[Verdict] = (),
 ) -> Path:
     """Write ``<exhibit>.json`` and ``.csv`` (`tidy`), and what is shown: ``.png`` and ``.pdf``, or ``.md`` of a table.
 
@@ -137,21 +137,27 @@ def save_exhibit(
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     except ValueError as error:
         raise ValueError(f"{exhibit}: a number that is not finite ({error})") from error
-    kinds = ("png", "pdf") if isinstance(shown, Figure) else ("md",)
-    paths = {kind: Path(folder) / f"{exhibit}.{kind}" for kind in (*kinds, "json", "csv")}
-    with ExitStack() as stack:
-        temporary = {kind: stack.enter_context(written(path)) for kind, path in paths.items()}
-        temporary["json"].write_text(text)
-        tidy(exhibit, numbers).to_csv(temporary["csv"], index=False)
-        if isinstance(shown, Figure):
-            stack.enter_context(matplotlib.style.context(["default", STYLE]))
-            shown.savefig(temporary["png"], format="png")
-            shown.savefig(temporary["pdf"], format="pdf", metadata={"CreationDate": None})
-        else:
-            temporary["md"].write_text(markdown(shown) + "\n", encoding="utf-8")
-    for old in {"png", "pdf", "md"} - set(kinds):  # of an older version: it would show other numbers
+    paths = {kind: Path(folder) / f"{exhibit}.{kind}" for kind in ("json", "csv", "md")}
+    with written(paths["json"]) as json_file, written(paths["csv"]) as csv_file:
+        json_file.write_text(text)
+        tidy(exhibit, numbers).to_csv(csv_file, index=False)
+    for old in ("md",) if isinstance(shown, Figure) else ("png", "pdf"):  # of an older version: other numbers
         (Path(folder) / f"{exhibit}.{old}").unlink(missing_ok=True)
-    return paths[kinds[0]]
+    if isinstance(shown, Figure):
+        return save_figure(shown, folder, exhibit)
+    with written(paths["md"]) as md_file:
+        md_file.write_text(markdown(shown) + "\n", encoding="utf-8")
+    return paths["md"]
+
+
+def save_figure(figure: Figure, folder: str | Path, name: str) -> Path:
+    """Write a figure as PNG and PDF; return the path of the PNG."""
+    paths = {kind: Path(folder) / f"{name}.{kind}" for kind in ("png", "pdf")}
+    with matplotlib.style.context(["default", STYLE]):
+        for (kind, path), metadata in zip(paths.items(), ({}, {"CreationDate": None}), strict=True):
+            with written(path) as temporary:
+                figure.savefig(temporary, format=kind, metadata=metadata)
+    return paths["png"]
 
 
 def show_exhibit(shown: Figure | pd.DataFrame, *args: Any, caption: str = "", **kwargs: Any) -> None:

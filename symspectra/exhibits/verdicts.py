@@ -11,7 +11,7 @@ rise of a line. A verdict speaks of other seeds and of other molecules of the sa
   setting spreads more: of two that spread three times as much as others, the size is not 0.05 but 0.27 with two seeds,
   0.18 with three and 0.10 with five.
 - Molecules: the influence of each on the score (jackknife), summed over clusters such as scaffolds where molecules are
-  alike. A score that rests on few of them (`LEAST`) has no verdict.
+  alike. A score that rests on few of them (`symspectra.exhibits.scores.LEAST`) has no verdict.
 - That a seed does well on some molecules is part of both variances, and is subtracted once (Owen 2007). Seeds of
   different settings are taken as independent: a common start can only make them more alike, and the test cautious.
 - Student's t with Satterthwaite's degrees of freedom; Holm's correction over the rows of a claim; the interval of a row
@@ -33,63 +33,23 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from scipy import optimize, special, stats
 
+from symspectra.exhibits.scores import Scored
 from symspectra.exhibits.style import PAGE, styled
 from symspectra.training.metrics import holm
 
 HOLDS, FAILS, UNDECIDED, UNTESTED = OUTCOMES = "holds", "does not hold", "undecided", "not testable here"
 COLOURS = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#E69F00", "#999999"), strict=True))
 MARGIN = 0.01  # of micro-F1: smaller differences do not count
-LEAST = 10  # molecules with a positive (or clusters of them) that a score needs
 LEVEL, POWER, DOUBT = 0.05, 0.8, 0.05
+WITHOUT_CHANCE = {"XGBoost"}  # models that draw no random numbers: one run is all there is
 
 
 class NoVerdict(ValueError):
     """Nothing can be concluded; the message says why, and what to do."""
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """What the runs of one setting of a model predict, one per seed, for the same molecules.
-
-    ``clusters`` are of molecules that are alike. ``condition`` tells apart predictions of the same runs, such as from
-    noisy spectra.
-    """
-
-    model: str
-    setting: str
-    seeds: tuple[int, ...]
-    molecules: Shaped[np.ndarray, " molecule"]
-    labels: Bool[np.ndarray, "molecule group"]
-    predicted: Bool[np.ndarray, "seed molecule group"]
-    clusters: Shaped[np.ndarray, " molecule"] | None = None
-    condition: str = ""
-
-    def __post_init__(self):
-        expected = len(set(self.seeds)), len(set(self.molecules)), self.labels.shape[1]
-        if self.predicted.shape != expected or self.labels.shape != expected[1:]:
-            found = f"labels have shape {self.labels.shape} and predictions {self.predicted.shape}"
-            expectation = f"{expected} by the different seeds, different molecules and groups"
-            raise ValueError(f"{self.model}, {self.setting}: {found}, expected {expectation}")
-        if not self.labels.dtype == self.predicted.dtype == bool:
-            raise ValueError(f"{self.model}, {self.setting}: labels and predictions must be bool, not probabilities")
-
-
-class Scored(NamedTuple):
-    """A score of the runs of a setting, one per seed, and the influence of every molecule (or cluster) on it."""
-
-    model: str
-    setting: str
-    metric: tuple
-    test_set: int
-    seeds: tuple[int, ...]
-    molecules: int
-    values: Float[np.ndarray, " seed"]
-    influence: Float[np.ndarray, "seed molecule"]
-    problem: str
 
 
 Terms = Sequence[tuple[float, Scored]]  # weights and scores: a row of a claim
@@ -129,72 +89,27 @@ class Verdict:
     rows: tuple[Verdict, ...] = field(default=(), repr=False)
 
 
-def score(
-    runs: Predictions,
-    metric: str = "micro_f1",
-    groups: Sequence[int] | None = None,
-    where: Bool[np.ndarray, " molecule"] | None = None,
-) -> Scored:
-    """``micro_f1``, ``macro_f1`` or ``exact_match`` of runs, over some groups (a tier) and some molecules.
-
-    Macro-F1 leaves out groups without positives. Without runs, or with fewer than `LEAST` molecules or clusters with
-    a positive (of exact match: at all), there is a problem instead of numbers.
-
-    Raises
-    ------
-    ValueError : an unknown metric.
-    """
-    if metric not in ("micro_f1", "macro_f1", "exact_match"):
-        raise ValueError(f"unknown metric {metric!r}; expected micro_f1, macro_f1 or exact_match")
-    groups = np.arange(runs.labels.shape[1]) if groups is None else np.array(groups, dtype=int)
-    where = np.ones(len(runs.labels), dtype=bool) if where is None else where
-    y, p = runs.labels[:, groups] & where[:, None], runs.predicted[:, :, groups] & where[:, None]
-    clusters = np.unique(runs.molecules if runs.clusters is None else runs.clusters, return_inverse=True)[1]
-    found = len(np.unique(clusters[where if metric == "exact_match" else y.any(1)]))
-    problem = (
-        f"{runs.model}, {runs.setting}: the score rests on {found} molecules, at least {LEAST} are needed: test on more"
-    )
-    if not runs.seeds:
-        problem = f"{runs.model}, {runs.setting}: there is no run: train one"
-    name = metric, runs.condition, tuple(groups.tolist()), hash(where.tobytes())
-    test_set = hash((tuple(runs.molecules.tolist()), runs.labels.tobytes(), clusters.tobytes()))
-    names = runs.model, runs.setting, name, test_set, tuple(runs.seeds), len(y)
-    if found < LEAST or not runs.seeds:
-        return Scored(*names, np.empty(0), np.empty((0, 0)), problem)
-    part, whole = 2 * (y & p), y + p.astype(np.int8)  # F1 = 2 hits / (positives + predicted)
-    if metric == "exact_match":
-        part, whole = ((y == p).all(-1) & where)[..., None], where[None, :, None]
-    elif metric == "micro_f1":
-        part, whole = part.sum(-1, keepdims=True), whole.sum(-1, keepdims=True)
-    else:
-        part, whole = part[..., y.any(0)], whole[..., y.any(0)]
-    total = whole.sum(1, keepdims=True)
-    ratio = part.sum(1, keepdims=True) / total
-    influence = ((part - ratio * whole) / np.maximum(total - whole, 1)).mean(-1)  # score - score without the molecule
-    influence = np.array([np.bincount(clusters, row) for row in influence])
-    return Scored(*names, ratio.mean((1, 2)), influence, "")
-
-
 def difference(first: Scored, second: Scored) -> Terms:
     """The row of a claim: how much better is the first score, which the paper finds better?"""
     return [(1.0, first), (-1.0, second)]
 
 
 def rise(points: Mapping[float, Scored]) -> Terms | str:
-    """The row of a claim: how much does the line through scores along a setting rise, from end to end?
+    """The row of a claim: how much do scores rise along a setting, from end to end of the line through their ranks?
 
     Points may tie; for a fall, negate the setting. Points with a problem are left out; a trend needs three.
     """
-    known = {x: point for x, point in points.items() if not point.problem}
+    known = [point for _, point in sorted(points.items()) if not point.problem]
     if len(known) < 3:
         return f"{len(known)} of {len(points)} points have a score, a trend needs three: train or test more points"
-    x = np.array(list(known), dtype=float)
-    x -= x.mean()
-    return list(zip((x * np.ptp(x) / (x @ x)).tolist(), known.values(), strict=True))
+    x = np.arange(len(known)) - (len(known) - 1) / 2
+    return list(zip((x * np.ptp(x) / (x @ x)).tolist(), known, strict=True))
 
 
-def contrast(terms: Terms, known: Sequence[Scored] = ()) -> Effect:
+def contrast(terms: Terms, known: Sequence[Scored] = (), across: bool = False) -> Effect:
     """A weighted sum of scores and its variance; ``known`` are further scores, which tell how the seeds spread.
+
+    With ``across``, the scores may be of different test sets; what these share is paired.
 
     Raises
     ------
@@ -203,22 +118,28 @@ def contrast(terms: Terms, known: Sequence[Scored] = ()) -> Effect:
     first = terms[0][1]
     runs: dict[tuple, list] = {}
     for weight, scored in terms:
-        names = f"{first.model}, {first.setting} and {scored.model}, {scored.setting}"
+        names = f"{first.model} and {scored.model}"
         if scored.problem:
             raise NoVerdict(scored.problem)
-        if scored.test_set != first.test_set:
+        if scored.test_set != first.test_set and not across:
             raise NoVerdict(
                 f"{names} have predictions of other molecules: predict the same ones, in the same order, with both"
             )
-        if lack := sorted(set(scored.seeds) ^ set(first.seeds)):
+        lack = sorted(set(scored.seeds) ^ set(first.seeds))
+        if lack and not WITHOUT_CHANCE & {scored.model, first.model}:
             raise NoVerdict(f"{names} have different seeds: train seed {', '.join(map(str, lack))} of both")
         runs.setdefault((scored.model, scored.setting), []).append((weight, scored))
-    shelf = {s[:3]: s for s in (*known, *(s for _, s in terms)) if s.test_set == first.test_set and not s.problem}
-    n, parts, common, notes = len(first.seeds), {}, 0.0, {}
+    shelf = {s[:4]: s for s in (*known, *(s for _, s in terms)) if not s.problem}
+    value, parts, common, notes, means = 0.0, {}, 0.0, {}, []
     for (model, setting), own in runs.items():
+        n = len(own[0][1].seeds)
+        value += _added(own, "values").mean()
+        means += [(weight * scored.influence.mean(0), scored.units) for weight, scored in own]
+        if model in WITHOUT_CHANCE:
+            continue
         peers = {}
         for other in sorted({key[1] for key in shelf if key[0] == model}):
-            alike = [(weight, shelf.get((model, other, scored.metric))) for weight, scored in own]
+            alike = [(weight, shelf.get((model, other, *scored[2:4]))) for weight, scored in own]
             if all(scored and scored.seeds == alike[0][1].seeds for _, scored in alike):
                 peers[other] = alike
         variance, df, pooled, interaction, note = _seed_variance(peers, model, setting)
@@ -226,12 +147,21 @@ def contrast(terms: Terms, known: Sequence[Scored] = ()) -> Effect:
         parts[source] = parts.get(source, (0.0, df))[0] + variance / n, df
         common += interaction / n
         notes[note] = None
-    mean = _added(terms, "influence").mean(0)
+    mean = _over_units(means)
     units = len(mean)
     of_molecules = max(mean @ mean * units / (units - 1) - common, 0.0)
     v, df = np.array([*parts.values(), (of_molecules, units - 1)]).T
     df = v.sum() ** 2 / (v**2 / df).sum() if v.any() else units - 1  # Satterthwaite
-    return Effect(_added(terms, "values").mean(), v[:-1].sum(), of_molecules, df, n, first.molecules, "; ".join(notes))
+    seeds = max(len(scored.seeds) for _, scored in terms)
+    return Effect(value, v[:-1].sum(), of_molecules, df, seeds, first.molecules, "; ".join(notes))
+
+
+def _over_units(parts: Sequence[tuple[np.ndarray, np.ndarray | None]]) -> np.ndarray:
+    """Influences added up by molecule or cluster, of which every part names its own."""
+    if all(names is parts[0][1] for _, names in parts):
+        return sum(part for part, _ in parts)
+    names, place = np.unique(np.concatenate([names for _, names in parts]), return_inverse=True)
+    return np.bincount(place, np.concatenate([part for part, _ in parts]), len(names))
 
 
 def _added(terms: Terms, name: str) -> np.ndarray:
@@ -287,6 +217,7 @@ def judge(
     equivalent: bool = False,
     margin: float = MARGIN,
     level: float = LEVEL,
+    across: bool = False,
 ) -> Verdict:
     """The verdict on a claim, from the interval of each of its rows.
 
@@ -301,13 +232,14 @@ def judge(
     known : all scores at hand, of any setting
     margin : differences below it do not count; the default is for micro-F1
     level : of the test of the claim; see `sequential_levels`
+    across : as in `contrast`
     """
     effects, judged = {}, {}
     for name, terms in rows.items():
         try:
             if isinstance(terms, str):
                 raise NoVerdict(terms)
-            effects[name] = contrast(terms, known)
+            effects[name] = contrast(terms, known, across)
         except NoVerdict as error:
             judged[name] = Verdict(source, name, UNTESTED, f"No verdict: {error}.")
     for name, row in zip(effects, _tested(list(effects.values()), equivalent, margin, level), strict=True):
