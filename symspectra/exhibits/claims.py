@@ -32,8 +32,8 @@ from symspectra.training.runs import find_run
 
 RULES = f"""\
 A claim is tested on all molecules that the runs have not seen. A difference is that of the means over seeds; its
-interval allows for other seeds and for other molecules of the same kind (`symspectra.exhibits.verdicts` has the formulas
-and their sources), at the {1 - LEVEL:.0%} level, corrected over the rows of a claim (Holm).
+interval allows for other seeds and for other molecules of the same kind, at the {1 - LEVEL:.0%} level, corrected over
+the rows of a claim (Holm); `symspectra.exhibits.verdicts` has the formulas and their sources.
 
 - **holds**: the interval of every row lies on the paper's side of zero.
 - **does not hold**: that of one row lies on the other side, or the difference is shown to be smaller than the margin,
@@ -190,7 +190,7 @@ class Judge:
 
 
 def _terms(scores, make) -> Terms | str:
-    """What ``make`` builds of what verdicts on scores rest on; a sentence where a score has no predictions behind it."""
+    """What ``make`` builds of what verdicts rest on; a sentence where a score has no predictions behind it."""
     found = [score.basis for score in scores]
     return "there are no predictions behind a score: score the runs" if None in found else make(found)
 
@@ -241,8 +241,8 @@ def associated(
     reach = stats.norm.isf(LEVEL / 2) * np.sqrt(variance)
     low, high = np.tanh(np.arctanh(np.clip(rho, -0.999, 0.999)) + np.array([-reach, reach]))
     outcome = HOLDS if low > least else FAILS if high < max(least, NEGLIGIBLE) else UNDECIDED
-    why = f"Spearman's rank correlation in the paper's direction {rho:+.2f}, 95 % interval [{low:+.2f}, {high:+.2f}], over "
-    why += f"{len(x):,} {points}" + (f"; it holds above {least:g}." if least else ".")
+    why = f"Spearman's rank correlation in the paper's direction {rho:+.2f}, 95 % interval [{low:+.2f}, {high:+.2f}], "
+    why += f"over {len(x):,} {points}" + (f"; it holds above {least:g}." if least else ".")
     return Verdict(source, text, outcome, why, float(rho), float(low), float(high))
 
 

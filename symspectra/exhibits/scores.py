@@ -144,10 +144,10 @@ def _predictions(runs: tuple[Run, ...], tuned: bool) -> Predictions:
     predicted = np.array([p >= t for (_, _, p), t in zip(found, thresholds, strict=True)])
     clusters = np.array(_scaffolds(molecules)) if config.data.split == "scaffold" else None
     seeds = tuple(Seed(run.config.training.seed, run.id) for run in runs)
-    return Predictions(
-        MODELS.get(config.model.name, config.model.name), setting_of(config), tuple(seed for seed, _ in seeds), np.array(molecules), labels, predicted,
-        clusters, "tuned thresholds" if tuned else "", tuple(runs[0].metrics.get("evaluated", ())), seeds,
-    )  # fmt: skip
+    model, counted = MODELS.get(config.model.name, config.model.name), tuple(runs[0].metrics.get("evaluated", ()))
+    condition = "tuned thresholds" if tuned else ""
+    names = model, setting_of(config), tuple(seed for seed, _ in seeds), np.array(molecules)
+    return Predictions(*names, labels, predicted, clusters, condition, counted, seeds)
 
 
 @lru_cache(maxsize=4)
