@@ -30,6 +30,12 @@ from symspectra.experiments.plan import MODELS, planned_runs
 from symspectra.experiments.profiles import Profile
 from symspectra.training.runs import find_run
 
+METRICS = {"F1": "micro-F1", "Accuracy": "exact match"}  # column of a table -> metric
+EXHIBIT_METRICS = {"table1": "micro-F1", "table3": "mean F1 of the tier", "table4": "F1 of the group"}
+EXHIBIT_METRICS |= {"table5": "micro-F1", "table7": "p-value"}
+MARGINS = {"micro_f1": MARGIN}  # differences below it do not count; other scores are less certain, and larger
+OTHER_MARGIN = 0.02
+NEGLIGIBLE = 0.1  # a rank correlation nearer to zero than this is none
 RULES = f"""\
 A claim is tested on all molecules that the runs have not seen. A difference is that of the means over seeds; its
 interval allows for other seeds and for other molecules of the same kind, at the {1 - LEVEL:.0%} level, corrected over
@@ -37,15 +43,11 @@ the rows of a claim (Holm); `symspectra.exhibits.verdicts` has the formulas and 
 
 - **holds**: the interval of every row lies on the paper's side of zero.
 - **does not hold**: that of one row lies on the other side, or the difference is shown to be smaller than the margin,
-  {MARGIN} where nothing else is said. A claim that nothing changes holds when every difference is shown to be so small.
+  {MARGIN} of micro-F1 and {OTHER_MARGIN} of other scores where nothing else is said.
 - **undecided**: neither is shown; the seeds and molecules that would decide it are named.
 - **not testable here**: what it speaks of is not part of the data or the runs; the reason is given.
 """
-METRICS = {"F1": "micro-F1", "Accuracy": "exact match"}  # column of a table -> metric
-EXHIBIT_METRICS = {"table1": "micro-F1", "table3": "mean F1 of the tier", "table4": "F1 of the group"}
-EXHIBIT_METRICS |= {"table5": "micro-F1", "table7": "p-value"}
-NEGLIGIBLE = 0.1  # a rank correlation nearer to zero than this is none
-Pairs = Mapping[str, tuple[Score, Score]]
+Pair = tuple[Score, Score]
 
 
 class Cell(NamedTuple):
@@ -102,8 +104,8 @@ class Judge:
         self,
         source: str,
         text: str,
-        pairs: Pairs,
-        margin: float = MARGIN,
+        pairs: Mapping[str, Pair],
+        margin: float | None = None,
         equivalent: bool = False,
         across: bool = False,
     ) -> Verdict:
@@ -113,20 +115,21 @@ class Judge:
         ----------
         source, text : where the paper says it, and what
         pairs : row -> (the score that the paper finds better, the other)
-        margin : differences below it do not count
+        margin : differences below it do not count; by default 0.01 of micro-F1, 0.02 of other scores
         equivalent : the claim is instead that they do not differ by more than the margin
         across : the scores may be of different test molecules, such as those of two splits
         """
         rows = {name: _terms(pair, lambda a: difference(*a)) for name, pair in pairs.items()}
         return self.rows(source, text, rows, margin, equivalent, across)
 
-    def largest(self, source: str, text: str, rows: Mapping[str, tuple[Pairs, Pairs]]) -> Verdict:
+    def largest(self, source: str, text: str, rows: Mapping[str, tuple[Pair, Pair]], across: bool = False) -> Verdict:
         """Is the difference of the first pair of each row larger than that of the second?"""
 
         def terms(pairs: tuple[Score, ...]) -> Terms:
             return list(zip((1.0, -1.0, -1.0, 1.0), pairs, strict=True))
 
-        return self.rows(source, text, {name: _terms((*a, *b), terms) for name, (a, b) in rows.items()})
+        found = {name: _terms((*a, *b), terms) for name, (a, b) in rows.items()}
+        return self.rows(source, text, found, across=across)
 
     def trend(self, source: str, text: str, points: Mapping[float, Score], direction: str = "rises") -> Verdict:
         """Does the score rise (or fall) along a setting?
@@ -161,7 +164,7 @@ class Judge:
         source: str,
         text: str,
         rows: Mapping[str, Terms | str],
-        margin: float = MARGIN,
+        margin: float | None = None,
         equivalent: bool = False,
         across: bool = False,
     ) -> Verdict:
@@ -171,6 +174,8 @@ class Judge:
         for one in found:
             for other in self._alike(one):
                 known[other[:4]] = other
+        if margin is None:
+            margin = min((MARGINS.get(one.metric[0], OTHER_MARGIN) for one in found), default=MARGIN)
         return judge(source, text, rows, list(known.values()), equivalent, margin, across=across)
 
     def _alike(self, one: Scored) -> list[Scored]:
