@@ -12,7 +12,7 @@ from symspectra.exhibits.charts import (
     scatter_groups,
     score_grid,
 )
-from symspectra.exhibits.comparison import Score, summarise
+from symspectra.exhibits.scores import Score, summarise
 from symspectra.exhibits.style import MODEL_COLOURS, PAGE
 from symspectra.experiments.plan import TABLE_1_SIMULATED
 from symspectra.groups.table8 import NAMES
@@ -20,7 +20,7 @@ from symspectra.training.metrics import frequency_tiers
 
 MODELS = list(MODEL_COLOURS)[:5]
 TIERS = frequency_tiers(np.random.default_rng(0).random((300, 37)) < np.linspace(0.01, 0.9, 37))
-NONE = Score(None, None, ())
+NONE = Score()
 
 
 class History:
@@ -53,7 +53,7 @@ FIGURES = {
     "bars": lambda: grouped_bars(bars(["IR", "13C-NMR", "all three"], MODELS[:2]), "micro-F1"),
     "bars of five models": lambda: grouped_bars(bars(TABLE_1_SIMULATED), "micro-F1", MODEL_COLOURS),
     "bars over the page": lambda: grouped_bars(bars(TABLE_1_SIMULATED), "micro-F1", MODEL_COLOURS, PAGE),
-    "bars without a number": lambda: grouped_bars({"A": {"low": NONE, "high": Score(1.0, None, (1.0,))}}, "F1"),
+    "bars without a number": lambda: grouped_bars({"A": {"low": NONE, "high": summarise([1.0])}}, "F1"),
     "noise": lambda: curves({"": lines([0, 0.02, 0.04, 0.06, 0.08, 0.1])}, "noise", "micro-F1"),
     "match": lambda: curves(
         {"": lines(range(1, 12))}, "groups", "exact match", xticks={k: f"{k}\n(760)" for k in range(1, 12)}

@@ -1,164 +1,106 @@
-"""How claims are judged: the stated rules, on scores made for them."""
+"""What notebooks ask of the verdicts, on runs made for the purpose."""
 
 import numpy as np
 import pytest
-from scipy.stats import permutation_test, spearmanr
+from scipy import stats
+from test_verdicts import predictions
 
-from symspectra.exhibits.claims import (
-    OUTCOMES,
-    RULES,
-    cell,
-    count_outcomes,
-    decided,
-    optimum,
-    ordering,
-    rank_correlation,
-    show_claims,
-    trend,
-    untestable,
-)
-from symspectra.exhibits.comparison import Score, compare, summarise
+from symspectra.exhibits import claims
+from symspectra.exhibits.claims import Judge, associated, cell, count_outcomes, decided, show_claims, untestable
 from symspectra.exhibits.paper import exhibits, paper_table
-
-HIGH, LOW = summarise([0.90, 0.91, 0.92]), summarise([0.80, 0.81, 0.82])
-NOISY, NOISY_TWO = summarise([0.7, 0.9, 1.0]), summarise([0.7, 1.0])
-ONE, TWO, NONE = summarise([0.9]), summarise([0.9, 0.91]), Score(None, None, ())
-FLAT_HIGH, FLAT_LOW = summarise([0.5] * 3), summarise([0.4] * 3)
+from symspectra.exhibits.scores import Score, score, summarise
+from symspectra.exhibits.verdicts import FAILS, HOLDS, OUTCOMES, UNDECIDED, UNTESTED
+from symspectra.experiments.profiles import load_profile
 
 
-@pytest.mark.parametrize(
-    ("pairs", "verdict", "words"),
-    [
-        ({"a": (HIGH, LOW), "b": (HIGH, LOW)}, "holds", "Passes in 2 of 2 rows"),
-        ({"a": (HIGH, LOW), "b": (LOW, HIGH)}, "does not hold", "reversed in 1"),
-        ({"a": (HIGH, LOW), "b": (HIGH, NOISY)}, "does not hold", "below the noise in 1"),
-        (
-            {"a": (HIGH, LOW), "b": (TWO, NOISY_TWO)},
-            "cannot be tested here",
-            "Passes in 1 of 2 rows, below the noise in 1",
-        ),
-        ({"a": (HIGH, LOW), "b": (HIGH, NOISY_TWO)}, "cannot be tested here", "2 to 3 seeds"),
-        ({"a": (ONE, ONE)}, "cannot be tested here", "Not testable with one seed; difference +0.000; 1 seed."),
-        ({"a": (HIGH, LOW), "b": (NONE, LOW)}, "cannot be tested here", "without such a molecule or group"),
-        ({"a": (FLAT_HIGH, FLAT_LOW)}, "cannot be tested here", "without spread"),
-        ({"a": (LOW, HIGH), "b": (ONE, ONE)}, "does not hold", "not testable with one seed in 1"),
-    ],
-)
-def test_ordering(pairs, verdict, words):
-    claim = ordering("Observation 2, Table 2", "A is better than B", pairs)
-    assert claim.verdict == verdict and words in claim.why, claim.why
-    assert claim.rule == "ordering" and claim.source == "Observation 2, Table 2"
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    return Judge(load_profile("smoke"), tmp_path_factory.mktemp("store"))
 
 
-def test_ordering_names_the_largest_and_smallest_difference():
-    claim = ordering("s", "t", {"first\nrow": (HIGH, LOW), "second": (LOW, HIGH), "third": (HIGH, NOISY)})
-    assert "differences from -0.100 (second) to +0.100 (first row)" in claim.why
-    with pytest.raises(ValueError, match="Table 9: an ordering needs at least one row"):
-        ordering("Table 9", "t", {})
+@pytest.fixture(scope="module")
+def levels():
+    """Four settings, each better than the one before, and a fifth like the last."""
+    return [score(p) for p in predictions(np.random.default_rng(0), [0, 0.3, 0.6, 0.9, 0.9], 2000, 8)]
 
 
-def points(*means):
-    return {float(x): summarise([mean]) for x, mean in enumerate(means)}
+def test_ordering(judge, levels):
+    low, _, _, high, same = levels
+    claim = judge.ordering("Table 1", "A is better than B", {"a": (high, low), "b": (levels[2], levels[1])})
+    assert (claim.outcome, claim.source, [row.text for row in claim.rows]) == (HOLDS, "Table 1", ["a", "b"])
+    assert judge.ordering("s", "t", {"a": (high, low), "b": (low, high)}).outcome == FAILS
+    assert judge.ordering("s", "t", {"a": (high, same)}, margin=0.2, equivalent=True).outcome == HOLDS
+    assert judge.ordering("s", "t", {"a": (high, summarise([0.5]))}).outcome == UNTESTED
 
 
-@pytest.mark.parametrize(
-    ("means", "direction", "verdict"),
-    [
-        ((0.1, 0.2, 0.3, 0.4), "rises", "holds"),
-        ((0.1, 0.2, 0.3, 0.4), "falls", "does not hold"),
-        ((0.4, 0.3, 0.2, 0.1), "falls", "holds"),
-        ((0.1, 0.2, 0.4, 0.3), "rises", "does not hold"),
-        ((0.1, 0.2, 0.3), "rises", "cannot be tested here"),
-        ((0.2, 0.2, 0.2, 0.2), "rises", "does not hold"),
-        ((), "rises", "cannot be tested here"),
-    ],
-)
-def test_trend(means, direction, verdict):
-    claim = trend("Figure 4", "F1 rises", points(*means), direction)
-    assert (claim.verdict, claim.rule) == (verdict, "trend"), claim.why
+def test_a_larger_difference(judge, levels):
+    low, second, third, high, same = levels
+    assert judge.largest("s", "t", {"a": ((high, low), (third, second))}).outcome == HOLDS
+    assert judge.largest("s", "t", {"a": ((high, same), (third, low))}).outcome == FAILS
 
 
-def test_trend_leaves_out_points_without_a_number_and_knows_two_directions():
-    claim = trend("s", "t", points(0.1, 0.2, 0.3, 0.4) | {9.0: NONE})
-    assert claim.verdict == "holds" and "4 points" in claim.why
-    assert (
-        "Only 3 points with a score: even a perfect order has a chance of 1 in 6."
-        in trend("s", "t", points(1, 2, 3)).why
-    )
-    with pytest.raises(ValueError, match="Figure 4: direction 'up', expected 'rises' or 'falls'"):
-        trend("Figure 4", "t", points(1, 2, 3, 4), "up")
+def test_trend(judge, levels):
+    points = dict(zip((1, 5, 2, 3), (levels[k] for k in (0, 3, 1, 2)), strict=True))
+    assert judge.trend("s", "t", points).outcome == HOLDS
+    assert judge.trend("s", "t", points, "falls").outcome == FAILS
+    assert judge.trend("s", "t", {1: levels[0], 2: levels[1]}).outcome == UNTESTED
+    with pytest.raises(ValueError, match="'up'"):
+        judge.trend("s", "t", points, "up")
 
 
-@pytest.mark.parametrize("y", [[1, 2, 3, 4], [2, 1, 3, 5, 4], [1, 1, 2, 3, 3], [5, 3, 4, 1, 2, 0]])
-def test_rank_correlation_is_exact_for_few_points(y):
-    x, y = np.arange(len(y), dtype=float), np.array(y, dtype=float)
-    expected = permutation_test(
-        (x,), lambda x: spearmanr(x, y).statistic, permutation_type="pairings", alternative="greater", n_resamples=1000
-    )
-    assert rank_correlation(x, y) == pytest.approx((spearmanr(x, y).statistic, expected.pvalue))
+def test_optimum(judge, levels):
+    points = dict(zip("abcd", levels, strict=False))
+    assert judge.optimum("s", "t", points, "d").outcome == HOLDS
+    assert judge.optimum("s", "t", points, "c").outcome == FAILS
+    with pytest.raises(ValueError, match="optimum e needs"):
+        judge.optimum("s", "t", points, "e")
 
 
-def test_rank_correlation_of_many_points_is_that_of_scipy():
-    rng = np.random.default_rng(0)
-    x, y = rng.random((2, 30))
-    expected = spearmanr(x, y, alternative="greater")
-    assert rank_correlation(x, y) == pytest.approx((expected.statistic, expected.pvalue))
+def test_spread_of_seeds_is_that_of_all_settings_in_the_store(monkeypatch, tmp_path):
+    """With peers of other settings, one seed of a setting is enough, and the verdict says how many there were."""
+    made = dict(enumerate(predictions(np.random.default_rng(1), [0.5, 0, 0, 0], 1500, 8)))
+    judge = Judge(load_profile("smoke"), tmp_path)
+    judge._configs = {"ours": {k: [(k, 0), (k, 1)] for k in made}}
+    monkeypatch.setattr(claims, "find_run", lambda config, store: config)
+    monkeypatch.setattr(claims, "predictions", lambda runs, tuned: made[runs[0][0]])
+    first, second = (score(made[k]) for k in (0, 1))
+    claim = judge.ordering("s", "t", {"a": (first, second)})
+    assert claim.outcome == HOLDS and "SD over 4 settings" in claim.sentence
 
 
-def test_optimum():
-    others = {(0.1, 0.1): LOW, (0.6, 0.6): LOW}
-    best = optimum("Figure 11a", "best at 0.3", {(0.3, 0.3): HIGH} | others, (0.3, 0.3))
-    assert best.verdict == "holds" and best.why.startswith("0.3, 0.3 has 0.910")
-    other = optimum("Figure 11a", "best at 0.1", {(0.3, 0.3): HIGH} | others, (0.1, 0.1))
-    assert other.verdict == "does not hold" and other.why.startswith("Highest at 0.3, 0.3 with 0.910 (0.010)")
-    single = optimum("Figure 11a", "best", {1: summarise([0.9]), 2: summarise([0.8])}, 1)
-    assert single.verdict == "cannot be tested here"
-    with pytest.raises(ValueError, match=r"Figure 11a: the optimum 7 needs a score there .* scores at 1, 2"):
-        optimum("Figure 11a", "t", {1: HIGH, 2: LOW}, 7)
+def test_association():
+    rng, x = np.random.default_rng(0), np.arange(60)
+    y = np.array([x + rng.normal(0, 20, 60) for _ in range(3)])
+    claim = associated("s", "t", x, y, "groups")
+    rho = stats.spearmanr(x, y.mean(0)).statistic
+    assert claim.outcome == HOLDS and claim.difference == pytest.approx(rho) and claim.low < rho < claim.high
+    assert associated("s", "t", x, y, "groups", "falls").outcome == FAILS
+    assert associated("s", "t", x, rng.normal(size=60), "groups").outcome in (UNDECIDED, FAILS)
+    assert associated("s", "t", x, y, "groups", least=0.99).outcome == FAILS
+    assert associated("s", "t", x, np.ones(60), "groups").outcome == UNTESTED
 
 
-def test_other_claims_and_their_count():
-    claims = [
-        decided("Fig 1a", "skewed", True, "A factor of 120.", "A factor of 100 or more."),
-        decided("Fig 1a", "skewed", False, "A factor of 20.", "A factor of 100 or more."),
-        untestable("Observation 3", "robust on measured spectra", "There are no measured spectra."),
-    ]
-    assert count_outcomes(claims) == {"holds": 1, "does not hold": 1, "cannot be tested here": 1}
-    assert tuple(count_outcomes([])) == OUTCOMES
-    assert {"ordering", "trend", "optimum", claims[-1].rule} == set(RULES)
+def test_interval_of_an_association_holds_the_truth():
+    rng, found = np.random.default_rng(0), []
+    for _ in range(300):
+        x = rng.normal(size=40)
+        claim = associated("s", "t", x, 0.5 * x + np.sqrt(0.75) * rng.normal(size=40), "groups")
+        found.append(claim.low < 6 / np.pi * np.arcsin(0.25) < claim.high)
+    assert np.mean(found) == pytest.approx(0.95, abs=0.03)
 
 
-def test_claims_as_a_table():
-    table = show_claims([untestable("Fig 1|2", "two\nlines", "why")]).splitlines()
-    assert table[2] == "| Fig 1\\|2 | two lines | **cannot be tested here** | why |"
-    assert len(table) == 3
-    own = decided("Fig 1a", "skewed", True, "A factor of 120.", "a factor of 100 or more.")
-    assert show_claims([own]).endswith("| **holds** | A factor of 120. Rule: a factor of 100 or more. |")
+@pytest.mark.parametrize("exhibit", exhibits())
+def test_every_printed_number_has_a_cell(exhibit):
+    table = paper_table(exhibit)
+    for row in table.index:
+        for column in table.columns[table.loc[row].notna()]:
+            ours = cell(exhibit, row, column, summarise([0.5]))
+            assert ours.paper == table.loc[row, column] and ours.metric
 
 
-def test_cell_has_the_number_of_the_paper():
-    ours = summarise([0.9, 0.92])
-    table_1 = cell("table1", "Simulated: IR", "SymSpectra", ours)
-    assert table_1[:6] == ("table1", "Simulated: IR", "SymSpectra", "micro-F1", 0.924, 0.013) and table_1.here is ours
-    assert "0.911" in cell("table10", "Transformer", "F1", ours).note
-    metrics = {("table9", "LSTM", "Accuracy"): "exact match", ("table10", "XGBoost", "Time (h)"): "Time (h)"}
-    metrics |= {("table3", "SymSpectra", "Low"): "mean F1 of the tier", ("table5", "F1", "0"): "micro-F1"}
-    for place, metric in metrics.items():
-        assert cell(*place, ours).metric == metric
-    assert cell("table9", "LSTM", "F1", ours, metric="macro-F1").metric == "macro-F1"
-    with pytest.raises(ValueError, match="did you mean 'Simulated: IR'"):
-        cell("table1", "Simulated: ir", "SymSpectra", ours)
-
-
-def test_every_printed_number_can_be_a_cell():
-    for exhibit in exhibits():
-        for (row, column), value in paper_table(exhibit).stack().dropna().items():
-            assert cell(exhibit, row, column, HIGH).paper == value
-
-
-def test_comparison_and_ordering_agree():
-    pairs = {"a": (HIGH, LOW), "b": (HIGH, NOISY), "c": (HIGH, FLAT_HIGH)}
-    rows = compare(pairs)
-    for name, pair in pairs.items():
-        assert (ordering("s", "t", {name: pair}).verdict == "holds") == (compare({name: pair})[name].verdict == "holds")
-    assert rows["b"].p_holm > rows["a"].p_holm
+def test_words():
+    found = [decided("s", "t | u", True, "Because.", "a rule"), untestable("s", "t", "None here.")]
+    assert count_outcomes(found) == dict(zip(OUTCOMES, (1, 0, 0, 1), strict=True))
+    table = show_claims(found)
+    assert "| s | t \\| u | **holds** | Because. Rule: a rule |" in table and "**not testable here**" in table
+    assert [str(Score()), str(summarise([0.5])), str(summarise([0.4, 0.6]))] == ["none", "0.500", "0.500 (0.141)"]

@@ -13,22 +13,22 @@ from symspectra.errors import DataError
 from symspectra.exhibits import look, results, save_exhibit, show_exhibit, tidy
 from symspectra.exhibits.charts import grouped_bars
 from symspectra.exhibits.claims import cell, untestable
-from symspectra.exhibits.comparison import Score, Seed, summarise
 from symspectra.exhibits.paper import paper_table
+from symspectra.exhibits.scores import Score, Seed, summarise
 from symspectra.exhibits.style import MODEL_COLOURS, STYLE
 from symspectra.exhibits.tables import COLUMNS, markdown
 
 RUNS = (Seed(0, "aa"), Seed(1, "bb"))
 NUMBERS = {
-    "IR": {"1D-CNN": Score(0.5, 0.1, (0.4, 0.6), "micro_f1", RUNS), "SymSpectra": summarise([])},
+    "IR": {"1D-CNN": Score((0.4, 0.6), "micro_f1", RUNS), "SymSpectra": summarise([])},
     "by count": {"SymSpectra": {3: (summarise([0.7]), 12)}},
     "molecules": 8,
 }
-TABLE = pd.DataFrame({"1D-CNN": {"IR": Score(0.5, 0.02, (0.5, 0.6)), "paper": "**0.9**"}, "a|b": {"IR": "x\ny"}})
+TABLE = pd.DataFrame({"1D-CNN": {"IR": summarise([0.5, 0.6]), "paper": "**0.9**"}, "a|b": {"IR": "x\ny"}})
 
 
 def bars():
-    return grouped_bars({"1D-CNN": {"IR": Score(0.5, 0.02, (0.5, 0.6))}, "SymSpectra": {"IR": summarise([0.6])}}, "F1")
+    return grouped_bars({"1D-CNN": {"IR": summarise([0.5, 0.6])}, "SymSpectra": {"IR": summarise([0.6])}}, "F1")
 
 
 def assert_no_text_is_cut(figure):
@@ -70,8 +70,8 @@ def test_same_numbers_give_the_same_bytes(tmp_path):
 
 
 def test_json_is_complete(tmp_path):
-    score = Score(0.5, 0.02, (0.5, 0.6))
-    numbers = {"scores": {"IR": score}, "edge": np.float32(0.5), "nothing": Score(None, None, ())}
+    score = summarise([0.5, 0.6])
+    numbers = {"scores": {"IR": score}, "edge": np.float32(0.5), "nothing": Score()}
     answers = {
         "cells": [cell("table1", "Simulated: IR", "1D-CNN", score)],
         "claims": [untestable("Observation 3", "robust", "There are no measured spectra.")],
@@ -82,9 +82,9 @@ def test_json_is_complete(tmp_path):
         *("exhibit", "profile", "dataset", "molecules", "seeds", "runs", "device", "git_commit", "code", "numbers"),
         *("cells", "claims"),
     }
-    assert content["numbers"]["scores"]["IR"] == {"mean": 0.5, "sd": 0.02, "values": [0.5, 0.6]}
-    assert content["cells"][0]["paper"] == 0.895 and content["cells"][0]["here"]["mean"] == 0.5
-    assert content["claims"] == [answers["claims"][0]._asdict()]
+    assert content["numbers"]["scores"]["IR"] == {"mean": 0.55, "sd": score.sd, "values": [0.5, 0.6]}
+    assert content["cells"][0]["paper"] == 0.895 and content["cells"][0]["here"]["mean"] == 0.55
+    assert content["claims"][0]["outcome"] == "not testable here" and content["claims"][0]["rows"] == []
     assert content["molecules"] == {"train": 8} and len(content["code"]) == 64
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"fig1b.{kind}" for kind in ("csv", "json", "pdf", "png")]
 
@@ -94,10 +94,10 @@ def test_a_table_takes_the_place_of_an_older_picture(tmp_path):
     path = save_exhibit(TABLE, NUMBERS, tmp_path, "table1", "smoke")
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".md"]
     assert path.read_text() == markdown(TABLE) + "\n"
-    assert markdown(TABLE).splitlines()[2:] == ["| IR | 0.500 (0.020) | x y |", "| paper | **0.9** | nan |"]
+    assert markdown(TABLE).splitlines()[2:] == ["| IR | 0.550 (0.071) | x y |", "| paper | **0.9** | nan |"]
     assert markdown(pd.DataFrame([["1"]], columns=["a|b"])).splitlines() == ["| a\\|b |", "| --- |", "| 1 |"]
     html = look(TABLE).to_html()
-    assert "0.500 (0.020)" in html and "font-weight: bold" in html and "**" not in html
+    assert "0.550 (0.071)" in html and "font-weight: bold" in html and "**" not in html
 
 
 def test_an_exhibit_is_shown_with_its_caption_and_claims(tmp_path, monkeypatch):
@@ -108,7 +108,7 @@ def test_an_exhibit_is_shown_with_its_caption_and_claims(tmp_path, monkeypatch):
         show_exhibit(what, {}, tmp_path, "x", "smoke", claims=claims, caption="Spread in brackets.")
     kinds = [type(part).__name__ for part in shown]
     assert kinds == ["Image", "Markdown", "Markdown", "Styler", "Markdown", "Markdown"]
-    assert shown[1].data == "Spread in brackets." and "cannot be tested here" in shown[2].data
+    assert shown[1].data == "Spread in brackets." and "not testable here" in shown[2].data
 
 
 def test_a_number_that_is_not_finite_is_refused_and_nothing_written(tmp_path):

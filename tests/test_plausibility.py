@@ -10,6 +10,7 @@ from test_figures import assert_no_text_is_cut
 from symspectra.config import Config
 from symspectra.datasets import base as datasets
 from symspectra.exhibits.plausibility import broken_implications, over_seeds, plausibility
+from symspectra.exhibits.scores import Predictions
 from symspectra.groups.table8 import IMPLICATIONS, NAMES, label
 
 ACID, ALCOHOL, ESTER, ETHER, PHENOL = (
@@ -27,15 +28,11 @@ def predicted(*molecules):
 FOUR = predicted([ACID], [ACID, ALCOHOL], [ACID, PHENOL, ESTER], [ALCOHOL, ETHER])
 
 
-class Predictions:
-    """As much of a run as plausibility reads."""
-
-    def __init__(self, y_hat):
-        self.p = np.where(y_hat, 0.5, 0.49)
-
-    def predictions(self, split):
-        assert split == "test"
-        return ("made-up",) * len(self.p), np.zeros(self.p.shape, dtype=bool), self.p
+def of(*seeds):
+    """Predictions of runs that were tested on so many molecules."""
+    n = min(map(len, seeds))
+    found = np.array([seed[:n] for seed in seeds])
+    return Predictions("m", "s", tuple(range(len(seeds))), np.arange(n), found[0], found)
 
 
 def test_counts_by_hand():
@@ -86,18 +83,18 @@ def test_other_arrays_are_refused(y_hat):
 
 
 def test_seeds_without_a_premise_have_no_share():
-    found = over_seeds([Predictions(FOUR), Predictions(predicted([ALCOHOL]))])
+    found = over_seeds(of(FOUR, predicted([ALCOHOL], [], [], [])))
     assert found.broken.values == (0.8,) and found.molecules.values == (0.5, 0.0)
-    assert found.pooled.total == (5, 4, 0.8) and found.pooled.molecules == 0.4
+    assert found.pooled.total == (5, 4, 0.8) and found.pooled.molecules == 0.25
 
 
 def test_figure_writes_every_number_and_cuts_none():
     models = {
-        "SymSpectra, IUPAC": over_seeds([Predictions(FOUR), Predictions(FOUR[1:])]),
-        "SymSpectra, each label alone": over_seeds([Predictions(FOUR)]),
-        "1D-CNN": over_seeds([Predictions(predicted([ALCOHOL]))]),
+        "SymSpectra, IUPAC": over_seeds(of(FOUR, FOUR)),
+        "SymSpectra, each label alone": over_seeds(of(FOUR)),
+        "1D-CNN": over_seeds(of(predicted([ALCOHOL]))),
     }
     figure = broken_implications(models, {"1D-CNN": "#E69F00"})
     assert_no_text_is_cut(figure)
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
-    assert "66.7\nof 3" in texts and "80.0" in texts and "no premise predicted" in texts and texts.count("none") > 7
+    assert "75.0\nof 4" in texts and "80.0" in texts and "no premise predicted" in texts and texts.count("none") > 7

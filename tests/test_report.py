@@ -2,14 +2,14 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from symspectra.exhibits import save_exhibit
-from symspectra.exhibits.claims import Cell, cell, ordering, untestable
-from symspectra.exhibits.comparison import Score, summarise
+from symspectra.exhibits.claims import Cell, cell, untestable
 from symspectra.exhibits.paper import exhibits, paper_table, printed_numbers
 from symspectra.exhibits.report import (
     EXHIBITS,
@@ -19,11 +19,16 @@ from symspectra.exhibits.report import (
     read_exhibits,
     write_report,
 )
+from symspectra.exhibits.scores import Score, summarise
+from symspectra.exhibits.verdicts import Verdict
 from symspectra.experiments.plan import NOTEBOOKS
 
 HIGH, LOW = summarise([0.90, 0.91, 0.92]), summarise([0.80, 0.81, 0.82])
-HOLDS = ordering("Observation 1, Table 1", "SymSpectra is better than the 1D-CNN.", {"IR": (HIGH, LOW)})
-FAILS = ordering("Observation 2, Table 2", "Better than $every$ strategy | and_model.", {"IR": (LOW, HIGH)})
+ROW = Verdict("Observation 1, Table 1", "IR", "holds", "+0.100.", 0.1, 0.05, 0.15, 0.001, 3, 900)
+HOLDS = replace(ROW, text="SymSpectra is better than the 1D-CNN.", rows=(ROW,))
+TEXT = "Better than $every$ strategy | and_model."
+FAILS = Verdict("Observation 2, Table 2", TEXT, "does not hold", "-0.1.", -0.1, -0.2, -0.05)
+OPEN = Verdict("Table 3", "The decoder helps.", "undecided", "+0.01.", 0.01, -0.01, 0.03, 0.2, 2, 900, (8, 900))
 NOT = untestable("Observation 3", "Robust on measured spectra.", "There are no measured spectra.")
 IR = cell("table1", "Simulated: IR", "SymSpectra", HIGH)
 
@@ -33,11 +38,11 @@ def folder(tmp_path):
     """Exhibits of a profile as notebooks write them."""
     table = pd.DataFrame({"a": ["b"]})
     drawn = Cell("figure3a", "SymSpectra", "exact match", "exact match", None, None, LOW, "drawn only")
-    empty = cell("table3", "SymSpectra", "Low", Score(None, None, ()))
+    empty = cell("table3", "SymSpectra", "Low", Score())
     here = tmp_path / "smoke"
     save = {"molecules": {"train": 2400, "test": 300}}
     save_exhibit(table, {}, here, "table1", "smoke", cells=[IR], claims=[HOLDS, NOT], **save)
-    save_exhibit(table, {}, here, "table2", "smoke", claims=[FAILS, NOT], **save)
+    save_exhibit(table, {}, here, "table2", "smoke", claims=[FAILS, NOT, OPEN], **save)
     save_exhibit(Figure(), {}, here, "fig3a", "smoke", cells=[drawn, IR], **save)
     save_exhibit(table, {}, here, "table3", "smoke", cells=[empty], **save)
     time = cell("table10", "SymSpectra", "Time (h)", summarise([0.004]))
@@ -52,7 +57,7 @@ def change(path, **values):
 def test_cells_and_claims_come_back_as_they_were_saved(folder):
     cells, claims = collect(folder)
     assert IR in cells and len(cells) == 4  # the cell of two exhibits once
-    assert claims == [HOLDS, NOT, FAILS]  # in the order of the notebooks, that of two exhibits once
+    assert claims == [HOLDS, NOT, FAILS, OPEN]  # in the order of the notebooks, that of two exhibits once
     assert list(read_exhibits(folder)) == ["table1", "fig3a", "table2", "table3", "table10"]
 
 
@@ -96,7 +101,7 @@ def test_claims_are_counted_first(folder):
     lines = write_report(folder, "smoke").read_text().splitlines()
     assert lines[0] == "# Report of profile smoke"
     assert lines[2].startswith(
-        "Of 3 claims of the paper, **1 holds**, **1 does not hold** and **1 cannot be tested here**."
+        "Of 4 claims of the paper, **1 holds**, **1 does not hold**, **1 is undecided** and **1 is not testable here**."
     )
     assert "Of its 165 printed numbers, 2 have one of ours" in lines[2]
     assert any(
@@ -105,10 +110,10 @@ def test_claims_are_counted_first(folder):
 
 
 def test_claims_of_ones_own_are_not_counted_as_the_papers(folder):
-    own = ordering("taste", "Linear is enough.", {"IR": (HIGH, LOW)})
+    own = replace(HOLDS, source="taste", text="Linear is enough.")
     save_exhibit(pd.DataFrame({"a": ["b"]}), {}, folder, "taste", "smoke", claims=[own], molecules={"train": 1})
-    papers, rest = write_report(folder, "smoke").read_text().split("## Claims of your own")
-    assert "Of 3 claims of the paper" in papers and own.text in rest and own.text not in papers
+    papers, rest = write_report(folder, "smoke").read_text().split("## Claims beyond the paper")
+    assert "Of 4 claims of the paper" in papers and own.text in rest and own.text not in papers
 
 
 def test_report_says_how_the_exhibits_were_made_and_which_are_missing(folder):
@@ -143,6 +148,10 @@ def test_an_interrupted_report_leaves_the_old_one(folder, monkeypatch):
     assert (folder / "report.md").read_text() == first
 
 
+def test_every_claim_stands_in_the_picture(folder):
+    assert "report.png" in write_report(folder, "smoke").read_text() and (folder / "report.png").stat().st_size > 5000
+
+
 def test_folders_that_do_not_fit_are_refused(folder, tmp_path):
     with pytest.raises(ReportError, match="demo holds no exhibits; .* `symspectra reproduce --profile demo`"):
         write_report(tmp_path / "demo", "demo")
@@ -157,7 +166,7 @@ def test_folders_that_do_not_fit_are_refused(folder, tmp_path):
 
 def test_files_that_are_no_exhibits_are_named(folder):
     changed = json.loads((folder / "fig3a.json").read_text())
-    changed["cells"][1]["here"]["mean"] = 0.5
+    changed["cells"][1]["here"]["values"] = [0.5]
     (folder / "fig3a.json").write_text(json.dumps(changed))
     with pytest.raises(
         ReportError, match=r"IR, SymSpectra, micro-F1: table1.json has 0.910 \(0.010\), fig3a.json has 0.500"

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import f1_score, precision_score, recall_score
 
 from symspectra.exhibits import verdicts
-from symspectra.exhibits.verdicts import FAILS, HOLDS, UNDECIDED, UNTESTED, Predictions, difference, judge, rise, score
+from symspectra.exhibits.scores import Predictions, Scored, scored
+from symspectra.exhibits.verdicts import FAILS, HOLDS, UNDECIDED, UNTESTED, difference, judge, rise
 from symspectra.training.metrics import multilabel_metrics
 
 EFFECTS = {"setting_sd": 0.0015, "interaction_sd": 0.0012}  # of the molecules on the score of a setting, and of a seed
@@ -44,16 +46,16 @@ def scores(rng, means, seeds, seed_sd=0.005, setting_sd=0.0, interaction_sd=0.0,
         values = mean + sd * rng.standard_normal(seeds) + effect.sum(1)
         influence = effect - effect.mean(1, keepdims=True)
         names = model, str(k), ("f1",), 0, tuple(range(seeds)), 7528
-        found.append(verdicts.Scored(*names, values, influence, ""))
+        found.append(Scored(*names, values, influence, ""))
     return found
 
 
-def moved(scored, mean):
-    return scored._replace(values=scored.values - scored.values.mean() + mean)
+def moved(one, mean):
+    return one._replace(values=one.values - one.values.mean() + mean)
 
 
-def one_seed(scored):
-    return scored._replace(seeds=(0,), values=scored.values[:1], influence=scored.influence[:1])
+def one_seed(one):
+    return one._replace(seeds=(0,), values=one.values[:1], influence=one.influence[:1])
 
 
 def rejects(terms, known):
@@ -69,21 +71,37 @@ def check_size(size, repeats):
     assert abs(np.array(size) - 0.05).max() <= (0.02 if repeats > 300 else 0.05)
 
 
-@pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "exact_match"])
+def by_sklearn(metric, y, p):
+    if metric == "exact_match":
+        return (y == p).all(1).mean()
+    average, name = metric.split("_")[0] if "_" in metric else "macro", metric.split("_")[-1]
+    measure = {"f1": f1_score, "recall": recall_score, "precision": precision_score}[name]
+    return measure(y, p, average=average, zero_division=0)
+
+
+@pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "exact_match", "recall", "precision"])
 def test_score_and_its_influence(metric):
     runs = predictions(np.random.default_rng(0), [0], 300, 4)[0]
-    found = score(runs, metric)
-    expected = [multilabel_metrics(runs.labels, p.astype(float))[metric] for p in runs.predicted]
-    np.testing.assert_allclose(found.values, expected, rtol=1e-12)
+    found = scored(runs, metric)
+    np.testing.assert_allclose(found.values, [by_sklearn(metric, runs.labels, p) for p in runs.predicted], rtol=1e-12)
     rest = [np.arange(300) != m for m in range(300)]
-    jackknife = np.array([multilabel_metrics(runs.labels[r], runs.predicted[0][r].astype(float))[metric] for r in rest])
+    jackknife = np.array([by_sklearn(metric, runs.labels[r], runs.predicted[0][r]) for r in rest])
     np.testing.assert_allclose(found.influence[0], found.values[0] - jackknife, atol=1e-12)
+
+
+def test_score_by_molecule():
+    runs = predictions(np.random.default_rng(0), [0], 300, 4)[0]
+    found = scored(runs, lambda predicted: predicted[..., 0] & ~predicted[..., 1], where=np.arange(300) < 200)
+    broken = (runs.predicted[..., 0] & ~runs.predicted[..., 1])[:, :200]
+    np.testing.assert_allclose(found.values, broken.mean(1))
+    np.testing.assert_allclose(found.influence[0, :200], (broken[0] - broken[0].mean()) / 199)
+    assert not found.influence[:, 200:].any()
 
 
 def test_score_of_a_tier_of_some_molecules():
     runs = predictions(np.random.default_rng(0), [0], 400, 8)[0]
     where = np.arange(400) < 300
-    found = score(runs, "macro_f1", groups=[5, 7], where=where)
+    found = scored(runs, "macro_f1", groups=[5, 7], where=where)
     f1 = multilabel_metrics(runs.labels[where], runs.predicted[0][where].astype(float))["per_group_f1"]
     assert found.values[0] == pytest.approx((f1[5] + f1[7]) / 2) and not found.influence[:, ~where].any()
 
@@ -102,7 +120,7 @@ def test_variance_of_a_difference_between_two_models():
     rng = np.random.default_rng(4)
     ours, wu = (scores(rng, [0.8] * 2, 5, sd, **EFFECTS, model=str(sd)) for sd in (0.005, 0.04))
     effect = verdicts.contrast(difference(ours[0], wu[0]), [ours[1], wu[1]])
-    pooled = np.array([np.mean([scored.values.var(ddof=1) for scored in pair]) / 5 for pair in (ours, wu)])
+    pooled = np.array([np.mean([one.values.var(ddof=1) for one in pair]) / 5 for pair in (ours, wu)])
     main = ours[0].influence.mean(0) - wu[0].influence.mean(0)
     interaction = sum(one.influence.var(0, ddof=1).sum() / 5 for one in (ours[0], wu[0]))
     of_molecules = (main**2).sum() * 40 / 39 - interaction
@@ -127,7 +145,7 @@ def test_size_and_power_of_an_ordering(molecules, groups, repeats):
     shifts = [0, 0, 0.0468, 0.0945, 0.1466, 0.2535, 0, 0, 0, 0] if repeats == 400 else [0] * 6
 
     def found(rng):
-        known = [score(runs) for runs in predictions(rng, shifts, molecules, groups)]
+        known = [scored(runs) for runs in predictions(rng, shifts, molecules, groups)]
         pairs = [(known[k], known[0]) for k in range(1, 6 if repeats == 400 else 2)]
         two, one = (
             [rejects(difference(*pair), known) for pair in p] for p in (pairs, [map(one_seed, p) for p in pairs])
@@ -145,8 +163,8 @@ def test_size_and_power_of_an_ordering(molecules, groups, repeats):
 def test_scaffolds_are_resampled_where_molecules_are_alike():
     def rejected(rng):
         runs = predictions(rng, [0] * 4, 300, 6, np.repeat(np.arange(60), 5), 1.0)
-        known = [score(r) for r in runs]
-        alone = [score(Predictions(r.model, r.setting, r.seeds, r.molecules, r.labels, r.predicted)) for r in runs]
+        known = [scored(r) for r in runs]
+        alone = [scored(Predictions(r.model, r.setting, r.seeds, r.molecules, r.labels, r.predicted)) for r in runs]
         return [rejects(difference(*s[:2]), s) for s in (known, alone)]
 
     right, wrong = share(rejected, 80)
@@ -248,6 +266,26 @@ def test_the_seeds_said_to_be_needed_decide():
     assert molecules == 7528 and share(holds, 300) == pytest.approx(0.8, abs=0.06)
 
 
+def test_scores_of_two_test_sets_are_paired_where_these_overlap():
+    whole, harder = predictions(np.random.default_rng(0), [0, 0], 2000, 6)
+    few = np.arange(2000) >= 500
+    parts = [p[few] if k else p[:, few] for k, p in ((1, harder.molecules), (1, harder.labels), (0, harder.predicted))]
+    part = scored(Predictions("ours", "1", (0, 1), *parts))
+    row = difference(scored(whole), part)
+    assert judge("", "", {"row": row}).outcome == UNTESTED
+    effect = verdicts.contrast(row, across=True)
+    a, b = scored(whole).influence.mean(0), np.zeros(2000)
+    b[few] = part.influence.mean(0)
+    assert effect.difference == pytest.approx(scored(whole).values.mean() - part.values.mean())
+    assert effect.of_molecules <= ((a - b) ** 2).sum() * 2000 / 1999 < (a**2).sum() + (b**2).sum()
+
+
+def test_one_run_of_a_model_without_chance_is_enough():
+    ours = scores(np.random.default_rng(0), [0.9], 3)[0]
+    trees = one_seed(scores(np.random.default_rng(1), [0.8], 1, model="XGBoost")[0])
+    assert judge("", "", {"row": difference(ours, trees)}).outcome == HOLDS
+
+
 def test_sequential_levels():
     levels = verdicts.sequential_levels((2, 4, 8))
     walk = np.random.default_rng(0).standard_normal((100_000, 8)).cumsum(1)[:, [1, 3, 7]] / np.sqrt([2, 4, 8])
@@ -259,16 +297,16 @@ def bad_rows():
     rng = np.random.default_rng(0)
     a, b = predictions(rng, [0, 0], 200, 4)
     none = Predictions("ours", "none", (), a.molecules, a.labels, a.predicted[:0])
-    rare = score(a, "macro_f1", groups=[0], where=np.arange(200) < 20)
+    rare = scored(a, "macro_f1", groups=[0], where=np.arange(200) < 20)
     return {
         "a sentence": ("train the Transformer", "train the Transformer"),
-        "no run": (difference(score(a), score(none)), "train one"),
+        "no run": (difference(scored(a), scored(none)), "train one"),
         "without positives": (difference(rare, rare), "test on more"),
-        "no molecules": (difference(score(a, "exact_match", where=np.zeros(200, bool)), score(b)), "test on more"),
-        "other molecules": (difference(score(a), score(predictions(rng, [0], 200, 4)[0])), "predict the same"),
-        "missing seed": (difference(score(a), one_seed(score(b))), "train seed 1"),
-        "one seed anywhere": (difference(one_seed(score(a)), one_seed(score(b))), "second seed"),
-        "two points": (rise({1: score(a), 2: score(b)}), "a trend needs three"),
+        "no molecules": (difference(scored(a, "exact_match", where=np.zeros(200, bool)), scored(b)), "test on more"),
+        "other molecules": (difference(scored(a), scored(predictions(rng, [0], 200, 4)[0])), "predict the same"),
+        "missing seed": (difference(scored(a), one_seed(scored(b))), "train seed 1"),
+        "one seed anywhere": (difference(one_seed(scored(a)), one_seed(scored(b))), "second seed"),
+        "two points": (rise({1: scored(a), 2: scored(b)}), "a trend needs three"),
     }
 
 
@@ -287,7 +325,7 @@ def test_a_claim_without_rows_and_wrong_arguments():
     with pytest.raises(ValueError, match="different seeds"):
         Predictions("m", "s", (0, 0), np.arange(3), np.ones((3, 2), bool), np.ones((2, 3, 2), bool))
     with pytest.raises(ValueError, match="micro_f1"):
-        score(predictions(np.random.default_rng(0), [0], 20, 2)[0], "f1")
+        scored(predictions(np.random.default_rng(0), [0], 20, 2)[0], "f1")
 
 
 def test_table_and_forest():

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from symspectra.exhibits.paper import paper_value
-from symspectra.exhibits.scores import Score, Scored, predictions, scored
+from symspectra.exhibits.scores import Predictions, Score, Scored, predictions, scored
 from symspectra.exhibits.verdicts import (
     FAILS,
     HOLDS,
@@ -99,6 +99,7 @@ class Judge:
                 alike = self._configs.setdefault(MODELS.get(config.model.name, config.model.name), {})
                 alike.setdefault(config.replace(seed=0), []).append(config)
         self._runs: dict = {}
+        self.others: list[Predictions] = []  # of other settings, from spoiled spectra, say, to take the spread from
 
     def ordering(
         self,
@@ -181,10 +182,10 @@ class Judge:
     def _alike(self, one: Scored) -> list[Scored]:
         """The same score of all other settings of the model with several seeds, on the same molecules."""
         metric, condition, groups, _ = one.metric
-        if condition not in ("", "tuned thresholds"):
-            return []
-        found = []
-        for first, configs in self._configs.get(one.model, {}).items():
+        alike = [other for other in self.others if (other.model, other.condition) == (one.model, condition)]
+        found = [scored(other, metric, groups, one.where) for other in alike if len(other.molecules) == one.molecules]
+        by_run = condition in ("", "tuned thresholds")
+        for first, configs in self._configs.get(one.model, {}).items() if by_run else ():
             if first not in self._runs:
                 self._runs[first] = [run for run in (find_run(c, self.store) for c in configs) if run is not None]
             if len(self._runs[first]) > 1:

@@ -17,7 +17,7 @@ import seaborn as sns
 from jaxtyping import Bool
 from matplotlib.figure import Figure
 
-from symspectra.exhibits.scores import Score, predictions, score, summarise
+from symspectra.exhibits.scores import Predictions, Score, predictions, score, summarise
 from symspectra.exhibits.style import PAGE, styled, wrapped
 from symspectra.groups.table8 import IMPLICATIONS, NAMES
 from symspectra.training.store import Run
@@ -92,7 +92,7 @@ def plausibility(y_hat: Bool[np.ndarray, "molecule 37"]) -> Plausibility:
     return Plausibility(implications, total, by_chance, float(breaks.any(1).mean()))
 
 
-def over_seeds(runs: Sequence[Run]) -> OverSeeds:
+def over_seeds(runs: Sequence[Run] | Predictions) -> OverSeeds:
     """Plausibility of the test predictions of the runs of one configuration, one per seed."""
     found = predictions(runs)
     seeds = [plausibility(y_hat) for y_hat in found.predicted]

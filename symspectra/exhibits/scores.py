@@ -115,7 +115,7 @@ def setting_of(config: Config) -> str:
     return sha256(repr(config.replace(seed=0).to_dict()).encode()).hexdigest()[:8]
 
 
-def predictions(runs: Sequence[Run], tuned: bool = False) -> Predictions:
+def predictions(runs: Sequence[Run] | Predictions, tuned: bool = False) -> Predictions:
     """What the runs of one configuration predict for their test molecules.
 
     ``tuned`` takes the thresholds with the best F1 on validation instead of 0.5. On the scaffold split, molecules with
@@ -125,7 +125,7 @@ def predictions(runs: Sequence[Run], tuned: bool = False) -> Predictions:
     ------
     ValueError : there are no runs; they differ in more than the seed, or were tested on different molecules.
     """
-    return _predictions(tuple(runs), tuned)
+    return runs if isinstance(runs, Predictions) else _predictions(tuple(runs), tuned)
 
 
 @lru_cache(maxsize=128)
@@ -178,8 +178,7 @@ def score(
     ------
     ValueError : an unknown metric, or as `predictions`.
     """
-    if not isinstance(runs, Predictions):
-        runs = predictions(runs, tuned)
+    runs = predictions(runs, tuned)
     basis = scored(runs, metric, groups, where)
     label = metric.__name__ if callable(metric) else metric if groups is None or metric != "macro_f1" else "group_f1"
     return Score(tuple(basis.values.tolist()), label, runs.runs, basis)

@@ -152,7 +152,7 @@ NOTEBOOKS: dict[str, Callable[[Profile], Cells]] = {
         *_three(p, *MODELS),
         *(scarce(p, model, share) for model in p.grids.scarce_models for share in (*p.grids.shares, 1.0)),
     ],
-    "05_scaffold_split": lambda p: [*_three(p, *MODELS), *(few_seeds(p, model, split="scaffold") for model in MODELS)],
+    "05_scaffold_split": lambda p: [*_three(p, *MODELS), *(all_seeds(p, model, split="scaffold") for model in MODELS)],
     "06_ablations": lambda p: [
         *(all_seeds(p, **settings) for settings in COMPONENTS.values()),
         *(few_seeds(p, penalty=weight) for weight in p.grids.penalties),
@@ -169,7 +169,11 @@ NOTEBOOKS: dict[str, Callable[[Profile], Cells]] = {
         *(few_seeds(p, s1=s1, s2=s2) for s1 in p.grids.emphasis for s2 in p.grids.emphasis),
         *(few_seeds(p, beta=beta) for beta in p.grids.betas),
     ],
-    "09_robustness": lambda p: [*(few_seeds(p, augment=kind) for kind in AUGMENTATIONS), *_three(p, *MODELS)],
+    "09_robustness": lambda p: [
+        *(few_seeds(p, augment=kind) for kind in AUGMENTATIONS),
+        *_three(p, *MODELS),
+        *(all_seeds(p, **settings) for settings in COMPONENTS.values()),
+    ],
     "10_cost": lambda p: [
         *(trees(p), *_three(p, *MODELS)),
         *(few_seeds(p, modalities=MODALITIES[:n]) for n in range(1, 6)),
