@@ -11,6 +11,7 @@ import seaborn as sns
 import torch
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
+from scipy.special import entr
 
 from symspectra.datasets.base import SpectraDataset
 from symspectra.exhibits.drawing import model_axis, token_edges
@@ -18,6 +19,7 @@ from symspectra.exhibits.scores import Score, score, summarise
 from symspectra.exhibits.style import COLUMN, DASHED, MODEL_COLOURS, PAGE, styled
 from symspectra.groups.table8 import NAMES
 from symspectra.modalities import KINDS
+from symspectra.training.fit import predict
 from symspectra.training.machine import choose_device
 from symspectra.training.store import Run
 
@@ -149,6 +151,16 @@ def molecule_weights(
     number = dict(zip(dataset.ids, dataset.y.sum(dim=1).tolist(), strict=True))
     names = list(by_seed[0])
     return np.array([number[name] for name in names]), np.array([[m[name] for name in names] for m in by_seed])
+
+
+def uncertainty(runs: Sequence[Run], dataset: SpectraDataset) -> Float[np.ndarray, " molecule"]:
+    """Mean entropy (bits) of the predictions of each training molecule, over groups and seeds, as `molecule_weights`."""
+    rows = {name: row for row, name in enumerate(dataset.ids)}
+    found = []
+    for run, (molecules, _) in zip(runs, _weights(runs), strict=True):
+        p = predict(run.load(), dataset, torch.tensor([rows[name] for name in molecules])).numpy()
+        found.append((entr(p) + entr(1 - p)).mean(axis=1) / np.log(2))
+    return np.mean(found, axis=0)
 
 
 def by_group_count(

@@ -158,6 +158,7 @@ NOTEBOOKS: dict[str, Callable[[Profile], Cells]] = {
         *(few_seeds(p, penalty=weight) for weight in p.grids.penalties),
         *(few_seeds(p, prior=prior) for prior in PRIORS),
         *(few_seeds(p, decoder=kind) for kind in DECODERS),
+        all_seeds(p, teacher_forcing=1.0, teacher_forcing_decay=1.0),
     ],
     "07_label_order": lambda p: [
         *(few_seeds(p, order=order) for order in ORDERS),
@@ -177,6 +178,7 @@ NOTEBOOKS: dict[str, Callable[[Profile], Cells]] = {
     "10_cost": lambda p: [
         *(trees(p), *_three(p, *MODELS)),
         *(few_seeds(p, modalities=MODALITIES[:n]) for n in range(1, 6)),
+        *(few_seeds(p, modalities=(*(m for m in THREE if m != gone), "msms_neg")) for gone in THREE),
     ],
     "11_interpretation": lambda p: [*_three(p, "symspectra"), *(few_seeds(p, beta=beta) for beta in (1e-6, 1e-2))],
     "12_report": lambda p: [],
