@@ -154,7 +154,7 @@ def molecule_weights(
 
 
 def uncertainty(runs: Sequence[Run], dataset: SpectraDataset) -> Float[np.ndarray, " molecule"]:
-    """Mean entropy (bits) of the predictions of each training molecule, over groups and seeds, as `molecule_weights`."""
+    """Mean entropy (bits) of the predictions of each training molecule, over groups and seeds (`molecule_weights`)."""
     rows = {name: row for row, name in enumerate(dataset.ids)}
     found = []
     for run, (molecules, _) in zip(runs, _weights(runs), strict=True):
