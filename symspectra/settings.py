@@ -34,7 +34,11 @@ class Data(Block):
     """What is trained on.
 
     dataset : name of a data set (`symspectra.datasets.load_dataset`)
-    molecules : use the first so many of its molecules, 0 for all; they are in random order
+    molecules : train and choose on so many of its molecules, 0 for all; they are in random order. Of ``open``, all the
+        others are tested on; of a prepared folder they are left out
+    least_positives : of ``open``, for every group so many training molecules, where the set has them, are among
+        ``molecules``; the others are the first ones, which keep the skew (`symspectra.datasets.splits.chosen`)
+    test_molecules : of ``open``, test on at most so many, 0 for all
     modalities : which spectra the model sees
     labels : names of what is predicted, where it is not the groups of Table 8; `symspectra.training.runs.run` takes
         them from an `ArrayDataset`
@@ -51,6 +55,8 @@ class Data(Block):
 
     dataset: str = "open"
     molecules: Count = 0
+    least_positives: Count = 0
+    test_molecules: Count = 0
     modalities: tuple[Literal[SPECTRA], ...] = ("ir", "c13", "h1")
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     resample: Literal["blockmax", "blockmean", "linear"] = "blockmax"
@@ -72,6 +78,9 @@ class Data(Block):
         scarce, last = self.scarce_groups, len(self.labels) or 37
         if len(set(scarce)) < len(scarce) or max(scarce, default=1) > last:
             raise ValueError(f"scarce_groups is {scarce}; expected numbers from 1 to {last}, each number once")
+        for name in ("least_positives", "test_molecules"):
+            if getattr(self, name) and self.dataset != "open":
+                raise ValueError(f"{name} is of the data set open; expected 0 for {self.dataset!r}")
         return self
 
 
@@ -97,9 +106,11 @@ class SymSpectra(Model):
     heads : of the cross-modal attention (Eq. 4); ``channels / heads`` should be 16 or more
     hidden, dropout : width of the fused representation T_f, and its dropout
     temperature, sigma_floor : of the relaxed gates (Eq. 7), and least noise of Eq. 6
-    eval_gate : evaluation with ``p H + (1 - p) mu`` (``expected``) or with the tokens as they are (``clean``)
+    eval_gate : evaluation with the mean of Eq. 6 under the gates of training (``mean``), with ``p H + (1 - p) mu``, its
+        mean under gates that are open or closed (``expected``), or with the tokens as they are (``clean``)
     bottleneck : gates and noise (Eqs. 3 to 8); without, ``T = H`` and no bound (ablation of Table 3)
-    beta, cross_term : weight of the bound (Eqs. 18, 19), sign of Eq. 19
+    beta, cross_term, aggregate : weight of the bound (Eqs. 18, 19), sign of Eq. 19, and of what it is taken: all
+        ``tokens``, or their sum, the ``channels`` of which are summed or averaged (``mean``)
     prior : noise of Eq. 6 and reference of the bound (`symspectra.models.bottleneck.Prior`)
     penalty : weight of the term I(Y; T^not i) that the paper leaves out (Table 5)
     weighting, s1, s2, weight_ramp, cmi_reduce : weights by conditional mutual information
@@ -120,10 +131,11 @@ class SymSpectra(Model):
     dropout: Dropout = 0.3
     temperature: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
     sigma_floor: Annotated[float, Field(ge=1e-6, le=100)] = 0.1
-    eval_gate: Literal["expected", "clean"] = "expected"
+    eval_gate: Literal["mean", "expected", "clean"] = "mean"
     bottleneck: bool = True
     beta: Weight = 1e-6
     cross_term: Literal["printed", "negated", "none"] = "printed"
+    aggregate: Literal["tokens", "channels", "mean"] = "tokens"
     prior: Annotated[str, AfterValidator(_known_prior)] = "data"
     penalty: Weight = 0.0
     weighting: Literal["paper", "sample", "label_ema", "none"] = "paper"
