@@ -43,12 +43,16 @@ class Data(Block):
     labels : names of what is predicted, where it is not the groups of Table 8; `symspectra.training.runs.run` takes
         them from an `ArrayDataset`
     resample : how NMR axes become 600 points (App. F.1): ``blockmax`` keeps narrow lines, ``linear`` is Eq. 32
+    ir_intensity : infrared spectra ``relative`` to their own maximum, as measured ones are; or, of ``open``,
+        ``absolute``, as App. F.2 keeps them: a typical molecule's maximum is 1
     nuisance : instrument and simulation noise when line lists are rendered; redrawn for training every epoch
     split : ``molecule``, by a hash of the InChIKey, or ``scaffold``: test scaffolds far from training (App. K)
     test_tenths : tenths of the molecules that the split by molecule keeps for testing
     scarce_groups, scarce_share : numbers of groups, from 1 (of Table 8, or of ``labels``), and the share of their
         training positives that is kept (Fig. 4)
     imbalance : strategy of Table 2: ``mlsmote`` oversamples, the others change a baseline's loss
+    weight_cap : largest of the class weights; 10 is that of a group in one molecule of twenty, three in a batch of 64:
+        with a larger one, single molecules of rare groups outweigh whole batches
     augment : augmentation of the training spectra (`symspectra.datasets.augmentation`, App. I)
     withhold : share of the training spectra withheld, others at every epoch, so that a model learns to do without
     """
@@ -60,11 +64,13 @@ class Data(Block):
     modalities: tuple[Literal[SPECTRA], ...] = ("ir", "c13", "h1")
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     resample: Literal["blockmax", "blockmean", "linear"] = "blockmax"
+    ir_intensity: Literal["relative", "absolute"] = "relative"
     nuisance: bool = True
     split: Literal["molecule", "scaffold"] = "molecule"
     scarce_groups: tuple[Size, ...] = ()
     scarce_share: Annotated[float, Field(ge=1e-6, le=1)] = 1.0
     imbalance: Literal["none", "mlsmote", "class_weights", "focal"] = "none"
+    weight_cap: Annotated[float, Field(ge=1, le=1e6)] = 10.0
     augment: Literal["none", "shift", "vertical", "smooth", "mix"] = "none"
     withhold: Dropout = 0.0
     test_tenths: Annotated[int, Field(ge=1, le=5)] = 1
@@ -78,9 +84,10 @@ class Data(Block):
         scarce, last = self.scarce_groups, len(self.labels) or 37
         if len(set(scarce)) < len(scarce) or max(scarce, default=1) > last:
             raise ValueError(f"scarce_groups is {scarce}; expected numbers from 1 to {last}, each number once")
-        for name in ("least_positives", "test_molecules"):
-            if getattr(self, name) and self.dataset != "open":
-                raise ValueError(f"{name} is of the data set open; expected 0 for {self.dataset!r}")
+        for name in ("least_positives", "test_molecules", "ir_intensity"):
+            default = Data.model_fields[name].default
+            if getattr(self, name) != default and self.dataset != "open":
+                raise ValueError(f"{name} is of the data set open; expected {default!r} for {self.dataset!r}")
         return self
 
 

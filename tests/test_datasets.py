@@ -54,11 +54,12 @@ def test_open_data_set_by_configuration(lines_builder, monkeypatch):
 
 @pytest.fixture
 def open_lines(lines_builder, monkeypatch):
-    """Sixty molecules of four scaffolds as the open set; one group is rare, and stands at the end."""
-    rings = ("C1CCCCC1", "c1ccccc1", "c1ccncc1", "C1CCOC1")
+    """Sixty molecules of 25 scaffolds as the open set; five scaffolds and a rare group stand at the end."""
     for i in range(60):
-        rare = {0} if i >= 46 and i % 2 else set()
-        lines_builder.molecule("C" * (i % 15 + 1) + rings[i // 15], f"KEY{i}", groups={4, *rare}, c13=[(30.0, 1, 2)])
+        size, atom = divmod(i % 20 if i < 50 else 15 + i % 10, 5)
+        smiles = "C" * (i // 20 + 1) + "C1" + "C" * (size + 2) + "CNOSP"[atom] + "1"
+        lines = {"c13": [(30.0 + i, 1, 2)], "ir": [(1700.0, 100.0 + i)]}
+        lines_builder.molecule(smiles, f"KEY{i}", groups={4, 0} if i >= 46 and i % 2 else {4}, **lines)
     monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.write())
 
 
@@ -116,14 +117,29 @@ def test_scaffolds_that_are_trained_on_are_not_tested_on(open_lines):
     seen = set(scaffold[np.isin(split, ("train", "validation"))])
     for row in np.flatnonzero(~data.own):
         assert split[row] == (UNUSED if scaffold[row] in seen else "test")
-    assert len(set(scaffold)) == 4 and (split == UNUSED).any()
+    assert len(set(scaffold)) == 25 and (split == UNUSED).any()
+    assert (split[~data.own & (scaffold >= 0)] == "test").any()
     assert split_by_scaffold(own).tolist() == list(scaffold_split(own).split)
 
 
-@pytest.mark.parametrize("name", ["least_positives", "test_molecules"])
-def test_settings_of_the_open_set_are_refused_for_others(name):
-    with pytest.raises(ConfigError, match=f"{name} is of the data set open; expected 0 for 'experimental'"):
-        Config(dataset="experimental", **{name: 3})
+def test_infrared_intensity_is_relative_or_absolute(open_lines):
+    rows = torch.tensor([1, 7])
+    relative, absolute = (
+        load_dataset(Config(modalities=("ir", "c13"), nuisance=False, ir_intensity=how)).spectra(rows)[0]
+        for how in ("relative", "absolute")
+    )
+    assert torch.equal(relative[:, 1], absolute[:, 1]) and (relative[:, 0].amax(dim=1) == 1).all()
+    top = absolute[:, 0].amax(dim=1)
+    assert float(top[1] / top[0]) == pytest.approx(107 / 101, rel=1e-4)  # km/mol of one band
+    torch.testing.assert_close(absolute[:, 0], relative[:, 0] * top[:, None])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("least_positives", 3), ("test_molecules", 3), ("ir_intensity", "absolute")]
+)
+def test_settings_of_the_open_set_are_refused_for_others(name, value):
+    with pytest.raises(ConfigError, match=f"{name} is of the data set open; expected .* for 'experimental'"):
+        Config(dataset="experimental", **{name: value})
 
 
 def arrays(**changes):

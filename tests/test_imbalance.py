@@ -164,7 +164,9 @@ def test_synthetic_spectra_are_present_where_both_are():
 @settings(max_examples=30, deadline=None)
 def test_class_weights_balance_every_group_that_has_both(seed, n):
     y = torch.from_numpy(np.random.default_rng(seed).random((n, 5)) < [0, 0.1, 0.5, 0.9, 1])
-    w_pos, w_neg = positive_negative_weights(y)
+    w_pos, w_neg = positive_negative_weights(y, math.inf)
+    capped = positive_negative_weights(y, 2.0)
+    assert all(torch.equal(c, w.clamp_max(2.0)) for c, w in zip(capped, (w_pos, w_neg), strict=True))
     assert w_pos.isfinite().all() and w_neg.isfinite().all() and (w_pos > 0).all() and (w_neg > 0).all()
     both = y.any(0) & ~y.all(0)
     torch.testing.assert_close((w_pos * y.sum(0))[both], torch.full((int(both.sum()),), n / 2))
@@ -204,8 +206,10 @@ def test_criterion_of_each_strategy():
     loss = {strategy: criterion(strategy, y_train)(logits, y) for strategy in STRATEGIES}
     bce = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
     assert loss["none"] == loss["mlsmote"] == bce.mean()
+    y_train[:, 5] = torch.arange(50) < 1  # of weight 25
+    loss["class_weights"] = criterion("class_weights", y_train)(logits, y)
     n = y_train.sum(0)
-    weight = torch.where(y == 1, 50 / (2 * n), 50 / (2 * (50 - n)))
+    weight = torch.where(y == 1, 50 / (2 * n), 50 / (2 * (50 - n))).clamp_max(10)
     weight[:, 3] = torch.where(y[:, 3] == 1, 1.0, 0.5)
     torch.testing.assert_close(loss["class_weights"], (weight * bce).mean())
     torch.testing.assert_close(loss["focal"], focal_loss(logits, y, 2.0, 0.25))

@@ -83,6 +83,7 @@ class LineDataset(SpectraDataset):
     modalities, nuisance, resampling : see `symspectra.spectra.rendering.render`; the mass spectrum ``"ms"`` is MS/MS+
     test_tenths : see `split_of`
     own : molecules that are split so; the others are tested on. By default all
+    absolute_ir : see `symspectra.spectra.rendering.render`
     """
 
     _moved = ("lines", "y")
@@ -95,13 +96,14 @@ class LineDataset(SpectraDataset):
         resampling: str = "blockmax",
         test_tenths: int = 1,
         own: Bool[np.ndarray, " molecule"] | None = None,
+        absolute_ir: bool = False,
     ):
         self.lines, self.modalities = lines, tuple(modalities)
         self._rendered = tuple("msms_pos" if name == "ms" else name for name in self.modalities)
-        self.nuisance, self.resampling = nuisance, resampling
+        self.nuisance, self.resampling, self.absolute_ir = nuisance, resampling, absolute_ir
         self.ids, self.y, self.labels = lines.smiles, lines.y, NAMES
         self.own = np.ones(len(self.ids), dtype=bool) if own is None else np.asarray(own)
-        content = (lines.digest, self.modalities, nuisance, resampling, test_tenths, self.own.tobytes())
+        content = (lines.digest, self.modalities, nuisance, resampling, absolute_ir, test_tenths, self.own.tobytes())
         self.digest = hashlib.sha256(repr(content).encode()).hexdigest()
         split = [split_of(key, test_tenths) for key in lines.inchikey]
         self._split = np.where(self.own, split, "test")
@@ -119,7 +121,8 @@ class LineDataset(SpectraDataset):
 
     def _render(self, rows: Tensor, modalities: Sequence[str], draw: int) -> Tensor:
         chunks = rows.split(RENDER_CHUNK[rows.device.type])
-        return torch.cat([render(self.lines, c, modalities, self.nuisance, draw, self.resampling) for c in chunks])
+        how = (modalities, self.nuisance, draw, self.resampling, self.absolute_ir)
+        return torch.cat([render(self.lines, chunk, *how) for chunk in chunks])
 
     def _whole(self, modality: str, draw: int) -> Float[Tensor, "molecule 600"]:
         """A small data set under one draw of the noise, kept: the next run on it sees the same draws.
@@ -127,7 +130,7 @@ class LineDataset(SpectraDataset):
         All molecules under draw 0, else those that may be trained on.
         """
         own = self.own.tobytes() if draw else b""
-        key = (self.lines.digest, own, modality, self.nuisance, self.resampling, draw)
+        key = (self.lines.digest, own, modality, self.nuisance, self.resampling, self.absolute_ir, draw)
         if key not in _RENDERED:
             rows = np.flatnonzero(self.own) if draw else np.arange(len(self.ids))
             _RENDERED[key] = self._render(torch.from_numpy(rows), (modality,), draw)[:, 0]
@@ -293,7 +296,9 @@ def _load(name: str, data: Data, partly: bool) -> SpectraDataset:
         nuisance = Nuisance() if data.nuisance else CLEAN
         choice = (data.molecules, data.least_positives, data.test_molecules, data.test_tenths)
         lines, own = _open(OPEN_DIRECTORY, *choice, partly)
-        return LineDataset(lines, data.modalities, nuisance, data.resample, data.test_tenths, own)
+        return LineDataset(
+            lines, data.modalities, nuisance, data.resample, data.test_tenths, own, data.ir_intensity == "absolute"
+        )
     folder = find_folder(f"{name}-{data.resample}") or find_folder(name)
     if folder is None:
         raise DataError(
