@@ -148,7 +148,8 @@ def render_axis(
     """Spectra on the modality's standard axis (``ir``, ``c13``, ``h1``; `symspectra.spectra.preprocessing.AXES`).
 
     Infrared spectra have a maximum of 1, or are in units of `IR_STRONGEST` (``absolute_ir``); NMR spectra are in area
-    units. Without baseline noise, which is added to the 600 points. ``points`` samples the same range with another number of points than the standard axis.
+    units. Without baseline noise, which is added to the 600 points. ``points`` samples the same range with another
+    number of points than the standard axis.
     """
     columns, row, number = lines.spectra[modality].select(rows)
     seed = draw_seed(lines.seed[rows], draw)
