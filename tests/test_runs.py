@@ -386,7 +386,8 @@ def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.random(60).write())
     config = tiny(molecules=50, epochs=1, modalities=("c13", "msms_pos"))
     done = run(config, tmp_path, "cpu")
-    assert sum(done.metrics["molecules"].values()) == 50 and find_run(config, tmp_path) == done
+    assert sum(done.metrics["molecules"].values()) == 60 and find_run(config, tmp_path) == done
+    assert len(done.predictions()[0]) == done.metrics["molecules"]["test"] > 10
     assert json.loads((done.path / "config.json").read_text())["data"]["molecules"] == 50
 
 
