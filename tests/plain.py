@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 ONLY = {  # the one value of each option that is written down here
     **{"bottleneck": True, "prior": "data", "cross_term": "printed", "aggregate": "tokens", "penalty": 0.0},
+    "temperature": 1.0,
     **{"eval_gate": "mean", "weighting": "paper", "cmi_reduce": "max"},
     **{"decoder": "lstm", "conditioning": "residual", "prediction": "decoder"},
 }

@@ -60,7 +60,7 @@ class SpectrumClassifier(nn.Module):
         return self(x, present).float().sigmoid()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def probabilities(
     model: SpectrumClassifier,
     x: Spectra,

@@ -107,11 +107,12 @@ def inject_noise(tokens: Tokens, gate: Gates, mean: Moment, std: Moment, prior: 
 def mean_gate(logit: Gates, temperature: float = 1.0) -> Gates:
     """Mean of the gates that `concrete_gate` draws; it is not p, their probability to be more open than closed.
 
-    With logistic noise z it is E sigmoid((logit + z) / t), which for a logistic distribution equals
-    E sigmoid(logit + t z): of the two, the smoother integrand is summed over steps of one (trapezoid rule; within 1e-4
-    at any temperature). At t = 1 and with a = exp(-logit) it is (1 - a + a ln a) / (1 - a)^2: 0.883 for p = 0.95.
+    With logistic noise z it is E sigmoid((logit + z) / t), which equals E sigmoid(logit + t z): of the two, the
+    smoother integrand is summed over steps of one, the trapezoid rule, within 1e-6 of the integral at any
+    temperature. (The clamp of u is worth 1e-4 at most.) At t = 1 and with a = exp(-logit) it is
+    (1 - a + a ln a) / (1 - a)^2: 0.883 for p = 0.95.
     """
-    z = torch.linspace(-9, 9, 19, device=logit.device)
+    z = torch.linspace(-16, 16, 33, device=logit.device)
     density = torch.sigmoid(z) * torch.sigmoid(-z)
     relaxed = torch.sigmoid((logit.float().unsqueeze(-1) + min(1.0, temperature) * z) / max(1.0, temperature))
     return relaxed @ (density / density.sum())
