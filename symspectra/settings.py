@@ -34,31 +34,43 @@ class Data(Block):
     """What is trained on.
 
     dataset : name of a data set (`symspectra.datasets.load_dataset`)
-    molecules : use the first so many of its molecules, 0 for all; they are in random order
+    molecules : train and choose on so many of its molecules, 0 for all; they are in random order. Of ``open``, all the
+        others are tested on; of a prepared folder they are left out
+    least_positives : of ``open``, for every group so many training molecules, where the set has them, are among
+        ``molecules``; the others are the first ones, which keep the skew (`symspectra.datasets.splits.chosen`)
+    test_molecules : of ``open``, test on at most so many, 0 for all
     modalities : which spectra the model sees
     labels : names of what is predicted, where it is not the groups of Table 8; `symspectra.training.runs.run` takes
         them from an `ArrayDataset`
     resample : how NMR axes become 600 points (App. F.1): ``blockmax`` keeps narrow lines, ``linear`` is Eq. 32
+    ir_intensity : infrared spectra ``relative`` to their own maximum, as measured ones are; or, of ``open``,
+        ``absolute``, as App. F.2 keeps them: a typical molecule's maximum is 1
     nuisance : instrument and simulation noise when line lists are rendered; redrawn for training every epoch
     split : ``molecule``, by a hash of the InChIKey, or ``scaffold``: test scaffolds far from training (App. K)
     test_tenths : tenths of the molecules that the split by molecule keeps for testing
     scarce_groups, scarce_share : numbers of groups, from 1 (of Table 8, or of ``labels``), and the share of their
         training positives that is kept (Fig. 4)
     imbalance : strategy of Table 2: ``mlsmote`` oversamples, the others change a baseline's loss
+    weight_cap : largest of the class weights; 10 is that of a group in one molecule of twenty, three in a batch of 64:
+        with a larger one, single molecules of rare groups outweigh whole batches
     augment : augmentation of the training spectra (`symspectra.datasets.augmentation`, App. I)
     withhold : share of the training spectra withheld, others at every epoch, so that a model learns to do without
     """
 
     dataset: str = "open"
     molecules: Count = 0
+    least_positives: Count = 0
+    test_molecules: Count = 0
     modalities: tuple[Literal[SPECTRA], ...] = ("ir", "c13", "h1")
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     resample: Literal["blockmax", "blockmean", "linear"] = "blockmax"
+    ir_intensity: Literal["relative", "absolute"] = "relative"
     nuisance: bool = True
     split: Literal["molecule", "scaffold"] = "molecule"
     scarce_groups: tuple[Size, ...] = ()
     scarce_share: Annotated[float, Field(ge=1e-6, le=1)] = 1.0
     imbalance: Literal["none", "mlsmote", "class_weights", "focal"] = "none"
+    weight_cap: Annotated[float, Field(ge=1, le=1e6)] = 10.0
     augment: Literal["none", "shift", "vertical", "smooth", "mix"] = "none"
     withhold: Dropout = 0.0
     test_tenths: Annotated[int, Field(ge=1, le=5)] = 1
@@ -72,6 +84,10 @@ class Data(Block):
         scarce, last = self.scarce_groups, len(self.labels) or 37
         if len(set(scarce)) < len(scarce) or max(scarce, default=1) > last:
             raise ValueError(f"scarce_groups is {scarce}; expected numbers from 1 to {last}, each number once")
+        for name in ("least_positives", "test_molecules", "ir_intensity"):
+            default = Data.model_fields[name].default
+            if getattr(self, name) != default and self.dataset != "open":
+                raise ValueError(f"{name} is of the data set open; expected {default!r} for {self.dataset!r}")
         return self
 
 
@@ -97,9 +113,11 @@ class SymSpectra(Model):
     heads : of the cross-modal attention (Eq. 4); ``channels / heads`` should be 16 or more
     hidden, dropout : width of the fused representation T_f, and its dropout
     temperature, sigma_floor : of the relaxed gates (Eq. 7), and least noise of Eq. 6
-    eval_gate : evaluation with ``p H + (1 - p) mu`` (``expected``) or with the tokens as they are (``clean``)
+    eval_gate : evaluation with the mean of Eq. 6 under the gates of training (``mean``), with ``p H + (1 - p) mu``, its
+        mean under gates that are open or closed (``expected``), or with the tokens as they are (``clean``)
     bottleneck : gates and noise (Eqs. 3 to 8); without, ``T = H`` and no bound (ablation of Table 3)
-    beta, cross_term : weight of the bound (Eqs. 18, 19), sign of Eq. 19
+    beta, cross_term, aggregate : weight of the bound (Eqs. 18, 19), sign of Eq. 19, and of what it is taken: all
+        ``tokens``, or their sum, the ``channels`` of which are summed or averaged (``mean``)
     prior : noise of Eq. 6 and reference of the bound (`symspectra.models.bottleneck.Prior`)
     penalty : weight of the term I(Y; T^not i) that the paper leaves out (Table 5)
     weighting, s1, s2, weight_ramp, cmi_reduce : weights by conditional mutual information
@@ -120,10 +138,11 @@ class SymSpectra(Model):
     dropout: Dropout = 0.3
     temperature: Annotated[float, Field(ge=1e-3, le=100)] = 1.0
     sigma_floor: Annotated[float, Field(ge=1e-6, le=100)] = 0.1
-    eval_gate: Literal["expected", "clean"] = "expected"
+    eval_gate: Literal["mean", "expected", "clean"] = "mean"
     bottleneck: bool = True
     beta: Weight = 1e-6
     cross_term: Literal["printed", "negated", "none"] = "printed"
+    aggregate: Literal["tokens", "channels", "mean"] = "tokens"
     prior: Annotated[str, AfterValidator(_known_prior)] = "data"
     penalty: Weight = 0.0
     weighting: Literal["paper", "sample", "label_ema", "none"] = "paper"

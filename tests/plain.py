@@ -19,8 +19,9 @@ from torch.optim import Adam
 from torch.utils.data import DataLoader, TensorDataset
 
 ONLY = {  # the one value of each option that is written down here
-    **{"bottleneck": True, "prior": "data", "cross_term": "printed", "penalty": 0.0},
-    **{"eval_gate": "expected", "weighting": "paper", "cmi_reduce": "max"},
+    **{"bottleneck": True, "prior": "data", "cross_term": "printed", "aggregate": "tokens", "penalty": 0.0},
+    "temperature": 1.0,
+    **{"eval_gate": "mean", "weighting": "paper", "cmi_reduce": "max"},
     **{"decoder": "lstm", "conditioning": "residual", "prediction": "decoder"},
 }
 Device = str | torch.device
@@ -152,7 +153,9 @@ class PlainSymSpectra(nn.Module):
             gate = torch.sigmoid((logits + torch.log(u / (1 - u))) / self.settings.temperature)  # Eq. 7
             noise = torch.randn(h.shape, device=x.device)
         else:
-            gate, noise = torch.sigmoid(logits), torch.zeros_like(h)
+            a = torch.exp(-logits.double())  # the mean of Eq. 7 over u, at t = 1
+            gate = ((1 - a + a * torch.log(a)) / (1 - a) ** 2).float()
+            noise = torch.zeros_like(h)
         t = []
         for i in range(h.shape[1]):
             epsilon, keep = mean[:, i, None] + std[:, i, None] * noise[:, i], gate[:, i, :, None]
@@ -210,12 +213,13 @@ def bound(h: Tokens, gate: Gates, mean: Tensor, std: Tensor, present: Present) -
 
 
 def divergence(h: Tensor, gate: Tensor, mean: Tensor, std: Tensor) -> Float[Tensor, " batch"]:
-    """``-ln A / 2 + A / 2N + B^2 / 2N + C``: tokens and gates of one modality against the noise of one (App. E.2)."""
-    n_tokens = h.shape[1]
-    a = ((1 - gate) ** 2).sum(dim=1) + 1e-6 * n_tokens
-    b = (gate.unsqueeze(-1) * (h - mean.unsqueeze(1)) / std.unsqueeze(1)).sum(dim=1)
-    constant = (math.log(n_tokens) - 1) / 2
-    return -torch.log(a) / 2 + a / (2 * n_tokens) + (b**2).mean(dim=1) / (2 * n_tokens) + constant
+    """``-ln A / 2 + A / 2 + B^2 / 2 - 1 / 2`` of each token and channel, N = 1, and the sum over them (App. E.2).
+
+    Tokens and gates are of one modality, the noise of the same or another one.
+    """
+    a = ((1 - gate) ** 2 + 1e-6).unsqueeze(-1)
+    b = gate.unsqueeze(-1) * (h - mean.unsqueeze(1)) / std.unsqueeze(1)
+    return (-torch.log(a) / 2 + a / 2 + b**2 / 2 - 1 / 2).sum(dim=(1, 2))
 
 
 def plain_copy(model: nn.Module, config: Any, order: tuple[int, ...]) -> PlainSymSpectra:

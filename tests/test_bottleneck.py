@@ -13,11 +13,13 @@ from symspectra.models.bottleneck import (
     Prior,
     compression_bound,
     concrete_gate,
-    expected_representation,
     inject_noise,
+    mean_gate,
+    mean_representation,
     token_statistics,
 )
 from symspectra.models.registry import build_model, register_prior
+from symspectra.settings import SymSpectra, choices
 from symspectra.training.runs import run_id
 
 BATCH, N, L, C = 5, 3, 12, 4
@@ -32,50 +34,49 @@ def case():
     return tokens, gate, *token_statistics(tokens), torch.ones(BATCH, N, dtype=torch.bool)
 
 
-def plain_kl(tokens, gate, mean, std):
-    """Eq. 18 for one spectrum from Eqs. 24 and 25, mean over channels; float64."""
+def plain_kl(tokens, gate, mean, std, aggregate):
+    """Eq. 18 for one spectrum from Eqs. 24 and 25; float64."""
     tokens, gate, mean, std = (v.double() for v in (tokens, gate, mean, std))
+    if aggregate == "tokens":  # each of them an aggregate of one
+        parts = zip(tokens.split(1), gate.split(1), strict=True)
+        return sum(plain_kl(token, one, mean, std, "channels") for token, one in parts)
     n = len(gate)
-    total = 0.0
-    for c in range(tokens.shape[1]):
-        shift = sum(gate[j] * (tokens[j, c] - mean[c]) for j in range(n))
-        p = Normal(n * mean[c] + shift, std[c] * (((1 - gate) ** 2).sum() + 1e-6 * n).sqrt())  # Eq. 25
-        q = Normal(n * mean[c], std[c] * math.sqrt(n))  # Eq. 24
-        total += kl_divergence(p, q) / tokens.shape[1]
-    return total
+    shift = (gate.unsqueeze(1) * (tokens - mean)).sum(dim=0)
+    p = Normal(n * mean + shift, std * (((1 - gate) ** 2).sum() + 1e-6 * n).sqrt())  # Eq. 25
+    q = Normal(n * mean, std * math.sqrt(n))  # Eq. 24
+    kl = kl_divergence(p, q)
+    return kl.sum() if aggregate == "channels" else kl.mean()
 
 
-def plain_bound(tokens, gate, mean, std, present, cross_term):
+def plain_bound(tokens, gate, mean, std, present, cross_term, aggregate="tokens"):
     """Eqs. 18 and 19, one sample and one modality at a time."""
     total = 0.0
     for b in range(len(tokens)):
         for i in range(tokens.shape[1]):
             if not present[b, i]:
                 continue
-            total += plain_kl(tokens[b, i], gate[b, i], mean[b, i], std[b, i])
+            total += plain_kl(tokens[b, i], gate[b, i], mean[b, i], std[b, i], aggregate)
             others = [m for m in range(tokens.shape[1]) if m != i and present[b, m]]
             for m in others:  # Eqs. 30 and 31: gates and tokens of m, mean and deviation of i
-                cross = plain_kl(tokens[b, m], gate[b, m], mean[b, i], std[b, i]) / len(others)
+                cross = plain_kl(tokens[b, m], gate[b, m], mean[b, i], std[b, i], aggregate) / len(others)
                 total += {"printed": cross, "negated": -cross, "none": 0.0}[cross_term]
     return float(total / len(tokens))
 
 
-@pytest.mark.parametrize("cross_term", ["printed", "negated", "none"])
-def test_cross_term_against_a_plain_loop(case, cross_term):
-    bound = float(compression_bound(*case, cross_term))
-    assert bound == pytest.approx(plain_bound(*case, cross_term), rel=1e-4)
-    assert cross_term != "none" or bound >= 0
+every_aggregate = pytest.mark.parametrize("aggregate", choices(SymSpectra, "aggregate"))
 
 
+@every_aggregate
 @pytest.mark.parametrize("cross_term", ["printed", "negated", "none"])
-def test_absent_modalities_are_skipped(case, cross_term):
-    tokens, gate, mean, std, present = case
-    present = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 0]], dtype=torch.bool)
-    expected = plain_bound(tokens, gate, mean, std, present, cross_term)
-    assert float(compression_bound(tokens, gate, mean, std, present, cross_term)) == pytest.approx(expected, rel=1e-4)
-    absent = ~present[:, :, None, None]
-    garbage = compression_bound(tokens + 50 * absent, gate, mean, std, present, cross_term)
-    assert float(garbage) == pytest.approx(expected, rel=1e-4)
+def test_bound_against_a_plain_loop_with_and_without_absent_modalities(case, cross_term, aggregate):
+    tokens, gate, mean, std, every = case
+    some = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 0]], dtype=torch.bool)
+    for present in (every, some):
+        expected = plain_bound(tokens, gate, mean, std, present, cross_term, aggregate)
+        for spectra in (tokens, tokens + 50 * ~present[:, :, None, None]):
+            bound = float(compression_bound(spectra, gate, mean, std, present, cross_term, aggregate=aggregate))
+            assert bound == pytest.approx(expected, rel=1e-4)
+            assert cross_term != "none" or bound >= 0
 
 
 @pytest.mark.parametrize("cross_term", ["printed", "negated", "none"])
@@ -87,15 +88,18 @@ def test_a_single_modality_has_no_cross_term(case, cross_term):
     assert float(compression_bound(*case[:4], alone, cross_term)) == pytest.approx(expected, rel=1e-4)
 
 
+@every_aggregate
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_saturated_gates_give_the_known_values_and_a_finite_gradient(case, value):
-    tokens, gate, mean, std, present = case
-    gate = torch.full_like(gate, value).requires_grad_()
-    bound = compression_bound(tokens, gate, mean, std, present, "none")
+def test_saturated_gates_give_the_known_values_and_a_finite_gradient(case, value, aggregate):
+    tokens, gate, _, _, present = case
+    (mean, std), gate = token_statistics(tokens, floor=0.0), torch.full_like(gate, value).requires_grad_()
+    bound = compression_bound(tokens, gate, mean, std, present, "none", aggregate=aggregate)
     bound.backward()
-    # Closed: p = q. Open: A = 0 and B = 0 since mean is the tokens' own: (ln 1e6 - 1) / 2 from the regulariser.
-    expected = 0.0 if value == 0 else N * (1e-6 - 1 - math.log(1e-6)) / 2
-    assert float(bound.detach()) == pytest.approx(expected, abs=1e-3)
+    # Closed: p = q. Open: A = 0, so that (ln 1e6 - 1) / 2 comes from the regulariser; and since mean and deviation are
+    # the tokens' own, B = 0 for their sum, and the B^2 of the single tokens of a channel add up to L.
+    known = (1e-6 - 1 - math.log(1e-6)) / 2
+    opened = {"mean": known, "channels": C * known, "tokens": L * C * (known + 1 / 2)}[aggregate]
+    assert float(bound.detach()) == pytest.approx(N * opened * value, rel=1e-4, abs=1e-3)
     assert gate.grad.isfinite().all()
 
 
@@ -146,6 +150,24 @@ def test_gates_against_the_plain_formula(p, temperature):
     assert abs(opened - p) < 4 * math.sqrt(p * (1 - p) / draws)
 
 
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0, 3.0, 50.0])
+def test_the_mean_gate_is_that_of_the_gates_that_are_drawn(temperature):
+    """Against the integral over u by the midpoint rule, the closed form at t = 1, and draws."""
+    logit = torch.tensor([-12.0, -3.0, -0.1, 0.0, 0.4, math.log(19), 8.0])
+    u = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+    exact = torch.sigmoid((logit.double().unsqueeze(1) + torch.log(u / (1 - u))) / temperature).mean(dim=1)
+    gate = mean_gate(logit[None, None], temperature)[0, 0]
+    torch.testing.assert_close(gate, exact.float(), rtol=0, atol=2e-5)
+    if temperature == 1:
+        a = torch.exp(-logit[logit != 0].double())
+        closed = (1 - a + a * torch.log(a)) / (1 - a) ** 2
+        torch.testing.assert_close(gate[logit != 0], closed.float(), rtol=0, atol=2e-6)
+        assert float(gate[5]) == pytest.approx(0.883, abs=5e-4)  # where p = 0.95
+    torch.manual_seed(0)
+    drawn = concrete_gate(logit[None].expand(20_000, -1)[None], temperature)[0]
+    assert ((drawn.mean(dim=0) - gate).abs() < 5 * drawn.std(dim=0) / 20_000**0.5 + 2e-4).all()
+
+
 def test_gates_stay_finite_for_extreme_logits_and_bf16():
     gate = concrete_gate(torch.tensor([[[-1e4, 0.0, 1e4]]]).bfloat16())
     assert gate.dtype == torch.float32 and gate.isfinite().all()
@@ -176,11 +198,11 @@ def test_open_gates_keep_the_tokens_and_closed_gates_replace_them(case):
     assert torch.equal(first, inject_noise(tokens + 7, closed, mean, std))
 
 
-def test_expected_representation_is_the_mean_of_equation_6(case):
+def test_mean_representation_is_the_mean_of_equation_6(case):
     tokens, gate, mean, std, _ = case
     torch.manual_seed(0)
     drawn = torch.stack([inject_noise(tokens, gate, mean, std) for _ in range(2000)]).mean(dim=0)
-    error = (drawn - expected_representation(tokens, gate, mean)).abs() / std.unsqueeze(2)
+    error = (drawn - mean_representation(tokens, gate, mean)).abs() / std.unsqueeze(2)
     assert error.max() < 5 / math.sqrt(2000)
 
 
@@ -215,7 +237,7 @@ def test_divergence_from_other_priors_against_integration(prior):
     tokens = torch.randn(1, 1, L, 1).expand(1, 1, L, draws)
     gate = torch.rand(1, 1, L) * 0.8 + 0.1
     mean, std = token_statistics(tokens, prior=prior)
-    bound = compression_bound(tokens, gate, mean, std, torch.ones(1, 1, dtype=torch.bool), "none", prior)
+    bound = compression_bound(tokens, gate, mean, std, torch.ones(1, 1, dtype=torch.bool), "none", prior, "mean")
     mu, sigma = float(mean[0, 0, 0]), float(std[0, 0, 0])
     b = float((gate[0, 0] * (tokens[0, 0, :, 0] - mu) / sigma).sum())
     m, v = b / math.sqrt(L), float(((1 - gate) ** 2).sum()) / L + 1e-6
@@ -254,9 +276,9 @@ def test_noise_and_divergence_of_a_prior_of_ones_own_are_used(case, own_prior):
     t = inject_noise(tokens, torch.zeros_like(gate), mean, std, own_prior)
     assert set(t.unique().tolist()) == {2.5, 3.5}
     bound = compression_bound(tokens, gate, mean, std, present, "none", own_prior)
-    distance = (gate.unsqueeze(-1) * (tokens - 3)).sum(dim=2).abs() / (0.5 * math.sqrt(L))  # (batch, n, C)
-    variance = ((1 - gate) ** 2).sum(dim=2) / L + 1e-6
-    expected = (distance.mean(dim=2) + 10 * variance).sum(dim=1).mean()
+    distance = (gate.unsqueeze(-1) * (tokens - 3)).abs() / 0.5
+    variance = (1 - gate) ** 2 + 1e-6
+    expected = (distance.sum(dim=3) + 10 * C * variance).sum(dim=(1, 2)).mean()
     torch.testing.assert_close(bound, expected, rtol=1e-4, atol=1e-4)
 
 

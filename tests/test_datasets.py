@@ -6,9 +6,11 @@ from conftest import marker_dataset
 from symspectra.config import Config
 from symspectra.datasets import base as datasets
 from symspectra.datasets.base import SPLITS, ArrayDataset, LineDataset, load_dataset, split_of
+from symspectra.datasets.splits import UNUSED, chosen, scaffold_ids, split_by_scaffold
 from symspectra.datasets.views import Resplit
-from symspectra.errors import DataError
+from symspectra.errors import ConfigError, DataError
 from symspectra.groups import NAMES
+from symspectra.groups.scaffolds import scaffold_split
 from symspectra.spectra.rendering import Nuisance, render
 
 
@@ -41,13 +43,103 @@ def test_digest_of_line_data_depends_on_how_they_are_rendered(random_lines):
 def test_open_data_set_by_configuration(lines_builder, monkeypatch):
     monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.random(12).write())
     data = load_dataset(Config(molecules=10, modalities=("c13", "msms_neg"), resample="linear", nuisance=False))
-    assert len(data.ids) == len(data.y) == 10 and data.modalities == ("c13", "msms_neg")
+    assert len(data.ids) == len(data.y) == 12 and data.modalities == ("c13", "msms_neg")
     assert data.resampling == "linear" and data.nuisance == Nuisance(0, 0, 0, 0, 0, 0, 0, 0, 0)
     assert load_dataset(Config(molecules=10)).nuisance == Nuisance()
     with pytest.raises(DataError, match="holds 12 molecules; 13 were asked for"):
         load_dataset(Config(molecules=13))
     with pytest.raises(DataError, match="there is no data set 'opens'; expected 'open', or"):
         load_dataset(Config(dataset="opens"))
+
+
+@pytest.fixture
+def open_lines(lines_builder, monkeypatch):
+    """Sixty molecules of 25 scaffolds as the open set; five scaffolds and a rare group stand at the end."""
+    for i in range(60):
+        size, atom = divmod(i % 20 if i < 50 else 15 + i % 10, 5)
+        smiles = "C" * (i // 20 + 1) + "C1" + "C" * (size + 2) + "CNOSP"[atom] + "1"
+        lines = {"c13": [(30.0 + i, 1, 2)], "ir": [(1700.0, 100.0 + i)]}
+        lines_builder.molecule(smiles, f"KEY{i}", groups={4, 0} if i >= 46 and i % 2 else {4}, **lines)
+    monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.write())
+
+
+def config_of(**settings):
+    return Config(modalities=("c13",), **settings)
+
+
+def test_everything_that_is_not_trained_on_is_tested_on(open_lines):
+    whole, part = load_dataset(config_of()), load_dataset(config_of(molecules=20))
+    assert len(part.ids) == 60 and part.own.sum() == 20 and whole.own.all()
+    for split in ("train", "validation"):
+        assert part.rows(split).tolist() == [row for row in whole.rows(split).tolist() if row < 20]
+    assert len(part.rows("test")) == 60 - len(part.rows("train")) - len(part.rows("validation"))
+    few = load_dataset(config_of(molecules=20, test_molecules=5))
+    assert [len(few.rows(split)) for split in SPLITS[:2]] == [len(part.rows(split)) for split in SPLITS[:2]]
+    assert [few.ids[row] for row in few.rows("test")] == [part.ids[row] for row in part.rows("test")[:5]]
+    assert len({data.digest for data in (whole, part, few)}) == 3
+    for draw in (0, 3):  # whatever is kept of the other data
+        for data in (part, few, whole):
+            rows = torch.arange(len(data.ids))
+            assert torch.equal(data.spectra(rows, draw)[0], data._render(rows, ("c13",), draw))
+            assert torch.equal(
+                data.spectra(data.rows("train"), draw)[0], data._render(data.rows("train"), ("c13",), draw)
+            )
+
+
+def test_beside_other_data_only_the_chosen_molecules_are_there(open_lines):
+    lines = datasets._load("open", config_of(molecules=20).data, partly=True)
+    assert len(lines.ids) == 20 and lines.own.all()
+
+
+def test_a_subset_in_which_every_group_can_be_learned(open_lines):
+    count, trained = {}, {}
+    for least in (0, 2, 3):
+        data = load_dataset(config_of(molecules=25, least_positives=least))
+        trained[least] = {data.ids[row] for row in data.rows("train")}
+        count[least] = int(data.y[data.rows("train"), 0].sum())
+        assert data.own.sum() == 25
+    assert count == {0: 0, 2: 2, 3: 3}
+    y, split = np.arange(60)[:, None] % [1, 2, 7, 29] == 0, np.array(["train", "test"] * 30)
+    smaller = np.zeros(60, dtype=bool)
+    for n in range(8, 61):
+        larger = chosen(y, split, n, 3)
+        assert larger.sum() == n and (larger >= smaller).all()  # none is given up
+        assert ((y & larger[:, None])[split == "train"].sum(axis=0) >= np.minimum(3, y[split == "train"].sum(0))).all()
+        smaller = larger
+    assert chosen(y, split, 0, 3).all() and chosen(y, split, 20).tolist() == [True] * 20 + [False] * 40
+
+
+def test_scaffolds_that_are_trained_on_are_not_tested_on(open_lines):
+    data = load_dataset(config_of(molecules=50))
+    split, scaffold = split_by_scaffold(data.ids, data.own), scaffold_ids(data.ids)
+    own = [data.ids[row] for row in np.flatnonzero(data.own)]
+    assert split[data.own].tolist() == list(scaffold_split(own).split)
+    seen = set(scaffold[np.isin(split, ("train", "validation"))])
+    for row in np.flatnonzero(~data.own):
+        assert split[row] == (UNUSED if scaffold[row] in seen else "test")
+    assert len(set(scaffold)) == 25 and (split == UNUSED).any()
+    assert (split[~data.own & (scaffold >= 0)] == "test").any()
+    assert split_by_scaffold(own).tolist() == list(scaffold_split(own).split)
+
+
+def test_infrared_intensity_is_relative_or_absolute(open_lines):
+    rows = torch.tensor([1, 7])
+    relative, absolute = (
+        load_dataset(Config(modalities=("ir", "c13"), nuisance=False, ir_intensity=how)).spectra(rows)[0]
+        for how in ("relative", "absolute")
+    )
+    assert torch.equal(relative[:, 1], absolute[:, 1]) and (relative[:, 0].amax(dim=1) == 1).all()
+    top = absolute[:, 0].amax(dim=1)
+    assert float(top[1] / top[0]) == pytest.approx(107 / 101, rel=1e-4)  # km/mol of one band
+    torch.testing.assert_close(absolute[:, 0], relative[:, 0] * top[:, None])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("least_positives", 3), ("test_molecules", 3), ("ir_intensity", "absolute")]
+)
+def test_settings_of_the_open_set_are_refused_for_others(name, value):
+    with pytest.raises(ConfigError, match=f"{name} is of the data set open; expected .* for 'experimental'"):
+        Config(dataset="experimental", **{name: value})
 
 
 def arrays(**changes):

@@ -44,17 +44,6 @@ def test_imbalance_ratios_by_hand():
     assert math.isnan(imbalance_ratios(labels([], n=4))[1])
 
 
-def test_only_tail_labels_make_samples_one_for_each_molecule_of_the_bag():
-    y = labels(range(40), range(20), range(10, 14), [], [39], n=40)  # ratios 1, 2, 10, -, 40; mean 13.25
-    features = torch.randn(40, 7, generator=torch.Generator().manual_seed(0))
-    made = mlsmote(features, y)
-    assert len(made.row) == 0 and made.labels.shape == (0, 5)  # the only tail label has one molecule
-    y = labels(range(40), range(20), range(10, 14), [], n=40)  # mean 4.33
-    made = mlsmote(features, y)
-    assert made.row.tolist() == [10, 11, 12, 13] and set(made.reference.tolist()) <= {10, 11, 12, 13}
-    assert (made.row != made.reference).all() and ((made.u >= 0) & (made.u < 1)).all()
-
-
 def test_the_reference_is_among_the_nearest_of_the_bag():
     """Nearer molecules outside the bag do not count: at 0.1 and 100.1 stand molecules without the rare label."""
     features = torch.tensor([[0.0], [1.0], [2.5], [100.0], [101.0], [0.1], [100.1]] + [[50.0]] * 20)
@@ -164,7 +153,9 @@ def test_synthetic_spectra_are_present_where_both_are():
 @settings(max_examples=30, deadline=None)
 def test_class_weights_balance_every_group_that_has_both(seed, n):
     y = torch.from_numpy(np.random.default_rng(seed).random((n, 5)) < [0, 0.1, 0.5, 0.9, 1])
-    w_pos, w_neg = positive_negative_weights(y)
+    w_pos, w_neg = positive_negative_weights(y, math.inf)
+    capped = positive_negative_weights(y, 2.0)
+    assert all(torch.equal(c, w.clamp_max(2.0)) for c, w in zip(capped, (w_pos, w_neg), strict=True))
     assert w_pos.isfinite().all() and w_neg.isfinite().all() and (w_pos > 0).all() and (w_neg > 0).all()
     both = y.any(0) & ~y.all(0)
     torch.testing.assert_close((w_pos * y.sum(0))[both], torch.full((int(both.sum()),), n / 2))
@@ -204,8 +195,10 @@ def test_criterion_of_each_strategy():
     loss = {strategy: criterion(strategy, y_train)(logits, y) for strategy in STRATEGIES}
     bce = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
     assert loss["none"] == loss["mlsmote"] == bce.mean()
+    y_train[:, 5] = torch.arange(50) < 1  # of weight 25
+    loss["class_weights"] = criterion("class_weights", y_train)(logits, y)
     n = y_train.sum(0)
-    weight = torch.where(y == 1, 50 / (2 * n), 50 / (2 * (50 - n)))
+    weight = torch.where(y == 1, 50 / (2 * n), 50 / (2 * (50 - n))).clamp_max(10)
     weight[:, 3] = torch.where(y[:, 3] == 1, 1.0, 0.5)
     torch.testing.assert_close(loss["class_weights"], (weight * bce).mean())
     torch.testing.assert_close(loss["focal"], focal_loss(logits, y, 2.0, 0.25))
@@ -240,15 +233,6 @@ def test_scarce_keeps_a_share_nested_and_nothing_else_changes(groups, share, sma
         assert torch.equal(large.rows(split), base.rows(split))
     if share == 100:
         assert after == before
-
-
-def test_scarce_rounds_up_what_is_not_whole():
-    """0.28 * 25 is 7.000000000000001 in floating point."""
-    data = marker_dataset(48)
-    data.y[:, 0] = False
-    data.y[data.rows("train")[:25], 0] = True
-    kept = {share: int(data.y[Scarce(data, [0], share).rows("train"), 0].sum()) for share in (0.28, 0.281, 0.001)}
-    assert kept == {0.28: 7, 0.281: 8, 0.001: 1}
 
 
 def test_scarce_looks_at_ids_not_at_rows():

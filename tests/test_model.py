@@ -162,12 +162,18 @@ def test_evaluation_is_deterministic_and_training_is_not(fitted):
     assert not torch.equal(model(x, present), model(x, present))
 
 
-def test_evaluation_takes_the_expected_representation_or_the_tokens(fitted, options):
+def test_evaluation_takes_the_mean_representation_or_the_tokens(fitted, options):
     x, present, _ = inputs(3)
-    r = fitted.represent(x, present)
-    gate = r.gate.unsqueeze(-1)
-    torch.testing.assert_close(r.t, gate * r.tokens + (1 - gate) * r.tokens.mean(dim=2, keepdim=True))
-    assert torch.equal(r.gate, fitted.gates(x, present))
+    for how in ("mean", "expected"):
+        options(eval_gate=how)
+        r = fitted.represent(x, present)
+        gate = r.gate.unsqueeze(-1)
+        torch.testing.assert_close(r.t, gate * r.tokens + (1 - gate) * r.tokens.mean(dim=2, keepdim=True))
+        assert torch.equal(r.gate, fitted.gates(x, present)) == (how == "expected")
+    options(eval_gate="mean")
+    drawn = torch.stack([fitted.represent(x, present, sample=True).t for _ in range(400)])
+    error = (drawn.mean(dim=0) - fitted.represent(x, present).t).abs() / (drawn.std(dim=0) / 20 + 1e-6)
+    assert error.mean() < 1.5
     options(eval_gate="clean")
     r = fitted.represent(x, present)
     assert torch.equal(r.t, r.tokens)

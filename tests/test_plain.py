@@ -149,10 +149,6 @@ def test_predictions_stay_together_for_two_steps_of_adam(n):
     torch.testing.assert_close(plain.eval().predict(x, present), expected, rtol=0, atol=1e-5)
 
 
-OTHERS = {"decoder": "gru", "conditioning": "input", "prior": "gaussian", "cross_term": "negated", "weighting": "none"}
-OTHERS |= {"cmi_reduce": "mean", "prediction": "ensemble", "bottleneck": False, "penalty": 0.1, "eval_gate": "clean"}
-
-
 def test_what_is_written_down_is_the_default():
     assert {name: getattr(flat(tiny()), name) for name in ONLY} == ONLY
 

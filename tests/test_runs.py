@@ -29,7 +29,7 @@ from symspectra.training.fit import predict, train
 from symspectra.training.machine import choose_device
 from symspectra.training.metrics import multilabel_metrics
 from symspectra.training.runs import find_run, run, run_id
-from symspectra.training.store import DONE, Run
+from symspectra.training.store import DONE, Run, stored
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,11 @@ def test_what_a_run_holds(finished, data):
     ids, y, p = finished.predictions("test")
     rows, metrics = data.rows("test"), finished.metrics
     assert ids == tuple(data.ids[row] for row in rows) and np.array_equal(y, data.y[rows].numpy())
-    np.testing.assert_allclose(p, predict(finished.load(), data, rows).numpy(), atol=1e-6)
-    assert metrics["test"]["micro_f1"] == pytest.approx(multilabel_metrics(y, p)["micro_f1"])
+    exact = predict(finished.load(), data, rows).numpy()
+    np.testing.assert_allclose(p, exact, atol=0.6 / 65_535)
+    assert np.array_equal(p >= 0.5, exact >= 0.5) and np.array_equal(p, stored(exact)) and p.dtype == np.float32
+    assert metrics["test"] == multilabel_metrics(y, p)  # of what is stored
+    assert metrics["test_tuned_thresholds"] == multilabel_metrics(y, p, metrics["thresholds"])
     n = len(finished.predictions("validation")[0])
     assert n == metrics["molecules"]["validation"] == len(data.rows("validation"))
     assert metrics["train_positives"] == data.y[data.rows("train")].sum(dim=0).tolist()
@@ -383,7 +386,8 @@ def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.random(60).write())
     config = tiny(molecules=50, epochs=1, modalities=("c13", "msms_pos"))
     done = run(config, tmp_path, "cpu")
-    assert sum(done.metrics["molecules"].values()) == 50 and find_run(config, tmp_path) == done
+    assert sum(done.metrics["molecules"].values()) == 60 and find_run(config, tmp_path) == done
+    assert len(done.predictions()[0]) == done.metrics["molecules"]["test"] > 10
     assert json.loads((done.path / "config.json").read_text())["data"]["molecules"] == 50
 
 

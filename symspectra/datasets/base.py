@@ -7,6 +7,7 @@ import hashlib
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -17,11 +18,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from symspectra.config import Config
-from symspectra.datasets.splits import SPLITS, checked_split, split_of
+from symspectra.datasets.splits import SPLITS, checked_split, chosen, split_of
 from symspectra.errors import DataError
-from symspectra.groups.table8 import NAMES
+from symspectra.groups.table8 import NAMES, from_bits
 from symspectra.settings import Data
-from symspectra.spectra.lines import LineTable, read_lines
+from symspectra.spectra.lines import LineTable, line_table, read_rows
 from symspectra.spectra.preprocessing import POINTS, check_finite
 from symspectra.spectra.rendering import CLEAN, Nuisance, render
 
@@ -42,6 +43,7 @@ class SpectraDataset:
     y: Bool[Tensor, "molecule label"]
     digest: str  # changes whenever the data do
     evaluated: Bool[Tensor, " label"] | None = None  # labels that count in the scores; None: all
+    own: Bool[np.ndarray, " molecule"] | None = None  # molecules that may be trained on, whatever the split; None: all
     _split: np.ndarray  # of text, one per row
     _moved = ("y",)  # what `to` moves
 
@@ -80,6 +82,8 @@ class LineDataset(SpectraDataset):
     lines : `symspectra.spectra.lines.LineTable`
     modalities, nuisance, resampling : see `symspectra.spectra.rendering.render`; the mass spectrum ``"ms"`` is MS/MS+
     test_tenths : see `split_of`
+    own : molecules that are split so; the others are tested on. By default all
+    absolute_ir : see `symspectra.spectra.rendering.render`
     """
 
     _moved = ("lines", "y")
@@ -91,31 +95,45 @@ class LineDataset(SpectraDataset):
         nuisance: Nuisance = CLEAN,
         resampling: str = "blockmax",
         test_tenths: int = 1,
+        own: Bool[np.ndarray, " molecule"] | None = None,
+        absolute_ir: bool = False,
     ):
         self.lines, self.modalities = lines, tuple(modalities)
         self._rendered = tuple("msms_pos" if name == "ms" else name for name in self.modalities)
-        self.nuisance, self.resampling = nuisance, resampling
+        self.nuisance, self.resampling, self.absolute_ir = nuisance, resampling, absolute_ir
         self.ids, self.y, self.labels = lines.smiles, lines.y, NAMES
-        content = (lines.digest, self.modalities, nuisance, resampling, test_tenths)
+        self.own = np.ones(len(self.ids), dtype=bool) if own is None else np.asarray(own)
+        content = (lines.digest, self.modalities, nuisance, resampling, absolute_ir, test_tenths, self.own.tobytes())
         self.digest = hashlib.sha256(repr(content).encode()).hexdigest()
-        self._split = np.array([split_of(key, test_tenths) for key in lines.inchikey])
+        split = [split_of(key, test_tenths) for key in lines.inchikey]
+        self._split = np.where(self.own, split, "test")
+        self._place = torch.from_numpy(self.own.cumsum() - 1)  # of a row among those that are trained on
 
     def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
-        if rows.device.type == "cpu" and len(self.ids) * POINTS * 4 <= CACHE_BYTES // 60:
-            x = torch.stack([self._whole(modality, draw)[rows] for modality in self._rendered], dim=1)
+        molecules, share = (len(self.ids), 1 / 20) if draw == 0 else (self.own.sum(), 1 / 60)
+        small = rows.device.type == "cpu" and molecules * POINTS * 4 <= share * CACHE_BYTES
+        if small and (draw == 0 or self.own[rows.numpy()].all()):
+            kept = rows if draw == 0 else self._place[rows]
+            x = torch.stack([self._whole(modality, draw)[kept] for modality in self._rendered], dim=1)
         else:
             x = self._render(rows, self._rendered, draw)
         return x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
     def _render(self, rows: Tensor, modalities: Sequence[str], draw: int) -> Tensor:
         chunks = rows.split(RENDER_CHUNK[rows.device.type])
-        return torch.cat([render(self.lines, c, modalities, self.nuisance, draw, self.resampling) for c in chunks])
+        how = (modalities, self.nuisance, draw, self.resampling, self.absolute_ir)
+        return torch.cat([render(self.lines, chunk, *how) for chunk in chunks])
 
     def _whole(self, modality: str, draw: int) -> Float[Tensor, "molecule 600"]:
-        """A small data set under one draw of the noise, kept: the next run on it sees the same draws."""
-        key = (self.lines.digest, modality, self.nuisance, self.resampling, draw)
+        """A small data set under one draw of the noise, kept: the next run on it sees the same draws.
+
+        All molecules under draw 0, else those that may be trained on.
+        """
+        own = self.own.tobytes() if draw else b""
+        key = (self.lines.digest, own, modality, self.nuisance, self.resampling, self.absolute_ir, draw)
         if key not in _RENDERED:
-            _RENDERED[key] = self._render(torch.arange(len(self.ids)), (modality,), draw)[:, 0]
+            rows = np.flatnonzero(self.own) if draw else np.arange(len(self.ids))
+            _RENDERED[key] = self._render(torch.from_numpy(rows), (modality,), draw)[:, 0]
             while kept_bytes() > CACHE_BYTES:
                 _RENDERED.popitem(last=False)
         _RENDERED.move_to_end(key)
@@ -250,13 +268,37 @@ def load_dataset(config: Config) -> SpectraDataset:
     return parts[0] if len(parts) == 1 else JoinedDataset(parts)
 
 
+@lru_cache(maxsize=2)
+def _open(
+    directory: Path, molecules: int, least: int, tested: int, test_tenths: int, partly: bool
+) -> tuple[LineTable, Bool[np.ndarray, " molecule"]]:
+    """The molecules of a run, and which of them may be trained on.
+
+    Beside other data (``partly``) there are no more than these: what they leave may be trained on in the other data.
+    """
+    table, digest = read_rows(directory)
+    if molecules > len(table):
+        raise DataError(f"{directory} holds {len(table)} molecules; {molecules} were asked for")
+    split = np.array([split_of(key, test_tenths) for key in table["inchikey"].to_pylist()])
+    own = chosen(from_bits(table["groups"].to_numpy()), split, molecules, least)
+    test = (~own | (split == "test")) & (own | (not partly))
+    if tested:
+        test &= test.cumsum() <= tested
+    rows = np.flatnonzero(test | (own & (split != "test")))
+    digest = hashlib.sha256(digest.encode() + rows.tobytes()).hexdigest()
+    return line_table(table.take(rows), digest), own[rows]
+
+
 def _load(name: str, data: Data, partly: bool) -> SpectraDataset:
     from symspectra.datasets.prepared import PreparedDataset, find_folder, read_folder  # imports this module
 
     if name == "open":
         nuisance = Nuisance() if data.nuisance else CLEAN
-        lines = read_lines(OPEN_DIRECTORY, data.molecules)
-        return LineDataset(lines, data.modalities, nuisance, data.resample, data.test_tenths)
+        choice = (data.molecules, data.least_positives, data.test_molecules, data.test_tenths)
+        lines, own = _open(OPEN_DIRECTORY, *choice, partly)
+        return LineDataset(
+            lines, data.modalities, nuisance, data.resample, data.test_tenths, own, data.ir_intensity == "absolute"
+        )
     folder = find_folder(f"{name}-{data.resample}") or find_folder(name)
     if folder is None:
         raise DataError(

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-PREDICTED = {"cpu": 512, "cuda": 256}  # molecules whose groups are predicted at once
+PREDICTED = {"cpu": 128, "cuda": 256}  # molecules whose groups are predicted at once; more leave a CPU's caches
 
 # Of n modalities; a spectrum that was not measured is zeros. Groups are logits, probabilities, or labels 0 and 1.
 Spectra, Present = Float[Tensor, "batch n 600"], Bool[Tensor, "batch n"]

@@ -104,10 +104,24 @@ def inject_noise(tokens: Tokens, gate: Gates, mean: Moment, std: Moment, prior: 
     return gate * tokens + (1 - gate) * noise.to(tokens.dtype)  # Eq. 6
 
 
-def expected_representation(tokens: Tokens, probability: Gates, mean: Moment) -> Tokens:
-    """Eq. 6 without sampling, for evaluation: gates and noise at their expected values."""
-    probability = probability.unsqueeze(-1).to(tokens.dtype)
-    return probability * tokens + (1 - probability) * mean.unsqueeze(2).to(tokens.dtype)
+def mean_gate(logit: Gates, temperature: float = 1.0) -> Gates:
+    """Mean of the gates that `concrete_gate` draws; it is not p, their probability to be more open than closed.
+
+    With logistic noise z it is E sigmoid((logit + z) / t), which equals E sigmoid(logit + t z): of the two, the
+    smoother integrand is summed over steps of one, the trapezoid rule, within 1e-6 of the integral at any
+    temperature. (The clamp of u is worth 1e-4 at most.) At t = 1 and with a = exp(-logit) it is
+    (1 - a + a ln a) / (1 - a)^2: 0.883 for p = 0.95.
+    """
+    z = torch.linspace(-16, 16, 33, device=logit.device)
+    density = torch.sigmoid(z) * torch.sigmoid(-z)
+    relaxed = torch.sigmoid((logit.float().unsqueeze(-1) + min(1.0, temperature) * z) / max(1.0, temperature))
+    return relaxed @ (density / density.sum())
+
+
+def mean_representation(tokens: Tokens, gate: Gates, mean: Moment) -> Tokens:
+    """Eq. 6 without sampling, for evaluation: its mean, with the mean of the gates."""
+    gate = gate.unsqueeze(-1).to(tokens.dtype)
+    return gate * tokens + (1 - gate) * mean.unsqueeze(2).to(tokens.dtype)
 
 
 def compression_bound(
@@ -118,6 +132,7 @@ def compression_bound(
     present: Present,
     cross_term: str = "printed",
     prior: str = "data",
+    aggregate: str = "tokens",
 ) -> Float[Tensor, ""]:
     """Upper bound on the information that the representations keep (Eqs. 18 and 19, App. E.2).
 
@@ -127,34 +142,43 @@ def compression_bound(
 
     Parameters
     ----------
+    aggregate : of what T^i the divergence is, which Eqs. 24 to 26 leave open. ``"tokens"``: of all tokens and channels,
+        which the predictors read; each token is aggregated from itself alone, N = 1, and the sum is taken.
+        ``"channels"``: of the sum of the tokens, N = L, a vector of channels, again with the sum. ``"mean"``: the same
+        divided by the number of channels.
     cross_term : ``"printed"`` adds Eq. 19 as printed, ``"negated"`` subtracts it (the sign that Eq. 27
         implies), ``"none"`` leaves it out.
     prior : q(T^i), the distribution that the divergence is taken from (App. G). ``"data"`` and ``"gaussian"`` are
-        Eq. 24 with the ``mean`` and ``std`` given; ``"laplace"`` and ``"gamma"`` stand for the sum of the tokens in
+        Eq. 24 with the ``mean`` and ``std`` given; ``"laplace"`` and ``"gamma"`` stand for what is aggregated in
         units of its noise, Gamma(1, 1) for the softplus of it, because it is positive.
 
     Returns
     -------
-    mean over channels and batch, sum over modalities; float32 whatever the precision of the inputs. The divergence of
-    the C channels together would be their sum: with the mean, beta weighs C times less.
+    mean over the batch, sum over modalities; float32 whatever the precision of the inputs.
     """
     divergence = PRIORS[prior].divergence
     with torch.autocast(tokens.device.type, enabled=False):
         tokens, gate = tokens.float(), gate.float()
-        n_tokens = tokens.shape[2]
-        a = ((1 - gate) ** 2).sum(dim=2)  # A of Eq. 18, (batch, n)
-        s0 = gate.sum(dim=2)  # sum of lambda_j
-        s1 = torch.einsum("bnl,bnlc->bnc", gate, tokens)  # sum of lambda_j h_j
-        ratio = a / n_tokens + 1e-6
-        variance_term = (ratio - 1 - torch.log(ratio)) / 2  # the terms in A, and C
+        n_tokens, channels = tokens.shape[2:]
+        ratio = (1 - gate) ** 2 + 1e-6  # A / N of Eq. 18, of every token
+        shift = gate.unsqueeze(-1) * (tokens - mean.unsqueeze(2))  # lambda_j (h_j - mu), of every token
+        if aggregate != "tokens":  # of their sum, over the root of N
+            ratio = ratio.mean(dim=2, keepdim=True)
+            shift = shift.sum(dim=2, keepdim=True) / n_tokens**0.5
+            gate = gate.sum(dim=2, keepdim=True) / n_tokens**0.5
+        variance_term = channels * ((ratio - 1 - torch.log(ratio)) / 2).sum(dim=2)  # the terms in A, and C
 
-        # [b, i, m, c]: B of Eq. 18 where m = i, B' of Eq. 31 where m is another modality.
-        b = (s1.unsqueeze(1) - s0[:, None, :, None] * mean.unsqueeze(2)) / std.unsqueeze(2)
+        # (batch, i, m): B^2 / N of Eq. 18 where m = i, B'^2 / N of Eq. 31 where m is another modality.
+        apart = mean.unsqueeze(2) - mean.unsqueeze(1)  # of mu_i and mu_m: [b, i, m, c]
         if divergence is None:
-            kl = variance_term.unsqueeze(1) + (b**2).mean(dim=-1) / (2 * n_tokens)  # (batch, i, m)
+            s0, s1, s2 = gate.square().sum(dim=2), (gate.unsqueeze(-1) * shift).sum(dim=2), shift.square().sum(dim=2)
+            b2 = s2.unsqueeze(1) + (s0[:, None, :, None] * apart - 2 * s1.unsqueeze(1)) * apart
+            kl = variance_term.unsqueeze(1) + (b2 / std.square().unsqueeze(2)).sum(dim=3) / 2
         else:
-            variance = ratio[:, None, :, None].expand_as(b)
-            kl = divergence(b / n_tokens**0.5, variance).mean(dim=-1)
+            b = shift.unsqueeze(1) - gate[:, None, :, :, None] * apart.unsqueeze(3)
+            b = b / std[:, :, None, None]  # [b, i, m, k, c]
+            kl = divergence(b, ratio[:, None, :, :, None].expand_as(b)).sum(dim=(3, 4))
+        kl = kl / channels if aggregate == "mean" else kl
 
         weight = present.float()
         own = (kl.diagonal(dim1=1, dim2=2) * weight).sum(dim=1)  # Eq. 18

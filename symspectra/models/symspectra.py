@@ -18,8 +18,9 @@ from symspectra.models.bottleneck import (
     Tokens,
     compression_bound,
     concrete_gate,
-    expected_representation,
     inject_noise,
+    mean_gate,
+    mean_representation,
     token_statistics,
 )
 from symspectra.models.decoder import LabelDecoder, scheduled_prefix
@@ -163,18 +164,23 @@ class SymSpectra(SpectrumClassifier):
         self.truth.fill_(self.options.teacher_forcing * self.options.teacher_forcing_decay**epoch)
         self.weighting.begin_epoch(epoch)
 
-    def represent(self, x: Spectra, present: Present) -> Representation:
-        """Encode the spectra and pass them through the bottleneck; sampled in training, expected in evaluation."""
+    def represent(self, x: Spectra, present: Present, sample: bool | None = None) -> Representation:
+        """Encode the spectra and pass them through the bottleneck.
+
+        Eq. 6 is sampled in training, and put at its mean in evaluation, unless ``sample`` says which.
+        """
         tokens = self.encoder(x)
         mean, std = token_statistics(tokens, self.options.sigma_floor, self.options.prior)
         if not self.options.bottleneck:
             gate, t = torch.ones_like(tokens[..., 0]), tokens
-        elif self.training:
+        elif self.training if sample is None else sample:
             gate = concrete_gate(self.gate(tokens, present), self.options.temperature)
             t = inject_noise(tokens, gate, mean, std, self.options.prior)
         else:
-            gate = torch.sigmoid(self.gate(tokens, present).float())
-            t = tokens if self.options.eval_gate == "clean" else expected_representation(tokens, gate, mean)
+            logit = self.gate(tokens, present).float()
+            relaxed = self.options.eval_gate == "mean"
+            gate = mean_gate(logit, self.options.temperature) if relaxed else torch.sigmoid(logit)
+            t = tokens if self.options.eval_gate == "clean" else mean_representation(tokens, gate, mean)
         return Representation(tokens, gate, mean, std, t * present[:, :, None, None])
 
     def forward(self, x: Spectra, present: Present) -> Groups:
@@ -202,7 +208,9 @@ class SymSpectra(SpectrumClassifier):
             terms["decoder"] = (weight * bce(decoder, y, reduction="none")).mean()  # Eq. 10
             total = total + terms["decoder"]
         if o.bottleneck:
-            terms["bound"] = compression_bound(r.tokens, r.gate, r.mean, r.std, present, o.cross_term, o.prior)
+            terms["bound"] = compression_bound(
+                r.tokens, r.gate, r.mean, r.std, present, o.cross_term, o.prior, o.aggregate
+            )
             total = total + o.beta * terms["bound"]  # Eqs. 18, 19
         if o.penalty:
             terms["context_information"] = self.context_information(r.t, present, y)

@@ -23,6 +23,7 @@ C13_HWHM = 0.0125  # ppm
 H1_HWHM = 0.00125  # ppm: 0.5 Hz at 400 MHz
 H1_MHZ = 400.0
 IR_HWHM = 8.0  # cm-1
+IR_STRONGEST = 85.0  # km/mol within a point of 600: the median, over the open set, of a spectrum's maximum
 WINDOW = {"ir": (40, 250), "c13": (8,), "h1": (8, 90)}  # points drawn on either side of narrow and broad lines
 
 
@@ -142,11 +143,13 @@ def render_axis(
     nuisance: Nuisance = CLEAN,
     draw: int = 0,
     points: int | None = None,
+    absolute_ir: bool = False,
 ) -> Float[Tensor, "batch points"]:
     """Spectra on the modality's standard axis (``ir``, ``c13``, ``h1``; `symspectra.spectra.preprocessing.AXES`).
 
-    Infrared spectra have a maximum of 1; NMR spectra are in area units. Without baseline noise, which is added to
-    the 600 points. ``points`` samples the same range with another number of points than the standard axis.
+    Infrared spectra have a maximum of 1, or are in units of `IR_STRONGEST` (``absolute_ir``); NMR spectra are in area
+    units. Without baseline noise, which is added to the 600 points. ``points`` samples the same range with another
+    number of points than the standard axis.
     """
     columns, row, number = lines.spectra[modality].select(rows)
     seed = draw_seed(lines.seed[rows], draw)
@@ -162,6 +165,8 @@ def render_axis(
         canvas.add(position[chosen], area[chosen], hwhm[chosen], row[chosen], window)
     if modality != "ir":
         return canvas.spectra
+    if absolute_ir:
+        return canvas.spectra * (canvas.points / (IR_STRONGEST * POINTS))
     top = canvas.spectra.amax(dim=1, keepdim=True)
     return canvas.spectra / torch.where(top > 0, top, 1.0)
 
@@ -238,6 +243,7 @@ def render(
     nuisance: Nuisance = CLEAN,
     draw: int = 0,
     resampling: str = "blockmax",
+    absolute_ir: bool = False,
 ) -> Float[Tensor, "batch modality 600"]:
     """Preprocessed spectra of some molecules, as the models read them (App. F).
 
@@ -247,6 +253,7 @@ def render(
     nuisance : `Nuisance()` or `CLEAN`
     draw : which draw of the noise; 0 is the fixed one
     resampling : ``blockmax``, ``blockmean`` or ``linear``, for the NMR axes
+    absolute_ir : infrared spectra in units of `IR_STRONGEST`, not of their own maximum; their noise is the same
     """
     seed = draw_seed(lines.seed[rows], draw)
     spectra = []
@@ -255,7 +262,7 @@ def render(
             spectra.append(_msms(lines, rows, modality, nuisance, seed))
             continue
         if modality == "ir":  # mean over each of 600 points, where App. F.2 takes one value in three
-            y = render_axis(lines, rows, modality, nuisance, draw, POINTS)
+            y = render_axis(lines, rows, modality, nuisance, draw, POINTS, absolute_ir)
         else:
             y = nmr_vector(render_axis(lines, rows, modality, nuisance, draw), resampling)
         if nuisance.baseline:

@@ -13,6 +13,7 @@ from torch import Tensor
 from symspectra.config import Config
 from symspectra.datasets.augmentation import Augmented
 from symspectra.datasets.base import SpectraDataset, evaluated_groups
+from symspectra.datasets.splits import split_by_scaffold
 from symspectra.datasets.views import Oversampled, Resplit, Scarce, Withheld
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES
@@ -130,9 +131,7 @@ def arrange(config: Config, dataset: SpectraDataset) -> SpectraDataset:
     """
     try:
         if config.data.split == "scaffold":
-            from symspectra.groups.scaffolds import scaffold_split
-
-            dataset = Resplit(dataset, scaffold_split(dataset.ids).split)
+            dataset = Resplit(dataset, split_by_scaffold(dataset.ids, dataset.own))
         if config.data.scarce_groups:
             dataset = Scarce(dataset, [number - 1 for number in config.data.scarce_groups], config.data.scarce_share)
         if config.data.imbalance == "mlsmote":

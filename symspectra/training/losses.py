@@ -15,15 +15,15 @@ STRATEGIES = ("none", "mlsmote", "class_weights", "focal")
 
 
 def positive_negative_weights(
-    y: Bool[Tensor, "molecule group"],
+    y: Bool[Tensor, "molecule group"], cap: float
 ) -> tuple[Float[Tensor, " group"], Float[Tensor, " group"]]:
-    """Inverse class frequency: weights N / (2 n) of the positives and of the negatives of each group.
+    """Inverse class frequency: weights N / (2 n), at most ``cap``, of the positives and of the negatives of each group.
 
     Where a group has no positives, or no negatives, their weight is 1.
     """
     positive = y.sum(dim=0)
     weights = [torch.where(n > 0, len(y) / (2 * n.clamp_min(1)), 1.0) for n in (positive, len(y) - positive)]
-    return weights[0], weights[1]
+    return weights[0].clamp_max(cap), weights[1].clamp_max(cap)
 
 
 def focal_loss(logits: Groups, y: Groups, gamma: float = 2.0, alpha: float = 0.25) -> Float[Tensor, ""]:
@@ -37,15 +37,20 @@ def focal_loss(logits: Groups, y: Groups, gamma: float = 2.0, alpha: float = 0.2
     return -(alpha_t * torch.exp(gamma * F.logsigmoid(-signed)) * F.logsigmoid(signed)).mean()
 
 
-def criterion(strategy: str, y_train: Bool[Tensor, "molecule group"]) -> Callable[[Groups, Groups], Float[Tensor, ""]]:
-    """The loss, a function of logits and labels, of one of `STRATEGIES`; ``mlsmote`` keeps the binary cross-entropy."""
+def criterion(
+    strategy: str, y_train: Bool[Tensor, "molecule group"], cap: float = 10.0
+) -> Callable[[Groups, Groups], Float[Tensor, ""]]:
+    """The loss, a function of logits and labels, of one of `STRATEGIES`; ``mlsmote`` keeps the binary cross-entropy.
+
+    ``cap`` is the largest class weight.
+    """
     if strategy not in STRATEGIES:
         raise ValueError(f"there is no imbalance strategy {strategy!r}; expected one of {STRATEGIES}")
     if strategy == "focal":
         return focal_loss
     if strategy in ("none", "mlsmote"):
         return F.binary_cross_entropy_with_logits
-    w_pos, w_neg = positive_negative_weights(y_train)
+    w_pos, w_neg = positive_negative_weights(y_train, cap)
 
     def weighted(logits: Tensor, y: Tensor) -> Tensor:
         weight = torch.where(y > 0, w_pos.to(y.device), w_neg.to(y.device))

@@ -28,7 +28,7 @@ from symspectra.models.registry import labels_of, own_source, save_model
 from symspectra.training.fit import Report, of_data, predict, train
 from symspectra.training.machine import choose_device, peak_memory_mb, reset_peak_memory, surroundings
 from symspectra.training.metrics import multilabel_metrics, tune_thresholds
-from symspectra.training.store import DONE, Run, mark_done
+from symspectra.training.store import DONE, Run, mark_done, stored, write_predictions
 from symspectra.training.trainer import TrainingResult
 
 # Packages on which the numbers of a run depend; a change in any of their modules makes new runs.
@@ -73,7 +73,8 @@ def _named(config: Config) -> SpectraDataset:
 
 def _dataset(config: Config) -> SpectraDataset:
     """The data that a configuration names; read once for all configurations that share them."""
-    keys = {"dataset", "molecules", "modalities", "resample", "nuisance", "test_tenths"}
+    keys = {"dataset", "molecules", "least_positives", "test_molecules", "test_tenths"}
+    keys |= {"modalities", "resample", "ir_intensity", "nuisance"}
     return _named(Config(**config.data.model_dump(include=keys)))
 
 
@@ -190,7 +191,7 @@ def _write_results(
     rows_of = {split: dataset.rows(split) for split in SPLITS}
     n_train = len(rows_of.pop("train"))
     y_of = {split: dataset.y[rows].cpu().numpy() for split, rows in rows_of.items()}
-    p_of = {split: predict(result.model, dataset, rows).numpy() for split, rows in rows_of.items()}
+    p_of = {split: stored(predict(result.model, dataset, rows).numpy()) for split, rows in rows_of.items()}
     groups = evaluated_groups(dataset)
     metrics: dict[str, Any] = {
         split: multilabel_metrics(y, p_of[split], groups=groups, names=names)
@@ -215,12 +216,8 @@ def _write_results(
     for name, content in (("config", config.to_dict() | given), ("metrics", metrics), ("environment", environment)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     pq.write_table(pa.Table.from_pylist(state.history), folder / "history.parquet")
-    rows = [
-        {"molecule": dataset.ids[row], "split": split, "groups": y.tolist(), "probability": p.tolist()}
-        for split in y_of
-        for row, y, p in zip(rows_of[split].tolist(), y_of[split], p_of[split], strict=True)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")
+    ids = {split: [dataset.ids[row] for row in rows.tolist()] for split, rows in rows_of.items()}
+    write_predictions(folder, ids, y_of, p_of)
     if result.group_weight is not None:
         ids = [dataset.ids[row] for row in dataset.rows("train").tolist()]
         weights = [*zip(ids, result.sample_weight.tolist(), strict=True)]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from symspectra.config import Config
 from symspectra.errors import ConfigError, RunError
@@ -20,6 +21,7 @@ from symspectra.models.base import SpectrumClassifier
 from symspectra.models.registry import labels_of, load_model
 
 DONE = "DONE"  # the file that makes a folder a run
+STEPS = np.float32(65_535)  # probabilities are kept in steps of one over this
 
 
 class _Metrics(dict):
@@ -87,10 +89,13 @@ class Run:
 
     def predictions(self, split: str = "test") -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
         """Molecules, labels and probabilities (molecule, label) of ``validation`` or ``test``."""
-        rows = [row for row in self._table("predictions").to_pylist() if row["split"] == split]
-        shape = len(rows), -1 if rows else len(self.labels)
-        y, p = (np.array([row[name] for row in rows]).reshape(shape) for name in ("groups", "probability"))
-        return tuple(row["molecule"] for row in rows), y.astype(bool), p
+        table = self._table("predictions")
+        table = table.filter(np.asarray(table["split"]) == split)
+        y, p = (
+            np.asarray(table[name].combine_chunks().flatten()).reshape(len(table), len(self.labels))
+            for name in ("groups", "probability")
+        )
+        return tuple(table["molecule"].to_pylist()), y.astype(bool), p / STEPS
 
     def training_weights(self) -> tuple[dict[str, float], dict[str, float]] | None:
         """Mean weight in the loss of each training molecule and of each group; None where the model has none."""
@@ -144,6 +149,35 @@ class Run:
 
     def _damaged(self, name: str, why: object) -> RunError:
         return RunError(f"{self.path / name} cannot be read ({why}); delete the folder to run again")
+
+
+def stored(p: Float[np.ndarray, "molecule label"]) -> Float[np.ndarray, "molecule label"]:
+    """Probabilities as `Run.predictions` gives them back; the scores of a run are those of these."""
+    return _steps(p) / STEPS
+
+
+def _steps(p: np.ndarray) -> np.ndarray:
+    return np.rint(p.astype(np.float64) * STEPS).astype(np.uint16)
+
+
+def write_predictions(
+    folder: Path, ids: dict[str, list[str]], y: dict[str, np.ndarray], p: dict[str, np.ndarray]
+) -> None:
+    """Molecules, labels and probabilities (molecule, label) of each split, for `Run.predictions`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def rows(parts: dict[str, np.ndarray]) -> pa.Array:
+        whole = np.concatenate([*parts.values()])
+        return pa.FixedSizeListArray.from_arrays(whole.ravel(), whole.shape[1])
+
+    columns = {
+        "molecule": [name for part in ids.values() for name in part],
+        "split": [split for split, part in ids.items() for _ in part],
+        "groups": rows(y),
+        "probability": rows({split: _steps(part) for split, part in p.items()}),
+    }
+    pq.write_table(pa.table(columns), folder / "predictions.parquet", compression="zstd")
 
 
 def mark_done(folder: Path) -> None:

@@ -76,7 +76,7 @@ class Trainer:
         y_train = dataset.y[dataset.rows("train")]
         self.model.prepare(y_train)
         if config.data.imbalance != "none":
-            self.model.criterion = criterion(config.data.imbalance, y_train)
+            self.model.criterion = criterion(config.data.imbalance, y_train, config.data.weight_cap)
         self.optimizer = make_optimizer(config, list(self.model.parameters()), device)
         self.step = Step(config, self.model, self.optimizer, len(y_train), dataset.y.shape[1], device)
         self.take: Callable[..., None] = self.step
