@@ -98,8 +98,8 @@ def test_what_a_run_holds(finished, data):
     assert metrics["parameters"] == sum(p.numel() for p in finished.load().parameters())
     scores = [entry["validation_micro_f1"] for entry in finished.history]
     assert metrics["validation"]["micro_f1"] == pytest.approx(max(scores)) == scores[metrics["best_epoch"]]
-    molecules, groups = finished.training_weights()
-    assert list(molecules) == [data.ids[row] for row in data.rows("train")] and len(groups) == 37
+    molecules, groups, positives = finished.training_weights()
+    assert list(molecules) == [data.ids[row] for row in data.rows("train")] and len(groups) == len(positives) == 37
     assert finished.environment["code"] == runs.code_digest()
 
 

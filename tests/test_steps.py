@@ -91,8 +91,9 @@ def test_a_step_adds_up_terms_and_weights_by_molecule_until_the_next_epoch():
     step(x, present, y, positions)
     for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
         torch.testing.assert_close(step.totals[name], 16 * value)
-    torch.testing.assert_close(step.sample_weight[positions], losses.element_weight.mean(dim=1))
-    torch.testing.assert_close(step.group_weight, losses.element_weight.sum(dim=0))
+    torch.testing.assert_close(step.sample_weight[positions], losses.sample_weight)
+    torch.testing.assert_close(step.group_weight[0], losses.element_weight.sum(dim=0))
+    torch.testing.assert_close(step.group_weight[1], (losses.element_weight * y).sum(dim=0))
     assert step.weighted and (step.sample_weight[16:] == 0).all() and step.sample_weight[:16].std() > 0.01
     step.begin(2)
     assert all(total == 0 for total in step.totals.values()) and (step.sample_weight[:16] != 0).all()

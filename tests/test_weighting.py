@@ -22,18 +22,19 @@ def weighting(**settings):
 
 def test_weights_of_a_batch_worked_out_by_hand():
     expected = torch.tensor(SAMPLE).unsqueeze(1).expand(3, 2)
-    torch.testing.assert_close(weighting(weighting="sample")(CMI), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(weighting(weighting="sample")(CMI)[0], expected, rtol=1e-5, atol=1e-5)
     element = torch.tensor(DEVIATION) * 0.5 / math.sqrt(40 / 6) + 1
-    torch.testing.assert_close(weighting(s2=0.5)(CMI), expected * element, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(weighting(s2=0.5)(CMI)[0], expected * element, rtol=1e-5, atol=1e-5)
 
 
 def test_label_ema_weighs_each_group_by_its_running_mean():
     module = weighting(weighting="label_ema", momentum=0.1)
-    first = module(CMI)
+    first, sample = module(CMI)
     # Group means 7/3 and 11/3, a tenth of them after one step; two values are one deviation from their mean.
     torch.testing.assert_close(module.group_cmi, torch.tensor([0.7 / 3, 1.1 / 3]))
     expected = torch.tensor(SAMPLE).unsqueeze(1) * torch.tensor([0.7, 1.3])
     torch.testing.assert_close(first, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(sample, torch.tensor(SAMPLE), rtol=1e-4, atol=1e-4)
     module(CMI)
     torch.testing.assert_close(module.group_cmi, torch.tensor([1.9 * 0.7 / 3, 1.9 * 1.1 / 3]))
 
@@ -41,27 +42,27 @@ def test_label_ema_weighs_each_group_by_its_running_mean():
 def test_none_is_one_everywhere_and_keeps_no_statistics():
     module = weighting(weighting="none")
     before = module.running.clone()
-    assert torch.equal(module(CMI), torch.ones(3, 2))
+    assert torch.equal(module(CMI)[0], torch.ones(3, 2)) and torch.equal(module(CMI)[1], torch.ones(3))
     assert torch.equal(module.running, before)
 
 
 def test_ramp_from_one_to_the_full_weight():
-    full, module = weighting()(CMI), weighting(ramp=4)
+    full, module = weighting()(CMI)[0], weighting(ramp=4)
     for epoch, share in ((0, 0.0), (1, 0.25), (3, 0.75), (4, 1.0), (90, 1.0)):
         module.begin_epoch(epoch)
-        torch.testing.assert_close(module(CMI), 1 + share * (full - 1))
+        torch.testing.assert_close(module(CMI)[0], 1 + share * (full - 1))
 
 
 def test_small_batches_use_running_statistics():
     module = CMIWeighting(2, weighting="paper", ramp=0, momentum=0.5)
     assert len(CMI) < module.small_batch == 32
-    weight = module(CMI)
+    weight, _ = module(CMI)
     # Running statistics start at mean 0 and deviation 1; half a step towards those of the batch.
     mu_s, sigma_s, mu_f, sigma_f = 1.5, (1 + math.sqrt(14 / 3)) / 2, 1.5, (1 + math.sqrt(40 / 6)) / 2
     sample = 1 + 0.3 * (6 - mu_s) / sigma_s
     assert float(weight[2, 1]) == pytest.approx(sample * (1 + 0.3 * (8 - mu_f) / sigma_f), rel=1e-5)
     large = CMI.repeat(11, 1)
-    torch.testing.assert_close(CMIWeighting(2, ramp=0)(large)[:3], weighting()(CMI))
+    torch.testing.assert_close(CMIWeighting(2, ramp=0)(large)[0][:3], weighting()(CMI)[0])
 
 
 @settings(max_examples=40, deadline=None)
@@ -69,7 +70,7 @@ def test_small_batches_use_running_statistics():
 def test_weights_are_never_negative_and_always_finite(batch, s1, s2, centre, spread):
     cmi = centre + spread * torch.randn(batch, 5, generator=torch.Generator().manual_seed(batch))
     for name in ("paper", "sample", "label_ema"):
-        weight = CMIWeighting(5, name, s1, s2, ramp=0)(cmi.requires_grad_())
+        weight, _ = CMIWeighting(5, name, s1, s2, ramp=0)(cmi.requires_grad_())
         assert not weight.requires_grad and weight.isfinite().all() and (weight >= 0).all()
 
 

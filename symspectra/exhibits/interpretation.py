@@ -128,7 +128,7 @@ def importance_maps(
     return figure
 
 
-def _weights(runs: Sequence[Run]) -> list[tuple[dict[str, float], dict[str, float]]]:
+def _weights(runs: Sequence[Run]) -> list[tuple[dict[str, float], ...]]:
     found = [run.training_weights() for run in runs]
     for run, weights in zip(runs, found, strict=True):
         if weights is None:
@@ -141,13 +141,13 @@ def _weights(runs: Sequence[Run]) -> list[tuple[dict[str, float], dict[str, floa
 def molecule_weights(
     runs: Sequence[Run], dataset: SpectraDataset
 ) -> tuple[Int[np.ndarray, " molecule"], Float[np.ndarray, "seed molecule"]]:
-    """Number of groups of each training molecule, and its mean weight in the loss over the epochs and groups.
+    """Number of groups of each training molecule, and its weight (Eq. 11), averaged over the epochs.
 
     Raises
     ------
     ValueError : a run whose model weighs nothing.
     """
-    by_seed = [molecules for molecules, _ in _weights(runs)]
+    by_seed = [weights[0] for weights in _weights(runs)]
     number = dict(zip(dataset.ids, dataset.y.sum(dim=1).tolist(), strict=True))
     names = list(by_seed[0])
     return np.array([number[name] for name in names]), np.array([[m[name] for name in names] for m in by_seed])
@@ -157,7 +157,7 @@ def uncertainty(runs: Sequence[Run], dataset: SpectraDataset) -> Float[np.ndarra
     """Mean entropy (bits) of the predictions of each training molecule, over groups and seeds (`molecule_weights`)."""
     rows = {name: row for row, name in enumerate(dataset.ids)}
     found = []
-    for run, (molecules, _) in zip(runs, _weights(runs), strict=True):
+    for run, (molecules, *_) in zip(runs, _weights(runs), strict=True):
         p = predict(run.load(), dataset, torch.tensor([rows[name] for name in molecules])).numpy()
         found.append((entr(p) + entr(1 - p)).mean(axis=1) / np.log(2))
     return np.mean(found, axis=0)
@@ -171,15 +171,17 @@ def by_group_count(
     return {n: (summarise(weights[:, groups == n].mean(axis=1)), k) for n, k in counts.items() if k >= least}
 
 
-def group_weights(runs: Sequence[Run]) -> dict[str, Score]:
-    """Mean weight of each functional group in the loss, over epochs and training molecules.
+def group_weights(runs: Sequence[Run], positives: bool = False) -> dict[str, Score]:
+    """Mean weight of each functional group in the loss, over epochs and training molecules: all, or those that have it.
+
+    A group that no training molecule has is left out of the second.
 
     Raises
     ------
     ValueError : a run whose model weighs nothing.
     """
-    by_seed = [groups for _, groups in _weights(runs)]
-    return {name: summarise([groups[name] for groups in by_seed]) for name in NAMES}
+    by_seed = [weights[2 if positives else 1] for weights in _weights(runs)]
+    return {k: summarise([groups[k] for groups in by_seed]) for k in NAMES if not np.isnan(by_seed[0][k])}
 
 
 def group_f1(runs: Sequence[Run]) -> dict[str, Score]:

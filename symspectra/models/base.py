@@ -19,11 +19,12 @@ Groups = Float[Tensor, "batch group"]
 
 @dataclass
 class Losses:
-    """What is minimised, its named terms for the log (detached), and the weight of each element where there is one."""
+    """What is minimised, its named terms for the log (detached), and where there are any, the weights of Eq. 10."""
 
     total: Float[Tensor, ""]
     terms: dict[str, Float[Tensor, ""]]
     element_weight: Groups | None = None
+    sample_weight: Float[Tensor, " batch"] | None = None
 
 
 class SpectrumClassifier(nn.Module):

@@ -198,7 +198,7 @@ class SymSpectra(SpectrumClassifier):
         bce_main = bce(main, y, reduction="none")
         bce_aux = bce(auxiliary, y.unsqueeze(1).expand_as(auxiliary), reduction="none")
         cmi = pointwise_cmi(bce_aux.detach(), bce_main.detach(), present, o.cmi_reduce)  # Eq. 9
-        weight = self.weighting(cmi)  # Eqs. 11, 12
+        weight, sample_weight = self.weighting(cmi)  # Eqs. 11, 12
 
         terms = {"main": (weight * bce_main).mean()}  # Eq. 10
         terms["auxiliary"] = _over_present(bce_aux, present)
@@ -216,7 +216,7 @@ class SymSpectra(SpectrumClassifier):
             terms["context_information"] = self.context_information(r.t, present, y)
             total = total + o.penalty * terms["context_information"]
         terms["gate"] = r.gate.mean()
-        return Losses(total, {name: value.detach() for name, value in terms.items()}, weight)
+        return Losses(total, {name: value.detach() for name, value in terms.items()}, weight, sample_weight)
 
     def context_information(self, t: Tokens, present: Present, y: Groups) -> Float[Tensor, ""]:
         """Estimate of I(Y; T^not i), in nats per group: the term that Eq. 15 leaves out (Table 5, Observation 11).

@@ -68,19 +68,23 @@ class CMIWeighting(nn.Module):
         self.share.fill_(min(1.0, epoch / self.ramp) if self.ramp else 1.0)
 
     @torch.no_grad()
-    def forward(self, cmi: Groups) -> Groups:
-        """Weight of every element of the loss: ``W_i^samp * W_ij^feat`` of Eq. 10. Updates the statistics."""
+    def forward(self, cmi: Groups) -> tuple[Groups, Float[Tensor, " batch"]]:
+        """Weight of every element of the loss, ``W_i^samp * W_ij^feat`` of Eq. 10, and ``W_i^samp`` alone.
+
+        Updates the statistics.
+        """
         if self.weighting == "none":
-            return torch.ones_like(cmi)
+            return torch.ones_like(cmi), torch.ones_like(cmi[:, 0])
         cmi_sample = cmi.mean(dim=1)
         batch = torch.stack([cmi_sample.mean(), cmi_sample.std(unbiased=False), cmi.mean(), cmi.std(unbiased=False)])
         self.running.copy_(torch.lerp(self.running, batch, self.momentum))
         self.group_cmi.copy_(torch.lerp(self.group_cmi, cmi.mean(dim=0), self.momentum))
         mu_s, sigma_s, mu_f, sigma_f = self.running if len(cmi) < self.small_batch else batch
-        weight = standardised_weight(cmi_sample, mu_s, sigma_s, self.s1).unsqueeze(1)  # Eq. 11
+        sample = standardised_weight(cmi_sample, mu_s, sigma_s, self.s1)  # Eq. 11
+        weight = sample.unsqueeze(1)
         if self.weighting == "paper":
             weight = weight * standardised_weight(cmi, mu_f, sigma_f, self.s2)  # Eq. 12
         elif self.weighting == "label_ema":
             group = self.group_cmi
             weight = weight * standardised_weight(group, group.mean(), group.std(unbiased=False), self.s2)
-        return (1 + self.share * (weight - 1)).expand_as(cmi)
+        return (1 + self.share * (weight - 1)).expand_as(cmi), 1 + self.share * (sample - 1)

@@ -205,6 +205,7 @@ def _write_results(
         "thresholds": threshold.tolist(),
         "best_epoch": state.best_epoch,
         "molecules": {"train": n_train} | {split: len(y) for split, y in y_of.items()},
+        "evaluated": groups.nonzero().flatten().tolist(),
         "train_positives": dataset.y[dataset.rows("train")].sum(dim=0).tolist(),
         "parameters": sum(p.numel() for p in result.model.parameters()),
         "seconds": round(state.seconds, 2),
@@ -221,8 +222,8 @@ def _write_results(
     if result.group_weight is not None:
         ids = [dataset.ids[row] for row in dataset.rows("train").tolist()]
         weights = [*zip(ids, result.sample_weight.tolist(), strict=True)]
-        weights += zip(names, result.group_weight.tolist(), strict=True)
-        kinds = ["molecule"] * n_train + ["group"] * len(names)
+        weights += zip(names * 2, result.group_weight.flatten().tolist(), strict=True)
+        kinds = ["molecule"] * n_train + ["group"] * len(names) + ["positives"] * len(names)
         table = dict(zip(("name", "weight"), zip(*weights, strict=True), strict=True))
         pq.write_table(pa.table({"kind": kinds, **table}), folder / "training_weights.parquet")
     save_model(folder / "weights.safetensors", result.model, config)

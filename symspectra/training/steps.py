@@ -49,7 +49,7 @@ class Step:
     ):
         self.config, self.model, self.optimizer, self.device = config, model, optimizer, device
         self.totals: dict[str, Tensor] = {}
-        self.group_weight = torch.zeros(n_groups, device=device)
+        self.group_weight = torch.zeros(2, n_groups, device=device)  # over all molecules, over those with the group
         self.sample_weight = torch.zeros(n_train, device=device)
         self.weighted = False
 
@@ -70,8 +70,8 @@ class Step:
         self.optimizer.step()
         if losses.element_weight is not None:
             self.weighted = True
-            self.group_weight += losses.element_weight.sum(dim=0)
-            self.sample_weight[positions] += losses.element_weight.mean(dim=1)
+            self.group_weight += torch.stack([losses.element_weight, losses.element_weight * y]).sum(dim=1)
+            self.sample_weight[positions] += losses.sample_weight
         for name, value in {"loss": losses.total.detach(), **losses.terms}.items():
             if name not in self.totals:
                 self.totals[name] = torch.zeros_like(value)

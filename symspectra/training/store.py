@@ -97,13 +97,16 @@ class Run:
         )
         return tuple(table["molecule"].to_pylist()), y.astype(bool), p / STEPS
 
-    def training_weights(self) -> tuple[dict[str, float], dict[str, float]] | None:
-        """Mean weight in the loss of each training molecule and of each group; None where the model has none."""
+    def training_weights(self) -> tuple[dict[str, float], dict[str, float], dict[str, float]] | None:
+        """Mean weights in the loss: of each training molecule (Eq. 11), of each group, and of it where it is present.
+
+        None where the model has no weights. A group that no training molecule has is NaN in the last.
+        """
         name = "training_weights.parquet"
         if name not in self._written() and not (self.path / name).exists():
             return None
         rows = self._table("training_weights").to_pylist()
-        kinds = ("molecule", "group")
+        kinds = ("molecule", "group", "positives")
         return tuple({r["name"]: r["weight"] for r in rows if r["kind"] == kind} for kind in kinds)
 
     @property

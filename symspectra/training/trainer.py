@@ -47,8 +47,10 @@ class TrainingResult:
     model: SpectrumClassifier
     state: TrainingState
     dataset: SpectraDataset  # as the configuration arranges it
-    group_weight: Float[Tensor, " group"] | None  # mean weight of each group in the loss, over all epochs
-    sample_weight: Float[Tensor, " train"] | None  # mean weight of each training molecule
+    # Mean weights in the loss over all epochs: of each group, over all molecules and over those that have it (NaN where
+    # none has); and of each training molecule (Eq. 11).
+    group_weight: Float[Tensor, "2 group"] | None
+    sample_weight: Float[Tensor, " train"] | None
 
 
 class Trainer:
@@ -135,9 +137,12 @@ class Trainer:
         """The model with its best weights."""
         self.model.load_state_dict(self.best)
         step, epochs = self.step, max(1, self.state.epoch)
-        group = step.group_weight.cpu() / (epochs * len(step.sample_weight)) if step.weighted else None
-        sample = step.sample_weight.cpu() / epochs if step.weighted else None
-        return TrainingResult(self.model.eval(), self.state, self.dataset, group, sample)
+        if not step.weighted:
+            return TrainingResult(self.model.eval(), self.state, self.dataset, None, None)
+        y = self.dataset.y[self.dataset.rows("train")]
+        molecules = torch.stack([torch.full_like(y[0], len(y), dtype=torch.float), y.sum(dim=0)])
+        group, sample = step.group_weight / (epochs * molecules), step.sample_weight / epochs
+        return TrainingResult(self.model.eval(), self.state, self.dataset, group.cpu(), sample.cpu())
 
     def save(self, path: Path) -> None:
         """Write a checkpoint to a temporary name and rename it."""
