@@ -128,7 +128,7 @@ def test_maps_hold_the_gates_with_a_gap_between_hardest_and_easiest():
 
 def test_weights_stand_beside_the_f1_of_their_group():
     f1 = {name: summarise([k / 37]) for k, name in enumerate(NAMES)}
-    figure = weights_by_f1(f1, {name: summarise([0.9, 1.1]) for name in NAMES})
+    figure = weights_by_f1(f1, dict.fromkeys(("all", "positives"), {name: summarise([0.9, 1.1]) for name in NAMES}))
     assert_no_text_is_cut(figure)
     left, right = figure.axes
     assert [bar.get_width() for bar in left.patches] == pytest.approx([k / 37 for k in range(37)])

@@ -192,20 +192,25 @@ def group_f1(runs: Sequence[Run]) -> dict[str, Score]:
 
 
 @styled
-def weights_by_f1(f1: Mapping[str, Score], weights: Mapping[str, Score]) -> Figure:
-    """Fig 9: groups from the lowest F1 to the highest, beside them the weight of each in the loss."""
-    figure = Figure(figsize=(COLUMN, 0.115 * len(f1) + 0.6), layout="constrained")
+def weights_by_f1(f1: Mapping[str, Score], weights: Mapping[str, Mapping[str, Score]]) -> Figure:
+    """Fig 9: groups from the lowest F1 to the highest, beside them the weight of each: ``weights[over][group]``."""
+    figure = Figure(figsize=(COLUMN, 0.115 * len(f1) + 0.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    table = pd.DataFrame([(name, value) for name in f1 for value in weights[name].values], columns=["group", "weight"])
+    lines = [(which, k, v) for which, of in weights.items() for k in f1 if k in of for v in of[k].values]
+    table = pd.DataFrame(lines, columns=["mean over", "group", "weight"])
     sns.barplot(x=[score.mean for score in f1.values()], y=list(f1), color="0.7", width=0.75, saturation=1, ax=left)
-    style = {"errorbar": "sd", "linestyle": "none", "color": MODEL_COLOURS["SymSpectra"], "markersize": 2.5}
-    sns.pointplot(table, x="weight", y="group", order=list(f1), err_kws={"linewidth": 0.6}, ax=right, **style)
+    style = {"errorbar": "sd", "linestyle": "none", "palette": ["0.55", MODEL_COLOURS["SymSpectra"]], "markersize": 2.5}
+    style |= {"hue": "mean over", "markers": ["D", "o"], "err_kws": {"linewidth": 0.6}}
+    sns.pointplot(table, x="weight", y="group", order=list(f1), ax=right, **style)
     right.axvline(1, color="0.5", linewidth=0.6, linestyle=DASHED)
     left.set(xlabel="test F1", xlim=(0, 1), ylim=(len(f1) - 0.4, -0.6))
     left.tick_params(axis="y", length=0, labelsize=6)
     right.tick_params(axis="y", length=0)
     right.set(xlabel="mean weight in the loss", ylabel="")
     right.yaxis.grid(True)
+    handles, labels = right.get_legend_handles_labels()
+    right.get_legend().remove()
+    figure.legend(handles, labels, loc="outside upper right", title="mean over", title_fontsize=6, ncols=2)
     return figure
 
 
