@@ -218,7 +218,8 @@ def scatter_groups(
     """
     figure = Figure(figsize=(PAGE, 2.8), layout="constrained")
     ax = figure.subplots()
-    lines = [(name, group, *xy) for name, series in points.items() for group, xy in series.items()]
+    dodge = {name: 1 + 0.03 * (k - (len(points) - 1) / 2) for k, name in enumerate(points)}  # markers that coincide
+    lines = [(name, group, x * dodge[name], y) for name, series in points.items() for group, (x, y) in series.items()]
     table = pd.DataFrame(lines, columns=["series", "group", "x", "y"]).astype({"x": float, "y": float})
     rho = {k: part["x"].corr(part["y"], "spearman") if len(part) > 2 else np.nan for k, part in table.groupby("series")}
     titles = {name: name if np.isnan(rho[name]) else f"{name} ({rho[name]:+.2f})" for name in points}

@@ -142,6 +142,7 @@ NOTEBOOKS: dict[str, Callable[[Profile], Cells]] = {
     "02_performance": lambda p: [
         *(table_1(p, model, row) for row in TABLE_1_SIMULATED for model in MODELS),
         *(all_seeds(p, model, modalities=spectra, resample="linear") for model, spectra in RESAMPLED),
+        *(all_seeds(p, modalities=m, ir_intensity=how) for m in (("ir",), THREE) for how in ("absolute", "relative")),
         all_seeds(p, weighting="none"),
     ],
     "03_imbalance_strategies": lambda p: [
@@ -169,6 +170,7 @@ NOTEBOOKS: dict[str, Callable[[Profile], Cells]] = {
         *_three(p, "symspectra"),  # how far two seeds of one setting lie apart
         *(few_seeds(p, s1=s1, s2=s2) for s1 in p.grids.emphasis for s2 in p.grids.emphasis),
         *(few_seeds(p, beta=beta) for beta in p.grids.betas),
+        *(few_seeds(p, aggregate=how) for how in ("tokens", "channels", "mean")),
     ],
     "09_robustness": lambda p: [
         *(few_seeds(p, augment=kind) for kind in AUGMENTATIONS),
@@ -177,6 +179,7 @@ NOTEBOOKS: dict[str, Callable[[Profile], Cells]] = {
     ],
     "10_cost": lambda p: [
         *(trees(p), *_three(p, *MODELS)),
+        all_seeds(p, hidden=p.config().model.hidden // 8),
         *(few_seeds(p, modalities=MODALITIES[:n]) for n in range(1, 6)),
         *(few_seeds(p, modalities=(*(m for m in THREE if m != gone), "msms_neg")) for gone in THREE),
     ],
