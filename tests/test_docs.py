@@ -74,11 +74,11 @@ def test_own_spectra_and_labels_from_tables(here, capsys):
 
 def test_a_model_of_ones_own_has_its_row_in_table_1_and_is_read_in_another_process(here, capsys):
     (here / "my_module.py").write_text(code("own_models.md", 'register_model("linear"'))
-    script = code("own_models.md", "compare(")
+    script = code("own_models.md", "Judge(")
     assert len([line for line in script.splitlines() if line.strip()]) <= 15
     exec(compile(script, "own_models.md", "exec"), {})
     out = capsys.readouterr().out
-    assert "SymSpectra: 0." in out and "linear is better: cannot be tested with one seed" in out
+    assert "SymSpectra: 0." in out and "Linear is better: not testable here" in out and "second seed" in out
     (path,) = [path.parent for path in here.glob("runs/*/config.json") if '"linear"' in path.read_text()]
     with pytest.raises(DataError, match="is of linear; a predictor can be made of SymSpectra alone"):
         build(Run(path), None, here / "predictor")

@@ -18,7 +18,7 @@ from symspectra.exhibits.claims import RULES, Cell, count_outcomes, show_claims
 from symspectra.exhibits.paper import PaperValue, exhibits, printed_numbers
 from symspectra.exhibits.scores import Score, with_spread
 from symspectra.exhibits.tables import markdown, save_figure
-from symspectra.exhibits.verdicts import Verdict, forest
+from symspectra.exhibits.verdicts import FAILS, Verdict, forest
 from symspectra.files import written
 
 NAME = "report"
@@ -163,6 +163,8 @@ def write_report(folder: str | Path, profile: str) -> Path:
         f"# Report of profile {profile}",
         summary(claims, cells),
         *([f"![Every claim with its difference and interval]({NAME}.png)"] if claims else []),
+        "## What came out differently",
+        _differently(claims),
         "## Claims of the paper",
         show_claims(claims) if claims else "No exhibit of this folder judges a claim.",
         *(["## Claims beyond the paper, ours and yours", show_claims(own)] if own else []),
@@ -182,6 +184,16 @@ def write_report(folder: str | Path, profile: str) -> Path:
     with written(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
+
+
+def _differently(claims: Sequence[Verdict]) -> str:
+    """The claims of the paper that do not hold, with the difference and interval that say so."""
+    lines = []
+    for claim in claims:
+        if claim.outcome == FAILS:
+            here = "" if claim.low is None else f" {claim.difference:+.3f} [{claim.low:+.3f}, {claim.high:+.3f}]"
+            lines.append(f"- {' '.join(claim.text.split())} ({claim.source}){here}")
+    return "\n".join(lines) or "No claim of the paper is shown not to hold."
 
 
 def summary(claims: Sequence[Verdict], cells: Sequence[Cell]) -> str:
