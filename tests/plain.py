@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 ONLY = {  # the one value of each option that is written down here
     **{"bottleneck": True, "prior": "data", "cross_term": "printed", "aggregate": "tokens", "penalty": 0.0},
-    "temperature": 1.0,
     **{"eval_gate": "mean", "weighting": "paper", "cmi_reduce": "max"},
     **{"decoder": "lstm", "conditioning": "residual", "prediction": "decoder"},
 }
@@ -153,8 +152,9 @@ class PlainSymSpectra(nn.Module):
             gate = torch.sigmoid((logits + torch.log(u / (1 - u))) / self.settings.temperature)  # Eq. 7
             noise = torch.randn(h.shape, device=x.device)
         else:
-            a = torch.exp(-logits.double())  # the mean of Eq. 7 over u, at t = 1
-            gate = ((1 - a + a * torch.log(a)) / (1 - a) ** 2).float()
+            u = (torch.arange(4000, dtype=torch.float64, device=x.device) + 0.5) / 4000
+            log_odds = logits.double().unsqueeze(-1) + torch.log(u / (1 - u))
+            gate = torch.sigmoid(log_odds / self.settings.temperature).mean(dim=-1).float()  # the mean of Eq. 7
             noise = torch.zeros_like(h)
         t = []
         for i in range(h.shape[1]):

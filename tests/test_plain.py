@@ -11,7 +11,7 @@ from symspectra.models.registry import build_model
 
 ORDER = label_order("iupac")
 OTHER_RATES = {  # than the defaults, so that none of them is forgotten
-    **{"dropout": 0.0, "decoder_dropout": 0.0, "beta": 0.1, "temperature": 0.7, "sigma_floor": 0.3},
+    **{"dropout": 0.0, "decoder_dropout": 0.0, "beta": 1e-3, "temperature": 0.7, "sigma_floor": 0.3},
     **{"s1": 0.2, "s2": 0.5, "weight_ramp": 3, "teacher_forcing": 0.7, "teacher_forcing_decay": 0.8, "beta2": 0.9},
 }
 

@@ -65,10 +65,9 @@ def test_the_demo_learns_from_every_group_and_is_tested_on_all_it_has_not_seen()
     trained, possible = (part.y[part.rows("train")].sum(dim=0) for part in (data, whole))
     assert (trained >= possible.clamp_max(8)).all()
     assert len(data.rows("test")) > 7_500 and len(whole.rows("test")) < 900
-    share, whole_share = (
-        n[possible > 400] / len(part.rows("train")) for n, part in ((trained, data), (possible, whole))
-    )
-    assert (share / whole_share - 1).abs().max() < 0.15  # the frequent groups keep their shares
+    frequent = possible > 400  # they keep their shares, but for what a random choice does to them
+    expected = possible[frequent] * len(data.rows("train")) / len(whole.rows("train"))
+    assert ((trained[frequent] - expected).abs() < 3 * expected.sqrt()).all()
 
 
 def test_the_papers_scale_has_the_scarce_groups_of_the_open_set():
