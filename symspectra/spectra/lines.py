@@ -208,7 +208,7 @@ def line_table(table: Any, digest: str = "") -> LineTable:
         offsets -= offsets[0]
         if kind == "ir":
             values.append(table["polar_h"].to_numpy().astype(np.int64))
-        spectra[kind] = _LINES[kind](offsets, *values)
+        spectra[kind] = LINES[kind](offsets, *values)
     smiles = tuple(table["smiles"].to_pylist())
     return LineTable(
         smiles=smiles,
@@ -282,4 +282,5 @@ def _h1(offsets: np.ndarray, ppm: np.ndarray, count: np.ndarray, couplings: np.n
     )
 
 
-_LINES = {"ir": _ir, "c13": _c13, "h1": _h1, "msms_pos": _msms, "msms_neg": _msms}
+#: What makes the lines of each kind of spectrum of its columns.
+LINES = {"ir": _ir, "c13": _c13, "h1": _h1, "msms_pos": _msms, "msms_neg": _msms}

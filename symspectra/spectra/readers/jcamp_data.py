@@ -25,6 +25,8 @@ _DIFFERENCE = dict(zip("%JKLMNOPQRjklmnopqr", _DIGITS, strict=True))  # DIF
 _REPEAT = dict(zip("STUVWXYZs", _DIGITS[1:10], strict=True))  # DUP
 _FIRST_DIGIT = _VALUE | _DIFFERENCE | _REPEAT
 
+_MOST_POINTS = 2**24  # of a table, however much its compressed form repeats
+
 Pair = tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]
 
 
@@ -82,10 +84,6 @@ def ordinates(text: str, most: int) -> Ordinates:
             else:
                 y.append(value)
                 before, step = "value", None
-    if not y:
-        raise ReadError("the data table is empty")
-    if len(y) > most:
-        raise ReadError(f"the data table has {len(y)} points; expected at most {most}")
     return Ordinates(y, lines, 0.0 if failed else None)
 
 
@@ -129,11 +127,22 @@ class Table(NamedTuple):
     """A data table with what is needed to read it."""
 
     text: str
-    form: str  #: ``X++YY``, or the variables of a group: ``XY``, ``XYW``, ``XYMA``
+    said: str  #: how it is written, ``(X++(Y..Y))`` or ``(XY..XY)``, and what stands behind it
     peaks: bool
     head: dict[str, str]  #: ``XUNITS``, ``YFACTOR``, ``FIRSTX``, ``NPOINTS`` and the like
-    ended: bool
     page: str = ""
+    imaginary: bool = False
+    others: tuple[str, ...] = ()  #: labels of other tables of the same spectrum
+
+    @property
+    def form(self) -> str:
+        """``X++YY``, or the variables of a group: ``XY``, ``XYW``, ``XYMA``."""
+        said = re.sub(r"\s", "", self.said).upper()
+        match = re.match(r"\((?:(X)\+\+\(Y\.\.Y\)?\)?|(X\w*)\.\.X\w*\)|(X\w*A)\))", said)
+        if not match:
+            said = self.said.strip()[:40]
+            raise ReadError(f"the data table has the form {said!r}; expected (X++(Y..Y)), (XY..XY) or (XYMA)")
+        return "X++YY" if match[1] else match[2] or match[3]
 
     def number(self, label: str) -> float | None:
         """A finite number of the head, None where it is missing or something else."""
@@ -147,38 +156,30 @@ class Table(NamedTuple):
             raise ReadError(f"a factor of the data table is {text[:40]!r}; expected a number other than 0")
         return factor
 
-    @property
-    def points(self) -> int | None:
-        """How many there are to be."""
-        number = self.number("NPOINTS")
-        return int(number) if number is not None and number >= 0 and number.is_integer() else None
-
-    def values(self, most: int) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"], tuple[str, ...]]:
-        """Positions and values with the factors applied, and the steps to tell; ``most`` points if it is compressed."""
-        points, step = self.points, ()
+    def values(self) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"], list[str]]:
+        """Positions and values with the factors applied, and the steps to tell."""
+        form, number, steps = self.form, self.number("NPOINTS"), []
+        points = int(number) if number is not None and number >= 0 and number.is_integer() else None
         x_factor, y_factor = self.factor("XFACTOR"), self.factor("YFACTOR")
-        if self.form == "X++YY":
+        if form == "X++YY":
             first, last, delta = self.number("FIRSTX"), self.number("LASTX"), self.number("DELTAX")
             if last is None and None not in (first, points, delta):
                 last = first + (points - 1) * delta
             if None in (points, first, last):
                 raise ReadError("a table (X++(Y..Y)) needs ##FIRSTX=, ##LASTX= and ##NPOINTS=; expected all three")
-            raw = ordinates(self.text, max(most, 4 * len(self.text)))
+            raw = ordinates(self.text, min(points, _MOST_POINTS))
             _check_count(len(raw.y), points)
             x, y = np.linspace(first, last, len(raw.y)), np.array(raw.y) * y_factor
             _check_lines(raw.lines, x, x_factor)
             if raw.closing is not None:
-                step = (f"ignored the closing check value {raw.closing:g}, which is not the last value",)
+                steps.append(f"ignored the closing check value {raw.closing:g}, which is not the last value")
         else:
-            assigned = self.form.endswith("A")
-            x, y = _assignments(self.text, "Y" in self.form) if assigned else _groups(self.text, len(self.form))
+            x, y = _assignments(self.text, "Y" in form) if form.endswith("A") else _groups(self.text, len(form))
             x, y = x * x_factor, y * y_factor
             _check_count(len(x), len(x) if points is None else points)
             if points is None:
-                step = (f"##NPOINTS= is missing; took all {len(x)} points",)
-        if not self.ended:
-            raise ReadError("##END= is missing, so the last number may be cut off; expected the whole file")
-        return x, y, (*step, *self._contradictions(y))
+                steps.append(f"##NPOINTS= is missing; took all {len(x)} points")
+        return x, y, steps + self._contradictions(y)
 
     def _contradictions(self, y: Float[np.ndarray, " point"]) -> list[str]:
         """Refuse values that contradict ##MINY= and ##MAXY=, or ##FIRSTY= where these are missing."""

@@ -34,9 +34,7 @@ class _Table:
     comments: int = 0
 
 
-def read_table(
-    data: bytes, modality: str | None, x_unit: str | None = None, y_unit: str | None = None
-) -> list[Spectrum]:
+def read_table(data: bytes, modality: str | None, x_unit: str | None = None, y_unit: str | None = None) -> Spectrum:
     """The spectrum of a table of two columns, separated by tabs, semicolons, commas or blanks.
 
     Parameters
@@ -44,10 +42,7 @@ def read_table(
     modality : what the spectrum is, if known; of NMR and mass spectra the axis is then ppm or m/z
     x_unit, y_unit : units where the header does not name them, keys of `X_UNITS` and `Y_UNITS`
     """
-    text = decoded(data)
-    if "\0" in text:
-        raise ReadError("the file is binary; expected columns of text")
-    table = _split(text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " "))
+    table = _split(decoded(data).replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " "))
     names = _names(table)
     at, header_x, header_y = _columns(table, names)
     x_unit = _agreed("x_unit", header_x, x_unit, X_UNITS)
@@ -72,7 +67,7 @@ def read_table(
     few = x_unit == "ppm" and _uneven(values[0])
     if few:
         steps.append("taken as a list of peaks, because the rows are few or unevenly spaced")
-    return [Spectrum(*values, x_unit, y_unit, modality, {"format": "text"}, few or x_unit == "m/z", tuple(steps))]
+    return Spectrum(*values, x_unit, y_unit, modality, {}, few or x_unit == "m/z", tuple(steps))
 
 
 def _separator(line: str) -> str:
