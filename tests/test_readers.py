@@ -5,15 +5,17 @@ import os
 import subprocess
 import sys
 import zipfile
-from random import Random
 
 import pytest
-from mutations import mutated
+import test_readers_jcamp as jcamp
+import test_readers_mass as mass
+import test_readers_text as text
+from mutations import survives_damage
+from reading import read_bytes
 
 import symspectra.spectra.readers
 from symspectra.errors import ReadError
 from symspectra.spectra.readers import read, read_one
-from symspectra.spectra.spectrum import Spectrum
 
 MGF = b"BEGIN IONS\nTITLE=a\nPEPMASS=200\nIONMODE=positive\n50 1\n60 2\nEND IONS\n"
 UNSAID = b"BEGIN IONS\nTITLE=b\nPEPMASS=200\n50 1\nEND IONS\n"
@@ -60,12 +62,10 @@ def refused(path, message="."):
 
 
 @pytest.mark.parametrize("data, modality", [(MGF, "msms_pos"), (MSP, "msms_neg"), (MZML, "msms_pos")])
-@pytest.mark.parametrize("name", ["a.mgf", "a.msp", "a.txt", "a.jdx", "a.xml", "a"])
+@pytest.mark.parametrize("name", ["a.mgf", "a.txt", "a.jdx", "a"])
 def test_the_content_decides_whatever_the_name(file, name, data, modality):
     (spectrum,) = read(str(file(name, data)))
     assert (spectrum.modality, spectrum.x_unit, spectrum.meta["source"]) == (modality, "m/z", name)
-    if data is MZML:
-        assert read_one(file(name + ".gz", gzip.compress(MZML))).modality == "msms_pos"
 
 
 @pytest.mark.parametrize("before", [b"\n\n", b"$$ a comment\n \n", b"\xef\xbb\xbf"])
@@ -87,7 +87,6 @@ def test_columns_of_text(file):
     "data, name, message",
     [
         (b"\x89PNG\r\n\x1a\n", "a.png", "is a picture"),
-        (b"\xff\xd8\xff\xe0", "a.jpg", "is a picture"),
         (b"%PDF-1.7", "my.jdx", "is a PDF; export"),
         (b"\xd0\xcf\x11\xe0" + bytes(20), "a.xls", "save the sheet as CSV"),
         (b"\0K\0\0" + bytes(500), "a.spc", "GRAMS"),
@@ -97,11 +96,9 @@ def test_columns_of_text(file):
         (b"<!DOCTYPE html><html>", "a.jdx.html", "is a web page"),
         (b"<cml/>", "a.xml", "is an XML file of a kind that is not read; expected mzML"),
         (b"##TITLE= Parameter file, TOPSPIN\n##NPOINTS= 3\n", "acqus", "give the folder of the experiment"),
-        (gzip.compress(IR), "a.jdx.gz", "packed with gzip"),
         (b"", "a.jdx", "is empty"),
         (zipped("[Content_Types].xml"), "a.zip", "Excel or Word"),
         (zipped("a.txt"), "a.zip", "zip archive"),
-        (b"hello", "a.mgf", "line 1 reads 'hello' outside of BEGIN IONS"),
     ],
 )
 def test_what_is_not_read_is_named_with_the_way_out(file, data, name, message):
@@ -119,7 +116,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("data", MISTAKES.values(), ids=MISTAKES)
-@pytest.mark.parametrize("name", ["a", "a.csv", "a.jdx", "a.mgf", "a.msp", "a.mzML", "a.jdf", "a.zip", "1r"])
+@pytest.mark.parametrize("name", ["a", "a.csv", "a.jdx", "a.jdf", "a.zip", "1r"])
 def test_binary_files_of_other_kinds_are_refused_whatever_their_name(file, name, data):
     refused(file(name, data))
 
@@ -131,7 +128,7 @@ def test_paths_that_are_no_readable_file(tmp_path, monkeypatch, file):
     for name, message in {
         "missing.jdx": "there is no such file",
         "broken": "there is no such file",
-        "": "is a folder, but not a Bruker experiment",
+        "": "is a folder without a Bruker experiment",
         "agilent.d": "convert it to mzML",
         "pipe": "neither a file nor a folder",
         "a\0b": "there is no such file",
@@ -148,17 +145,17 @@ def test_paths_that_are_no_readable_file(tmp_path, monkeypatch, file):
 
 
 def test_an_unexpected_error_of_a_reader_becomes_one_line(file, monkeypatch):
-    def fail(data, block):
+    def fail(data):
         raise KeyError("first\nsecond")
 
-    monkeypatch.setattr("symspectra.spectra.readers.read_jcamp", fail)
+    monkeypatch.setitem(symspectra.spectra.readers._READERS, "JCAMP-DX", fail)
     refused(file("a.dx", IR), r"a.dx: cannot be read as JCAMP-DX \(")
 
 
 def test_a_stated_modality_must_agree(file):
     path = file("a.jdx", IR)
     assert read_one(path, "ir").steps == read_one(path).steps
-    with pytest.raises(ReadError, match="a.jdx: is an IR spectrum; 13C NMR was asked for"):
+    with pytest.raises(ReadError, match="a.jdx: spectrum 1 is IR; 13C NMR was asked for"):
         read(path, "c13")
     with pytest.raises(ReadError, match="expected one of ir, c13, h1, msms_pos, msms_neg"):
         read(path, "raman")
@@ -182,7 +179,7 @@ def test_one_of_several_is_chosen_by_its_block(file):
     with pytest.raises(ReadError, match="has 2 spectra: 1: a, positive MS/MS; 2: b, kind not stated; choose one with"):
         read_one(path)
     for block in (0, 3):
-        with pytest.raises(ReadError, match=f"no spectrum {block}; there are 2"):
+        with pytest.raises(ReadError, match=f"no spectrum {block}; there are 1, 2"):
             read(path, block=block)
     with pytest.raises(ReadError, match="no spectrum 2; there are 1"):
         read(file("a.csv", CSV), "ir", block=2)
@@ -201,16 +198,14 @@ def test_importing_the_front_door_imports_no_reader_library():
     assert not {"pyteomics", "lxml", "pandas", "torch", "scipy", "jcamp"} & set(loaded.split())
 
 
-def test_damaged_files_of_any_kind_are_read_or_refused(file):
-    rng, seeds = Random(5), [MGF, MSP, MZML, IR, CSV, gzip.compress(MZML)]
-    results = []
-    for number in range(120):
-        path = file("damaged", mutated(seeds[number % len(seeds)], rng))
-        try:
-            results += read(path, None, x_unit=None)
-        except ReadError as error:
-            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
-    assert results and all(isinstance(result, Spectrum) for result in results)
+@pytest.mark.parametrize(
+    "seeds",
+    [jcamp.SEEDS, mass.MGF, mass.MSP, [mass.MZML, gzip.compress(mass.MZML)], text.SEEDS],
+    ids=["jcamp", "mgf", "msp", "mzml", "text"],
+)
+def test_damaged_files_are_read_or_refused(seeds):
+    seeds = seeds if isinstance(seeds, list) else [seeds]
+    assert survives_damage(lambda data: read_bytes("damaged", data), seeds) > 0
 
 
 def test_percent_under_the_label_transmittance_is_corrected_when_asked(file):

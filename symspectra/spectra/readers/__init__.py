@@ -69,28 +69,18 @@ def read(
         raise ReadError(f"{path}: {(error.strerror or 'cannot be opened').lower()}") from error
 
 
-def read_one(
-    path: str | Path,
-    modality: str | None = None,
-    *,
-    block: int | None = None,
-    x_unit: str | None = None,
-    y_unit: str | None = None,
-) -> Spectrum:
-    """The spectrum of a file or folder that holds one, or the one at ``block``; else as `read`.
+def read_one(path: str | Path, modality: str | None = None, **how: int | str | None) -> Spectrum:
+    """The spectrum of a file or folder that holds one, or the one at ``block``; all parameters are those of `read`.
 
     Raises
     ------
     ReadError : as `read`, or there are several and no ``block`` is given.
     """
-    spectra = read(path, modality, block=block, x_unit=x_unit, y_unit=y_unit)
+    spectra = read(path, modality, **how)
     if len(spectra) > 1:
-        listed = [_described(spectrum) for spectrum in spectra[:5]]
-        more = f" and {len(spectra) - 5} more" if len(spectra) > 5 else ""
-        raise ReadError(
-            f"{path}: has {len(spectra)} spectra: {'; '.join(listed)}{more}; "
-            "choose one with block=N (--block N on the command line)"
-        )
+        listed = "; ".join(map(_described, spectra[:5])) + f" and {len(spectra) - 5} more" * (len(spectra) > 5)
+        choose = "choose one with block=N (--block N on the command line)"
+        raise ReadError(f"{path}: has {len(spectra)} spectra: {listed}; {choose}")
     return spectra[0]
 
 

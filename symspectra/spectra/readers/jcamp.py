@@ -31,13 +31,7 @@ _INFRARED = (
     *("FTIR", "FT-IR", "FTIR SPECTRUM", "FT-IR SPECTRUM"),
 )
 _NMR = ("NMR SPECTRUM", "NMR PEAK TABLE", "NMR PEAK ASSIGNMENTS")
-_META = {
-    "solvent": ".SOLVENTNAME",
-    "state": "STATE",
-    "sampling": "SAMPLINGPROCEDURE",
-    "cas": "CASREGISTRYNO",
-    "ionisation": ".IONIZATIONMODE",
-}
+_META = {"solvent": ".SOLVENTNAME", "ionisation": ".IONIZATIONMODE"}
 
 
 def read_jcamp(data: bytes) -> list[Entry]:
@@ -53,9 +47,11 @@ def read_jcamp(data: bytes) -> list[Entry]:
 
 def _spectrum(block: Block, table: Table) -> Spectrum:
     """A table with its units and referencing."""
-    modality, meta = _modality(block)
-    meta |= {"title": block["TITLE"].partition("\n")[0].strip()}
+    modality = _modality(block)
+    meta: dict[str, Any] = {"title": block["TITLE"].partition("\n")[0].strip()}
     meta |= {key: " ".join(block[label].split()) for key, label in _META.items() if block[label]}
+    if modality != "ir" and (frequency := finite(block[".OBSERVEFREQUENCY"])) is not None:
+        meta["frequency_mhz"] = frequency
     if modality and table.imaginary:
         raise ReadError("it is the imaginary part; expected the real part of the spectrum")
     if not block.ended:
@@ -78,25 +74,21 @@ def _spectrum(block: Block, table: Table) -> Spectrum:
     return Spectrum(x, y, x_unit, y_unit, modality, meta, peaks, tuple(steps))
 
 
-def _modality(block: Block) -> tuple[str | None, dict[str, Any]]:
-    """The modality, and what belongs to it in ``meta``."""
+def _modality(block: Block) -> str | None:
     kind = " ".join((block["DATATYPE"] or block["NTUPLES"]).upper().split())
-    if not kind:
-        raise ReadError("there is no ##DATA TYPE=; expected INFRARED SPECTRUM, NMR SPECTRUM or MASS SPECTRUM")
     for word in kind.split():
         if word in _REFUSED:
             raise ReadError(f"##DATA TYPE= is {kind[:60]!r}: {_REFUSED[word]}")
     if kind in _INFRARED:
-        return "ir", {}
+        return "ir"
     if kind == "MASS SPECTRUM":
-        return None, {}
+        return None
     if kind not in _NMR:
-        raise ReadError(f"##DATA TYPE= is {kind[:60]!r}; expected an infrared, NMR or mass spectrum")
+        raise ReadError(f"##DATA TYPE= is {kind[:60]!r}; expected INFRARED SPECTRUM, NMR SPECTRUM or MASS SPECTRUM")
     nucleus = block[".OBSERVENUCLEUS"].strip("^<> ").upper()
     if nucleus not in OF_NUCLEUS:
         raise ReadError(f"##.OBSERVE NUCLEUS= is {nucleus[:20]!r}; expected ^1H or ^13C")
-    frequency = finite(block[".OBSERVEFREQUENCY"])
-    return OF_NUCLEUS[nucleus], {} if frequency is None else {"frequency_mhz": frequency}
+    return OF_NUCLEUS[nucleus]
 
 
 def _units(table: Table, modality: str | None) -> list[str]:
@@ -132,10 +124,7 @@ def _ppm(x: Float[np.ndarray, " point"], block: Block, peaks: bool) -> tuple[Flo
         step = f"{converted}, point {point:g} at {shift:.8g} ppm (##.SHIFT REFERENCE=)"
         return shift + (x - zero) / frequency, step
     if min(abs(x[0]), abs(x[-1])) <= 1.5 * abs(x[-1] - x[0]) / max(len(x) - 1, 1):
-        raise ReadError(
-            "the axis is in Hz from one end of the spectrum, and neither ##.SHIFT REFERENCE= nor ##$OFFSET= and ##$SF= "
-            "say where 0 ppm is; expected one of these, or a ppm axis"
-        )
+        raise ReadError("##.SHIFT REFERENCE= or ##$OFFSET= and ##$SF= do not say where 0 ppm is; expected a ppm axis")
     return x / frequency, f"{converted}, 0 Hz taken as 0 ppm"
 
 

@@ -25,7 +25,7 @@ _DIFFERENCE = dict(zip("%JKLMNOPQRjklmnopqr", _DIGITS, strict=True))  # DIF
 _REPEAT = dict(zip("STUVWXYZs", _DIGITS[1:10], strict=True))  # DUP
 _FIRST_DIGIT = _VALUE | _DIFFERENCE | _REPEAT
 
-_MOST_POINTS = 2**24  # of a table, however much its compressed form repeats
+_MOST_POINTS = 2**22  # of a table whose compressed form repeats values
 
 Pair = tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]
 
@@ -75,8 +75,7 @@ def ordinates(text: str, most: int) -> Ordinates:
             elif not before and step is not None:  # the last ordinate again, as a check
                 if not abs(value - y[-1]) <= 1e-9 * abs(y[-1]):
                     failed = (
-                        f"{where} begins with {value:.10g} where the line before ends with {y[-1]:.10g}; "
-                        "expected this value again as the check of the compressed form"
+                        f"{where} begins with {value:.10g}; expected the last value again, {y[-1]:.10g}, as a check"
                     )
                     if value != 0:  # SPECFILE.DX of the IUPAC test files closes its table by a zero
                         raise ReadError(failed)
@@ -198,9 +197,8 @@ class Table(NamedTuple):
             return steps
         if np.all(np.abs(100 * found - (low, high)) <= 10 * scale) and not steps:  # PerkinElmer, in Lancashire's set
             return ["##MINY= and ##MAXY= are in percent, the values are not"]
-        raise ReadError(
-            f"the values reach from {found[0]:.6g} to {found[1]:.6g} where the file says {low:.6g} to {high:.6g}"
-        )
+        said = f"the file says {low:.6g} to {high:.6g}"
+        raise ReadError(f"the values reach from {found[0]:.6g} to {found[1]:.6g} where {said}")
 
 
 def _check_count(found: int, expected: int) -> None:
@@ -221,7 +219,5 @@ def _check_lines(lines: list[tuple[str, int]], x: Float[np.ndarray, " point"], f
         mantissa, _, exponent = text.upper().partition("E")
         digit = 10.0 ** min(300, int(exponent[:5] or 0) - len(mantissa.partition(".")[2]))  # one unit of the last
         if not abs(said - expected) <= slack + digit * abs(factor):
-            raise ReadError(
-                f"line {number} of the data table begins at {said:.8g} where ##FIRSTX=, ##LASTX= and ##NPOINTS= lead "
-                f"to {expected:.8g}"
-            )
+            where = f"line {number} of the data table begins at {said:.8g}"
+            raise ReadError(f"{where} where ##FIRSTX=, ##LASTX= and ##NPOINTS= lead to {expected:.8g}")
