@@ -55,12 +55,9 @@ def test_blockmax_keeps_every_narrow_line_and_linear_does_not():
 
 
 def test_resample_refuses_what_it_cannot_do():
-    with pytest.raises(ValueError, match="'nearest'"):
-        resample(torch.rand(1, 1800), how="nearest")
-    with pytest.raises(REFUSED, match="batch|Type-check"):
-        resample(torch.rand(1800))
-    with pytest.raises(ValueError, match="at least as many"):
-        resample(torch.rand(1, 400))
+    for points, how in ((1800, "nearest"), (400, "blockmax")):
+        with pytest.raises(ValueError, match=f"resampling '{how}' of {points} points"):
+            resample(torch.rand(1, points), how=how)
     assert resample(torch.rand(1, 400), how="linear").shape == (1, 600)
 
 

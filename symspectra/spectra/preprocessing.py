@@ -46,21 +46,17 @@ def resample(
 
     Raises
     ------
-    ValueError : unknown ``how``, not a batch of spectra, or fewer points than blocks.
+    ValueError : unknown ``how``, or fewer points than blocks.
     """
-    if y.ndim != 2:
-        raise ValueError(f"expected spectra of shape (batch, points), got {tuple(y.shape)}")
     length = y.shape[1]
     if how == "linear":
-        if length < 2:
-            raise ValueError(f"linear interpolation needs at least 2 points per spectrum, got {length}")
         x = torch.linspace(0, length - 1, points, dtype=torch.float64, device=y.device)
         i = x.long().clamp(max=length - 2)
         return y[:, i] + (x - i).to(y.dtype) * (y[:, i + 1] - y[:, i])  # Eq. 32
-    if how not in ("blockmax", "blockmean"):
-        raise ValueError(f"unknown resampling {how!r}: expected 'blockmax', 'blockmean' or 'linear'")
-    if length < points:
-        raise ValueError(f"{how} to {points} points needs at least as many input points, got {length}; use 'linear'")
+    if how not in ("blockmax", "blockmean") or length < points:
+        raise ValueError(
+            f"resampling {how!r} of {length} points; expected 'linear', or 'blockmax' or 'blockmean' of more"
+        )
     # The block edges repeat: 10,000 points are 200 periods of 50 points, each of 3 blocks (16, 17 and 17 points).
     periods = math.gcd(length, points)
     width, blocks = length // periods, points // periods
