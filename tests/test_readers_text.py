@@ -93,11 +93,11 @@ def test_comments_and_other_columns_are_said():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("400,0.1\n402,0.2", r'give for example x_unit="1/cm" and y_unit="absorbance" .*--x-unit 1/cm and --y-unit'),
-        ("cm-1,signal\n400,0.1", r"unit of the values cannot be told from the header .*--y-unit absorbance\)$"),
-        ("Wavenumber (1/m),A\n400,1", "unit of the axis cannot be told from the header .'Wavenumber .1/m.'"),
-        ("cm-1,Absorbance (%)\n400,1", "unit of the values"),
-        ("cm-1,T (K)\n400,1", "unit of the values"),
+        ("400,0.1\n402,0.2", "does not name x_unit and y_unit; give for example .*--x-unit 1/cm --y-unit absorbance"),
+        ("cm-1,signal\n400,0.1", r"does not name y_unit; .*--y-unit absorbance\)$"),
+        ("Wavenumber (1/m),A\n400,1", "header .'Wavenumber .1/m.', 'A'. does not name x_unit"),
+        ("cm-1,Absorbance (%)\n400,1", "does not name y_unit"),
+        ("cm-1,T (K)\n400,1", "does not name y_unit"),
         ("cm-1,A\n400,0.1\n402,n.a.", "line 3 holds 'n.a.'; expected a number"),
         ("cm-1,A\n400,nan\n402,0.1", "line 2 holds '400,nan'; expected numbers or a header"),
         ("cm-1,A\n400,0.1\n402", "line 3 has 1 columns .'402'.; expected 2 as in line 2"),

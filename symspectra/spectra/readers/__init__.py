@@ -44,7 +44,7 @@ def read(
 ) -> list[Spectrum]:
     """All spectra of a file or folder, or the one at ``block``.
 
-    Reads what `FORMATS` names. The content decides, then the extension.
+    Reads what `FORMATS` names, told by its content whatever its name is.
 
     Parameters
     ----------

@@ -170,16 +170,12 @@ def _agreed(name: str, header: str | None, given: str | None, units: dict[str, t
 
 
 def _ask(x_unit: str | None, y_unit: str | None, names: list[str]) -> str:
-    rows = (("x_unit", "1/cm", x_unit, "unit of the axis"), ("y_unit", "absorbance", y_unit, "unit of the values"))
-    wanted = [row for row in rows if row[2] is None]
-    what = "units" if len(wanted) == 2 else wanted[0][3]
+    examples = {"x_unit": (x_unit, "1/cm"), "y_unit": (y_unit, "absorbance")}
+    wanted = {name: example for name, (known, example) in examples.items() if known is None}
     said = ", ".join(repr(name[:_SHOWN]) for name in names)
-    arguments = " and ".join(f'{name}="{example}"' for name, example, *_ in wanted)
-    options = " and ".join(f"--{name.replace('_', '-')} {example}" for name, example, *_ in wanted)
-    return (
-        f"the {what} cannot be told from the header ({said}); give for example {arguments} "
-        f"(on the command line {options})"
-    )
+    arguments = ", ".join(f'{name}="{example}"' for name, example in wanted.items())
+    options = " ".join(f"--{name.replace('_', '-')} {example}" for name, example in wanted.items())
+    return f"the header ({said}) does not name {' and '.join(wanted)}; give for example {arguments} ({options})"
 
 
 def _parts(name: str) -> tuple[str, str, str]:
