@@ -1,4 +1,4 @@
-"""Bytes read as the file of a name."""
+"""Bytes read as a file."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 from symspectra.spectra.readers import read
 
 
-def read_bytes(name, data, modality=None, **how):
-    """The spectra of a file that holds ``data``."""
+def read_bytes(data, modality=None, name="a", **how):
+    """The spectra of a file that holds ``data``; its content tells what it is."""
     with TemporaryDirectory() as folder:
         path = Path(folder, name)
         path.write_bytes(data)

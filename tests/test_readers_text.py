@@ -12,7 +12,7 @@ from symspectra.spectra.readers.text import looks_like_peaks, parse_peaks
 
 
 def table(text, modality=None, **units):
-    (spectrum,) = read_bytes("a.csv", text if isinstance(text, bytes) else text.encode(), modality, **units)
+    (spectrum,) = read_bytes(text if isinstance(text, bytes) else text.encode(), modality, **units)
     return spectrum
 
 

@@ -27,23 +27,25 @@ def chosen(entries: Sequence[Entry], block: int | None = None) -> list[Spectrum]
     ------
     ReadError : there is no such block, or none that is wanted can be read.
     """
-    wanted = [entry for entry in entries if (entry.block == block if block is not None else not entry.aside)]
-    if block is not None and not wanted:
-        raise ReadError(f"has no spectrum {block}; there are {_numbers([entry.block for entry in entries])}")
-    wanted = wanted or entries
+    wanted = [entry for entry in entries if block in (None, entry.block)]
+    if not wanted:
+        blocks = [entry.block for entry in entries]
+        raise ReadError(f"has no spectrum {block}; there are {_numbers(blocks)}" if entries else "holds no spectrum")
+    aside = block is None and not all(entry.aside for entry in wanted)
     reasons: dict[str, list[int]] = {}
     spectra = []
-    for entry in entries if block is None else wanted:
+    for entry in wanted:
         try:
-            if entry not in wanted:
+            if aside and entry.aside:
                 raise ReadError(entry.aside)
             spectra.append(entry.read())
             spectra[-1].meta["block"] = entry.block
         except ReadError as error:
             reasons.setdefault(str(error), []).append(entry.block)
     if not spectra:
-        reason, blocks = next(iter(reasons.items()))
-        raise ReadError(reason if len(wanted) == 1 else f"spectrum {blocks[0]} of {len(entries)}: {reason}")
+        said = {entry.aside for entry in wanted if aside}
+        reason, blocks = next(item for item in reasons.items() if item[0] not in said)
+        raise ReadError(reason if len(wanted) == 1 else f"spectrum {blocks[0]} of {len(wanted)}: {reason}")
     steps = [f"left out spectrum {_numbers(blocks)}: {reason}" for reason, blocks in reasons.items()]
     more = [f"left out others for {len(steps) - _LISTED} more reasons"] * (len(steps) > _LISTED)
     return [replace(spectrum, steps=(*spectrum.steps, *steps[:_LISTED], *more)) for spectrum in spectra]
