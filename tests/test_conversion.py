@@ -4,13 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symspectra.config import Config
-from symspectra.datasets.base import load_dataset
 from symspectra.errors import ReadError
 from symspectra.modalities import KINDS
 from symspectra.spectra.conversion import SOLVENTS, peak_vectors, prepare, prepare_all
 from symspectra.spectra.preprocessing import AXES, ir_vector, nmr_vector
-from symspectra.spectra.rendering import CLEAN, render
+from symspectra.spectra.rendering import render
 from symspectra.spectra.spectrum import X_UNITS, Spectrum, unit
 
 WAVENUMBER = np.linspace(4000, 400, 1801)
@@ -145,20 +143,21 @@ def test_a_curve_on_the_standard_axis_is_as_preprocessed():
         np.testing.assert_allclose(prepared.vector, expected / expected.max(), atol=1e-6)
 
 
-def test_lists_of_peaks_look_like_the_training_data():
-    lines = load_dataset(Config(molecules=40, nuisance=False)).lines
-    for modality, position, value in (("c13", "ppm", "area"), ("h1", "ppm", "area"), ("msms_pos", "mz", "intensity")):
-        expected = render(lines, torch.arange(40), (modality,), CLEAN)[:, 0]
-        for row in range(40):
-            columns, where, _ = lines.spectra[modality].select(torch.tensor([row]))
-            x = columns[position]
-            if modality == "h1":
-                if (columns["spread"] > 0).any() or (x > 9.5).any():
-                    continue
-                x = x + columns["hz"] / 400
-            if len(where):
-                listed = Spectrum(x, columns[value], KINDS[modality].unit, "intensity", modality, peaks=True)
-                assert np.abs(prepare(listed).vector - expected[row].numpy()).max() < 0.02, (modality, row)
+def test_lists_of_peaks_are_drawn_as_the_training_data(lines_builder):
+    couplings = ["7.0*3", "8.0*1 1.5*1"]
+    lines = lines_builder.molecule(
+        c13=[(170.0, 1, 0), (60.5, 2, 2)],
+        h1=[(4.0, 2, couplings[0], 0.0), (7.3, 1, couplings[1], 0.0)],
+        msms_pos=[(43.0, 100), (58.1, 35)],
+    ).read()
+    lists = {
+        "c13": Spectrum([170.0, 60.5], [1, 2], "ppm", "intensity", "c13", {"attached": [0, None]}, peaks=True),
+        "h1": Spectrum([4.0, 7.3], [2, 1], "ppm", "intensity", "h1", {"couplings": couplings}, peaks=True),
+        "msms_pos": Spectrum([43.0, 58.1], [7.0, 2.45], "m/z", "intensity", "msms_pos", peaks=True),
+    }
+    expected = render(lines, torch.tensor([0]), tuple(lists))[0]
+    for prepared, vector in zip(prepare_all(list(lists.values())), expected.numpy(), strict=True):
+        np.testing.assert_allclose(prepared.vector, vector, atol=1e-6)
 
 
 def test_multiplets_are_drawn_from_their_couplings():

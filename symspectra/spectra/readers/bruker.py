@@ -58,8 +58,9 @@ def _experiments(root: Folder) -> list[Folder]:
         level = [child for folder in level for child in _subfolders(folder)][:_MAX_FILES]
     if _is_there(root, "procpar"):
         raise ReadError(f"is of Varian or Agilent, a free induction decay; {EXPORT}")
-    kind = "folder" if isinstance(root, Path) else "zip archive"
-    raise ReadError(f"is a {kind} without a Bruker experiment; expected one with acqus in it, or a file")
+    if isinstance(root, Path):
+        raise ReadError("is a folder without a Bruker experiment; expected one with acqus in it, or a file")
+    raise ReadError("is a zip archive without a Bruker experiment; unpack it and give the file inside")
 
 
 def _is_there(folder: Folder, *names: str) -> bool:
