@@ -12,68 +12,32 @@ class Modality:
     name: str
     label: str  #: in a sentence
     figure_label: str
+    said: str  #: in the messages of the readers
+    colour: str  #: in figures
     unit: str  #: of its axis, in a table
     figure_unit: str
     axis: tuple[float, float]  #: first and last position of the axis that becomes 600 points (App. F), in ``unit``
-    colour: str  #: in figures
-    said: str  #: in the messages of the readers
     limits: tuple[float, float]  #: positions that a peak can have, in ``unit``
     nucleus: str | None = None  #: of an NMR spectrum
     other_units: tuple[str, ...] = ()  #: in which a file may give its axis as well
 
 
+_CM1 = {"unit": "1/cm", "figure_unit": "cm$^{-1}$", "other_units": ("um", "nm")}
+_C13 = {"unit": "ppm", "figure_unit": "ppm", "other_units": ("Hz",), "nucleus": "13C"}
+_H1 = {**_C13, "nucleus": "1H"}
 _MASS = {"unit": "m/z", "figure_unit": "m/z", "axis": (0.0, 600.0), "limits": (0.0, 10_000.0)}
-_PPM = {"unit": "ppm", "figure_unit": "ppm", "other_units": ("Hz",)}
-
+_MINUS = "MS/MS\N{MINUS SIGN}"
+_KINDS = (
+    Modality("ir", "IR", "IR", "IR", "#D55E00", axis=(400.0, 4000.0), limits=(0.0, 20_000.0), **_CM1),
+    Modality(
+        "c13", "13C NMR", "$^{13}$C NMR", "13C NMR", "#0072B2", axis=(230.0, -20.0), limits=(-50.0, 300.0), **_C13
+    ),
+    Modality("h1", "1H NMR", "$^1$H NMR", "1H NMR", "#009E73", axis=(10.0, -2.0), limits=(-5.0, 20.0), **_H1),
+    Modality("msms_pos", "MS/MS+", "MS/MS+", "positive MS/MS", "#CC79A7", **_MASS),
+    Modality("msms_neg", _MINUS, _MINUS, "negative MS/MS", "#7F4F9E", **_MASS),
+)
 #: The five kinds of the paper, in the order in which models take them.
-KINDS: dict[str, Modality] = {
-    kind.name: kind
-    for kind in (
-        Modality(
-            name="ir",
-            label="IR",
-            figure_label="IR",
-            unit="1/cm",
-            figure_unit="cm$^{-1}$",
-            axis=(400.0, 4000.0),
-            colour="#D55E00",
-            said="IR",
-            limits=(0.0, 20_000.0),
-            other_units=("um", "nm"),
-        ),
-        Modality(
-            name="c13",
-            label="13C NMR",
-            figure_label="$^{13}$C NMR",
-            axis=(230.0, -20.0),
-            colour="#0072B2",
-            said="13C NMR",
-            limits=(-50.0, 300.0),
-            nucleus="13C",
-            **_PPM,
-        ),
-        Modality(
-            name="h1",
-            label="1H NMR",
-            figure_label="$^1$H NMR",
-            axis=(10.0, -2.0),
-            colour="#009E73",
-            said="1H NMR",
-            limits=(-5.0, 20.0),
-            nucleus="1H",
-            **_PPM,
-        ),
-        Modality("msms_pos", "MS/MS+", "MS/MS+", colour="#CC79A7", said="positive MS/MS", **_MASS),
-        Modality(
-            name="msms_neg",
-            label="MS/MS\N{MINUS SIGN}",
-            figure_label="MS/MS\N{MINUS SIGN}",
-            colour="#7F4F9E",
-            said="negative MS/MS",
-            **_MASS,
-        ),
-    )
-}
+KINDS: dict[str, Modality] = {kind.name: kind for kind in _KINDS}
 #: The kind of spectrum of a nucleus.
 OF_NUCLEUS = {kind.nucleus: kind.name for kind in KINDS.values() if kind.nucleus}
 MODALITIES = tuple(KINDS)

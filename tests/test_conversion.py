@@ -4,13 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symspectra.config import Config
-from symspectra.datasets.base import load_dataset
 from symspectra.errors import ReadError
 from symspectra.modalities import KINDS
 from symspectra.spectra.conversion import SOLVENTS, peak_vectors, prepare, prepare_all
-from symspectra.spectra.preprocessing import AXES
-from symspectra.spectra.rendering import CLEAN, render
+from symspectra.spectra.preprocessing import AXES, ir_vector, nmr_vector
+from symspectra.spectra.rendering import render
 from symspectra.spectra.spectrum import X_UNITS, Spectrum, unit
 
 WAVENUMBER = np.linspace(4000, 400, 1801)
@@ -76,7 +74,7 @@ def test_every_conversion_is_told():
         (Spectrum([1.0], [1.0], "ppm", "intensity"), "raman", "there is no modality 'raman'"),
         (Spectrum([300.0], [1.0], "ppm", "intensity", peaks=True), "c13", "none of the 1 peaks"),
         (Spectrum([30.0, 20.0], [1.0, -2.0], "ppm", "intensity", peaks=True), "c13", "peak at 20 ppm has a negative"),
-        (Spectrum([100.0, 200.0], [1.0, 2.0], "Hz", "intensity"), "h1", "frequency is not stated"),
+        (Spectrum([100.0, 200.0], [1.0, 2.0], "Hz", "intensity"), "h1", "axis is in Hz; expected ppm"),
         (Spectrum([100.0], [1.0], "ppm", "intensity", peaks=True), "msms_pos", "expected m/z"),
         (Spectrum([100.0], [0.0], "m/z", "intensity", peaks=True), "msms_pos", "intensity zero"),
     ],
@@ -123,28 +121,43 @@ def test_solvent_shifts_lie_on_the_axes():
         assert all(-2 <= ppm <= 10 for ppm in shifts["h1"]) and all(-20 <= ppm <= 230 for ppm in shifts["c13"])
 
 
-def test_an_nmr_axis_in_hertz_and_either_direction():
+def test_an_nmr_axis_in_either_direction():
     x, y = nmr_curve([(170.9, 1.0), (21.0, 1.0)])
-    expected = prepare(c13(x, y)).vector
-    in_hertz = Spectrum(x * 100.6, y, "Hz", "intensity", "c13", {"frequency_mhz": 100.6})
-    for spectrum in (c13(x[::-1], y[::-1]), in_hertz):
-        assert np.allclose(prepare(spectrum).vector, expected, atol=1e-3)
+    assert np.allclose(prepare(c13(x[::-1], y[::-1])).vector, prepare(c13(x, y)).vector, atol=1e-3)
 
 
-def test_lists_of_peaks_look_like_the_training_data():
-    lines = load_dataset(Config(molecules=40, nuisance=False)).lines
-    for modality, position, value in (("c13", "ppm", "area"), ("h1", "ppm", "area"), ("msms_pos", "mz", "intensity")):
-        expected = render(lines, torch.arange(40), (modality,), CLEAN)[:, 0]
-        for row in range(40):
-            columns, where, _ = lines.spectra[modality].select(torch.tensor([row]))
-            x = columns[position]
-            if modality == "h1":
-                if (columns["spread"] > 0).any() or (x > 9.5).any():
-                    continue
-                x = x + columns["hz"] / 400
-            if len(where):
-                listed = Spectrum(x, columns[value], KINDS[modality].unit, "intensity", modality, peaks=True)
-                assert np.abs(prepare(listed).vector - expected[row].numpy()).max() < 0.02, (modality, row)
+def test_a_line_narrower_than_the_axis_is_kept_in_its_place():
+    x = np.linspace(-2, 10, 120_001)
+    y = np.zeros_like(x)
+    y[np.searchsorted(x, 7.26005)] = 1.0
+    vector = prepare(Spectrum(x, y, "ppm", "intensity", "h1")).vector
+    assert np.flatnonzero(vector).tolist() == [point("h1", 7.26)]
+
+
+def test_a_curve_on_the_standard_axis_is_as_preprocessed():
+    for modality, unit_of_y, vector in (("ir", "absorbance", ir_vector), ("c13", "intensity", nmr_vector)):
+        y = np.random.default_rng(0).random(len(AXES[modality])) ** 9
+        prepared = prepare(Spectrum(AXES[modality], y, KINDS[modality].unit, unit_of_y, modality))
+        own = prepared.spectrum.y if modality == "ir" else prepared.spectrum.y[::-1]
+        expected = vector(torch.tensor(own.copy(), dtype=torch.float32)[None])[0].numpy()
+        np.testing.assert_allclose(prepared.vector, expected / expected.max(), atol=1e-6)
+
+
+def test_lists_of_peaks_are_drawn_as_the_training_data(lines_builder):
+    couplings = ["7.0*3", "8.0*1 1.5*1"]
+    lines = lines_builder.molecule(
+        c13=[(170.0, 1, 0), (60.5, 2, 2)],
+        h1=[(4.0, 2, couplings[0], 0.0), (7.3, 1, couplings[1], 0.0)],
+        msms_pos=[(43.0, 100), (58.1, 35)],
+    ).read()
+    lists = {
+        "c13": Spectrum([170.0, 60.5], [1, 2], "ppm", "intensity", "c13", {"attached": [0, None]}, peaks=True),
+        "h1": Spectrum([4.0, 7.3], [2, 1], "ppm", "intensity", "h1", {"couplings": couplings}, peaks=True),
+        "msms_pos": Spectrum([43.0, 58.1], [7.0, 2.45], "m/z", "intensity", "msms_pos", peaks=True),
+    }
+    expected = render(lines, torch.tensor([0]), tuple(lists))[0]
+    for prepared, vector in zip(prepare_all(list(lists.values())), expected.numpy(), strict=True):
+        np.testing.assert_allclose(prepared.vector, vector, atol=1e-6)
 
 
 def test_multiplets_are_drawn_from_their_couplings():

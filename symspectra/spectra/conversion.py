@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from symspectra.errors import ReadError, suggest
 from symspectra.modalities import KINDS, MODALITIES
-from symspectra.spectra.lines import LineTable, Ragged, multiplet
-from symspectra.spectra.preprocessing import MZ_MAX, POINTS, from_axis, ir_vector, msms_vector, nmr_vector
-from symspectra.spectra.rendering import render_axis
+from symspectra.spectra.lines import LINES, LineTable
+from symspectra.spectra.preprocessing import AXES, MZ_MAX, POINTS, ir_vector, nmr_vector
+from symspectra.spectra.rendering import render
 from symspectra.spectra.spectrum import Spectrum
 
 MOST_ABSORBANCE = 3.0  # a transmittance below 0.1 % says no more
@@ -38,6 +39,11 @@ _SOLVENTS = (
 )
 SOLVENTS = {name: {"h1": h1, "c13": c13} for names, h1, c13 in _SOLVENTS for name in names.split()}
 SOLVENT_WIDTH = {"h1": 0.04, "c13": 0.9}  # ppm on either side: 13C lines of deuterated solvents are multiplets
+
+
+#: What a list of peaks may say of each in ``meta``, and what holds where it does not: attached hydrogen atoms of a
+#: carbon; couplings (`symspectra.spectra.lines.multiplet`) and whether the line of an exchangeable hydrogen is broad.
+SAID: dict[str, dict[str, Any]] = {"c13": {"attached": None}, "h1": {"couplings": "", "broad": False}}
 
 
 @dataclass(frozen=True)
@@ -188,11 +194,6 @@ def _on_the_axis(s: Spectrum) -> Spectrum:
 
 
 def _nmr(s: Spectrum) -> Spectrum:
-    if s.x_unit == "Hz":
-        mhz = s.meta.get("frequency_mhz")
-        if not mhz:
-            raise ReadError("the axis is in Hz and the spectrometer's frequency is not stated; give the axis in ppm")
-        s = s.then(f"axis converted from Hz to ppm by {mhz:g} MHz", x=s.x / mhz, x_unit="ppm")
     if s.x_unit != "ppm":
         raise ReadError(f"the axis is in {s.x_unit}; expected ppm for an NMR spectrum")
     if s.peaks:
@@ -228,11 +229,7 @@ def _listed(s: Spectrum, low: float, high: float) -> Spectrum:
         raise ReadError(f"none of the {len(s)} peaks lies in the model's range, {low:g} to {high:g} {s.x_unit}")
     if inside.all():
         return s
-    kept = {
-        key: [value for value, there in zip(values, inside, strict=True) if there]
-        for key, values in s.meta.items()
-        if key in ("hydrogens", "couplings", "broad", "attached") and len(values) == len(s)
-    }
+    kept = {name: list(compress(s.meta[name], inside)) for name in SAID.get(s.modality, {}) if name in s.meta}
     words = f"{int((~inside).sum())} peaks outside {low:g} to {high:g} {s.x_unit} left out"
     return s.then(words, x=s.x[inside], y=s.y[inside], meta={**s.meta, **kept})
 
@@ -262,38 +259,34 @@ _CONVERT = {"ir": _infrared, "c13": _nmr, "h1": _nmr, "msms_pos": _mass, "msms_n
 
 
 def _curve_vector(s: Spectrum) -> Float[np.ndarray, " 600"]:
-    infrared = s.modality == "ir"
-    y = torch.from_numpy(from_axis(s.x, s.y, s.modality, "blockmean" if infrared else "blockmax"))[None]
-    vector = (ir_vector(y) if infrared else nmr_vector(y))[0].numpy()
+    """A curve on the standard axis of its kind, then on the model's points.
+
+    A point of the axis takes the mean (infrared) or the maximum (NMR) of the measured points nearest to it, and is
+    interpolated where there is none; zero where nothing was measured.
+    """
+    axis, infrared = AXES[s.modality], s.modality == "ir"
+    grid = np.sort(axis)
+    y = np.interp(grid, s.x, s.y, left=0.0, right=0.0)  # Eq. 32
+    nearest = np.rint((s.x - grid[0]) / (grid[-1] - grid[0]) * (len(grid) - 1)).astype(int)
+    if infrared:
+        count, total = (np.bincount(nearest, weights, len(grid)) for weights in (None, s.y))
+        y = np.where(count > 0, total / np.maximum(count, 1), y)
+    else:
+        y[nearest] = -np.inf
+        np.maximum.at(y, nearest, s.y)
+    on_axis = torch.from_numpy((y if infrared else y[::-1]).astype(np.float32))[None]
+    vector = (ir_vector(on_axis) if infrared else nmr_vector(on_axis))[0].numpy()
     return vector / max(float(vector.max()), 1e-9)
 
 
 def peak_vectors(spectra: Sequence[Spectrum], modality: str) -> Float[Tensor, "spectrum 600"]:
-    """Lists of peaks as the model reads them: the line shapes of the training data, without its noise."""
-    n, lengths = len(spectra), [len(s) for s in spectra]
-    x = torch.from_numpy(np.concatenate([s.x for s in spectra])).float()
-    y = torch.from_numpy(np.concatenate([s.y for s in spectra])).float()
-    if modality.startswith("ms"):
-        return msms_vector(x, y, torch.repeat_interleave(torch.tensor(lengths)), n)
-
-    def said(name: str, otherwise: Any) -> list[Any]:
-        """What the lists say of every peak."""
-        return [value for s in spectra for value in s.meta.get(name) or [otherwise] * len(s)]
-
-    offsets = torch.tensor([0, *np.cumsum(lengths)])
-    if modality == "c13":  # carbons known to bear no hydrogen are half as strong, as in the training data
-        area = y * torch.tensor([0.5 if attached == 0 else 1.0 for attached in said("attached", None)])
-        lines = Ragged(offsets, {"ppm": x, "area": area})
-    else:  # one line per component of a multiplet; what has no couplings stated is a singlet
-        couplings = said("couplings", "")
-        drawn = {text: multiplet(text) for text in set(couplings)}
-        multiplets = [drawn[text] for text in couplings]
-        size = torch.tensor([len(hz) for hz, _ in multiplets])
-        peak = torch.repeat_interleave(size)
-        hz, share = (torch.from_numpy(np.concatenate(part)).float() for part in zip(*multiplets, strict=True))
-        spread = torch.tensor(said("broad", False))[peak].float()
-        columns = {"ppm": x[peak], "hz": hz, "area": share * y[peak], "spread": spread, "group": peak}
-        lines = Ragged(torch.cat([size.new_zeros(1), size.cumsum(0)])[offsets], columns)
+    """Lists of peaks as the model reads them: drawn as the lines of the training data are, without their noise."""
+    n = len(spectra)
+    offsets = np.cumsum([0, *map(len, spectra)])
+    columns = [np.concatenate([getattr(s, name) for s in spectra]) for name in ("x", "y")]
+    for name, otherwise in SAID.get(modality, {}).items():
+        columns.append(np.array([value for s in spectra for value in s.meta.get(name) or [otherwise] * len(s)]))
     nothing = torch.zeros(n, dtype=torch.int32)
-    table = LineTable(("",) * n, ("",) * n, torch.zeros(n, 37), nothing, {modality: lines}, "")
-    return nmr_vector(render_axis(table, torch.arange(n), modality))
+    lines = {modality: LINES[modality](offsets, *columns)}
+    table = LineTable(("",) * n, ("",) * n, torch.zeros(n, 37), nothing, lines, "")
+    return render(table, torch.arange(n), (modality,))[:, 0]

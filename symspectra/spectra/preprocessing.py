@@ -1,7 +1,7 @@
 """Measured or simulated spectra to the vectors of 600 points that the model reads (paper section 2.2.1, Appendix F).
 
-Batches are torch tensors on any device and every step is vectorised over the molecules; `from_axis` takes one
-spectrum as numpy arrays, as a file reader delivers it.
+Batches are torch tensors on any device and every step is vectorised over the molecules. One spectrum on another axis
+is for `symspectra.spectra.prepare`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from symspectra.modalities import KINDS
@@ -47,21 +46,17 @@ def resample(
 
     Raises
     ------
-    ValueError : unknown ``how``, not a batch of spectra, or fewer points than blocks.
+    ValueError : unknown ``how``, or fewer points than blocks.
     """
-    if y.ndim != 2:
-        raise ValueError(f"expected spectra of shape (batch, points), got {tuple(y.shape)}")
     length = y.shape[1]
     if how == "linear":
-        if length < 2:
-            raise ValueError(f"linear interpolation needs at least 2 points per spectrum, got {length}")
         x = torch.linspace(0, length - 1, points, dtype=torch.float64, device=y.device)
         i = x.long().clamp(max=length - 2)
         return y[:, i] + (x - i).to(y.dtype) * (y[:, i + 1] - y[:, i])  # Eq. 32
-    if how not in ("blockmax", "blockmean"):
-        raise ValueError(f"unknown resampling {how!r}: expected 'blockmax', 'blockmean' or 'linear'")
-    if length < points:
-        raise ValueError(f"{how} to {points} points needs at least as many input points, got {length}; use 'linear'")
+    if how not in ("blockmax", "blockmean") or length < points:
+        raise ValueError(
+            f"resampling {how!r} of {length} points; expected 'linear', or 'blockmax' or 'blockmean' of more"
+        )
     # The block edges repeat: 10,000 points are 200 periods of 50 points, each of 3 blocks (16, 17 and 17 points).
     periods = math.gcd(length, points)
     width, blocks = length // periods, points // periods
@@ -85,7 +80,7 @@ def nmr_vector(y: Float[Tensor, "batch 10000"], how: str = "blockmax") -> Float[
 
     Raises
     ------
-    ValueError : the spectra do not have 10,000 points (see `from_axis`), or ``how`` is unknown.
+    ValueError : the spectra do not have 10,000 points, or ``how`` is unknown.
     """
     return min_max(resample(_on_axis(y, "h1"), POINTS, how))  # 13C has as many points
 
@@ -93,8 +88,8 @@ def nmr_vector(y: Float[Tensor, "batch 10000"], how: str = "blockmax") -> Float[
 def ir_vector(y: Float[Tensor, "batch 1800"]) -> Float[Tensor, "batch 600"]:
     """IR spectra on the ascending axis 400 .. 4000 cm-1 to 600 points; intensities are not scaled (App. F.2).
 
-    Values alone do not tell the direction of their axis: bring a spectrum measured from 4000 down to 400 cm-1 onto the
-    standard axis with `from_axis` first.
+    Values alone do not tell the direction of their axis: a spectrum measured from 4000 down to 400 cm-1 is for
+    `symspectra.spectra.prepare`.
 
     Raises
     ------
@@ -106,7 +101,7 @@ def ir_vector(y: Float[Tensor, "batch 1800"]) -> Float[Tensor, "batch 600"]:
 def _on_axis(y: Tensor, modality: str) -> Tensor:
     expected = len(AXES[modality])
     if y.ndim != 2 or y.shape[1] != expected:
-        raise ValueError(f"expected spectra of shape (batch, {expected}), got {tuple(y.shape)}; see from_axis")
+        raise ValueError(f"expected spectra of shape (batch, {expected}), got {tuple(y.shape)}; for others see prepare")
     return y
 
 
@@ -168,58 +163,6 @@ def msms_vector(
     s.index_add_(0, target.flatten(), response.flatten())  # Eq. 36
     s = s.view(n_rows, padded)[:, 1 : POINTS + 1]
     return (s / (s.norm(dim=1, keepdim=True) + MSMS_EPSILON)).float()  # Eq. 38
-
-
-def from_axis(x_axis: ArrayLike, y: ArrayLike, modality: str, how: str = "linear") -> Float[np.ndarray, " points"]:
-    """One spectrum on any ascending or descending axis onto the standard axis of its modality (`AXES`).
-
-    Parameters
-    ----------
-    x_axis, y : axis (ppm for ``"h1"`` and ``"c13"``, cm-1 for ``"ir"``) and values, of equal length
-    modality : ``"h1"``, ``"c13"`` or ``"ir"``. Mass spectra are peak lists: see `msms_vector`.
-    how : ``"linear"`` interpolation, or ``"blockmax"`` / ``"blockmean"``: maximum / mean of the measured points nearest
-        to each standard point (for axes finer than the standard one), interpolated where there is none
-
-    Returns
-    -------
-    Values (float32) on the standard axis; zero where the spectrum was not measured.
-
-    Raises
-    ------
-    ValueError : the axis is not strictly monotonic, lengths differ, values are not finite, nothing overlaps the
-        standard axis, or the modality or ``how`` is unknown.
-    """
-    if modality not in AXES:
-        raise ValueError(f"{modality} has no standard axis; expected one of {', '.join(AXES)} (others: msms_vector)")
-    if how not in ("linear", "blockmax", "blockmean"):
-        raise ValueError(f"unknown resampling {how!r}: expected 'linear', 'blockmax' or 'blockmean'")
-    x, y = np.asarray(x_axis, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
-        raise ValueError(f"axis of shape {x.shape} and values of shape {y.shape}; expected two equal lengths")
-    for what, values in (("axis", x), ("value", y)):
-        if len(bad := np.flatnonzero(~np.isfinite(values))):
-            raise ValueError(f"{what} at point {bad[0]} is {values[bad[0]]}; expected a finite number")
-    if x[0] > x[-1]:
-        x, y = x[::-1], y[::-1]
-    if not (np.diff(x) > 0).all():
-        raise ValueError("the axis is neither strictly ascending nor strictly descending")
-    descending = AXES[modality][0] > AXES[modality][-1]
-    grid = AXES[modality][::-1] if descending else AXES[modality]
-    if x[-1] < grid[0] or x[0] > grid[-1]:
-        raise ValueError(f"the axis {x[0]:g} .. {x[-1]:g} has no overlap with {grid[0]:g} .. {grid[-1]:g}")
-    out = np.interp(grid, x, y, left=0.0, right=0.0)  # Eq. 32
-    if how != "linear":
-        nearest = np.rint((x - grid[0]) / (grid[-1] - grid[0]) * (len(grid) - 1)).astype(int)
-        inside = (nearest >= 0) & (nearest < len(grid))
-        nearest, value = nearest[inside], y[inside]
-        if how == "blockmax":
-            out[nearest] = -np.inf
-            np.maximum.at(out, nearest, value)
-        else:
-            count = np.bincount(nearest, minlength=len(grid))
-            total = np.bincount(nearest, weights=value, minlength=len(grid))
-            out = np.where(count > 0, total / np.maximum(count, 1), out)
-    return (out[::-1] if descending else out).astype(np.float32)
 
 
 def check_finite(x: Float[Tensor, "batch points"], names: Sequence[str], modality: str) -> None:

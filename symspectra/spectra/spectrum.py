@@ -47,8 +47,8 @@ class Spectrum:
     y_unit : a key of `Y_UNITS`
     modality : one of `symspectra.modalities.MODALITIES`, or None where the file does not say
     meta : what else the source says: ``source`` (file name), ``format``, and where known ``title``, ``block``,
-        ``solvent``, ``frequency_mhz``, ``nucleus``, ``precursor_mz``, ``ionisation``. A typed 1H peak list has
-        ``hydrogens`` and ``couplings``, one per peak (`symspectra.spectra.lines.multiplet`).
+        ``solvent``, ``frequency_mhz``, ``precursor_mz``, ``ionisation``; of a list of peaks what
+        `symspectra.spectra.conversion.SAID` names, one per peak
     peaks : whether it is a list of peaks rather than a curve
     steps : what has been done since the file, in words, in order
 

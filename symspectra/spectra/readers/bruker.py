@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from symspectra.errors import ReadError
 from symspectra.modalities import OF_NUCLEUS
-from symspectra.spectra.readers.jeol import EXPORT, MAGIC, MAX_POINTS, finite
+from symspectra.spectra.readers.entries import Entry
+from symspectra.spectra.readers.jeol import EXPORT, MAX_POINTS, finite
 from symspectra.spectra.spectrum import Spectrum
 
 Folder = Path | zipfile.Path
@@ -20,32 +20,51 @@ _MAX_BYTES = 8 * MAX_POINTS + 4096  # of one file
 _MAX_FILES = 5000  # of an archive
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Folder]:
-    """A folder, the folder of a ``1r`` or ``fid`` file, or the top of a .zip archive."""
-    if path.is_dir():
-        yield path
-    elif path.name in ("1r", "fid"):
-        yield path.parent
-    else:
-        try:
-            archive = zipfile.ZipFile(path)
-        except Exception as error:  # damaged archives raise errors of many kinds, here and below
-            raise ReadError("the file is not a folder and not a readable .zip archive") from error
-        with archive:
-            if len(archive.infolist()) > _MAX_FILES:
-                raise ReadError(f"the archive holds more than {_MAX_FILES} files; expected one experiment or a few")
-            yield zipfile.Path(archive)
+def read_bruker(path: Path) -> list[Entry]:
+    """The processed 1H and 13C spectra of an experiment, or of a folder or .zip archive of experiments.
+
+    The block of a spectrum is the number of its experiment (the name of its folder, or its place from 1); in one
+    experiment alone it is the N of ``pdata/N``, of which the first is read unless another is picked.
+    """
+    experiments = _experiments(path if path.is_dir() else _archive(path))
+    if len(experiments) == 1:
+        return [
+            Entry(int(folder.name) if folder.name.isdecimal() else 1, partial(_spectrum, folder, experiments[0]), aside)
+            for folder, aside in _processed(experiments[0])
+        ]
+    names = [folder.name for folder in experiments]
+    numbers = [int(name) for name in names] if all(map(str.isdecimal, names)) else []
+    if len(set(numbers)) < len(names):  # no numbers, or not of one experiment each
+        numbers = range(1, len(names) + 1)
+    return [Entry(number, partial(_first, folder)) for number, folder in zip(numbers, experiments, strict=True)]
 
 
-def _find(root: Folder, belongs: Callable[[Folder], bool]) -> list[Folder]:
-    """The root itself, or the folders up to two levels below it."""
+def _archive(path: Path) -> Folder:
+    try:
+        archive = zipfile.ZipFile(path)
+    except Exception as error:  # damaged archives raise errors of many kinds, here and below
+        raise ReadError("is a damaged .zip archive") from error
+    if len(archive.infolist()) > _MAX_FILES:
+        raise ReadError(f"is an archive of more than {_MAX_FILES} files; expected one experiment or a few")
+    return zipfile.Path(archive)
+
+
+def _experiments(root: Folder) -> list[Folder]:
+    """The root itself, or the folders up to two levels below it, that are experiments or the ``pdata/N`` of one."""
     level = [root]
     for _ in range(3):
-        if found := [folder for folder in level if belongs(folder)]:
+        if found := [folder for folder in level if _is_there(folder, "acqus", "procs") or _pdata(folder)]:
             return found
         level = [child for folder in level for child in _subfolders(folder)][:_MAX_FILES]
-    return []
+    if _is_there(root, "procpar"):
+        raise ReadError(f"is of Varian or Agilent, a free induction decay; {EXPORT}")
+    if isinstance(root, Path):
+        raise ReadError("is a folder without a Bruker experiment; expected one with acqus in it, or a file")
+    raise ReadError("is a zip archive without a Bruker experiment; unpack it and give the file inside")
+
+
+def _is_there(folder: Folder, *names: str) -> bool:
+    return any((folder / name).is_file() for name in names)
 
 
 def _subfolders(folder: Folder) -> list[Folder]:
@@ -55,6 +74,27 @@ def _subfolders(folder: Folder) -> list[Folder]:
     except Exception:
         return []
     return sorted(children, key=lambda child: (len(child.name), child.name))
+
+
+def _pdata(folder: Folder) -> list[Folder]:
+    return [child for child in _subfolders(folder / "pdata") if child.name.isdecimal() and _is_there(child, "procs")]
+
+
+def _processed(folder: Folder) -> list[tuple[Folder, str]]:
+    """The processed data of an experiment that can be read, and why they are left out beside the first."""
+    there = [folder] if _is_there(folder, "procs") else _pdata(folder)
+    usable = [child for child in there if _is_there(child, "1r")]
+    if not usable:
+        for name in ("2rr", "ser", "acqu2s"):
+            if any(_is_there(place, name) for place in (folder, *there)):
+                raise ReadError(f"the experiment has more than one dimension ({name} is there); expected one dimension")
+        decay = "only a free induction decay (fid)" if _is_there(folder, "fid") else "no processed data (pdata/1/1r)"
+        raise ReadError(f"the experiment holds {decay}; {EXPORT}")
+    return [(child, "processed anew" if child != usable[0] else "") for child in usable]
+
+
+def _first(folder: Folder) -> Spectrum:
+    return _spectrum(_processed(folder)[0][0], folder)
 
 
 def _read_bytes(file: Folder) -> bytes:
@@ -91,101 +131,12 @@ class _Parameters(dict[str, str]):
         return value
 
 
-def vendor_of(path: Path) -> str | None:
-    """``"Bruker"``, ``"JEOL"`` or ``"Varian"`` for a folder, zip archive or file of that maker, otherwise None.
-
-    Bruker: an experiment folder, its ``pdata/N``, a ``1r`` or ``fid`` file, a folder or .zip archive of experiments.
-    Varian / Agilent, not read: a folder with ``procpar``, its ``fid``, or one of them zipped. JEOL: a .jdf file.
-    """
-    try:
-        if path.is_file() and path.name not in ("1r", "fid"):
-            with open(path, "rb") as file:
-                start = file.read(8)
-            if start in MAGIC or path.suffix.lower() == ".jdf":
-                return "JEOL"
-            if not start.startswith(b"PK"):
-                return None
-        with _opened(path) as root:
-            if _find(root, _is_experiment):
-                return "Bruker"
-            if _find(root, lambda folder: (folder / "procpar").is_file()):
-                return "Varian"
-    except (OSError, ReadError):
-        pass
-    return None
-
-
-def read_bruker(path: Path, block: int | None = None) -> list[Spectrum]:
-    """The processed 1H and 13C spectra of a Bruker experiment, or of a folder or .zip archive of experiments.
-
-    ``block`` is the number of one of several experiments (the name of its folder, or its place from 1), or, in one
-    experiment, the N of ``pdata/N``, by default the first.
-    """
-    with _opened(path) as root:
-        folders = _find(root, _is_experiment)
-        if not folders:
-            raise ReadError("no experiment is in there; expected a folder with acqus or procs")
-        if len(folders) == 1:
-            return [_experiment(folders[0], block)]
-        names = [folder.name for folder in folders]
-        numbers = [int(name) for name in names] if all(map(str.isdecimal, names)) else []
-        if len(set(numbers)) < len(names):  # no numbers, or not of one experiment each
-            numbers = range(1, len(names) + 1)
-        if block is not None and block not in numbers:
-            raise ReadError(f"there is no experiment {block}; there are {', '.join(map(str, numbers[:20]))}")
-        spectra, failed = [], []
-        for number, folder in zip(numbers, folders, strict=True):
-            if block not in (None, number):
-                continue
-            try:
-                spectra.append(_experiment(folder))
-                spectra[-1].meta["block"] = number
-            except ReadError as error:
-                failed.append((folder.name, error))
-    if not spectra:
-        raise failed[0][1]
-    for name, error in failed:  # each spectrum says which were left out
-        spectra = [spectrum.then(f"experiment {name} left out: {error}") for spectrum in spectra]
-    return spectra
-
-
-def _is_experiment(folder: Folder) -> bool:
-    """Whether a folder is an experiment or the ``pdata/N`` of one."""
-    return any((folder / name).is_file() for name in ("acqus", "procs")) or bool(_pdata(folder))
-
-
-def _pdata(folder: Folder) -> list[Folder]:
-    return [child for child in _subfolders(folder / "pdata") if child.name.isdecimal() and (child / "procs").is_file()]
-
-
-def _experiment(folder: Folder, block: int | None = None) -> Spectrum:
-    """The processed data ``pdata/block``, by default the first."""
-    processed = _pdata(folder)
-    if (folder / "procs").is_file():  # pdata/N itself
-        processed = [folder]
-        folder = folder.parent.parent if folder.parent.name == "pdata" else folder
-    acqus = _Parameters(folder / "acqus") if (folder / "acqus").is_file() else None
-    usable = [child for child in processed if (child / "1r").is_file()]
-    if block is not None:
-        numbers = ", ".join(child.name for child in usable) or "none"
-        usable = [child for child in usable if child.name == str(block)]
-        if not usable:
-            raise ReadError(f"there are no processed data pdata/{block}; there are {numbers}")
-    if not usable:
-        for name in ("2rr", "ser", "acqu2s"):
-            if any((place / name).is_file() for place in (folder, *processed)):
-                raise ReadError(f"the experiment has more than one dimension ({name} is there); expected one dimension")
-        decay = "only a free induction decay (fid)" if (folder / "fid").is_file() else "no processed data (pdata/1/1r)"
-        raise ReadError(f"the experiment holds {decay}; {EXPORT}")
-    spectrum = _processed(usable[0], acqus)
-    if len(usable) > 1:
-        others = ", ".join(child.name for child in usable[1:])
-        spectrum = spectrum.then(f"pdata/{usable[0].name} taken, the first; pdata/{others} not read")
-    return spectrum
-
-
-def _processed(folder: Folder, acqus: _Parameters | None) -> Spectrum:
+def _spectrum(folder: Folder, experiment: Folder) -> Spectrum:
+    """The processed data in a folder ``pdata/N``, with what ``acqus`` of the experiment says."""
     procs = _Parameters(folder / "procs")
+    if experiment == folder and folder.parent.name == "pdata":  # the user named pdata/N itself
+        experiment = folder.parent.parent
+    acqus = _Parameters(experiment / "acqus") if _is_there(experiment, "acqus") else None
     nucleus = (acqus.text("NUC1") if acqus else "") or procs.text("AXNUC")
     if nucleus not in OF_NUCLEUS:
         raise ReadError(f"the nucleus is {nucleus or 'not given'}; expected {' or '.join(OF_NUCLEUS)}")
@@ -196,24 +147,17 @@ def _processed(folder: Folder, acqus: _Parameters | None) -> Spectrum:
     dtype = np.dtype(("<", ">")[int(order)] + ("i4" if kind == 0 else "f8"))
     data = _read_bytes(folder / "1r")
     values = finite(np.frombuffer(data, dtype, len(data) // dtype.itemsize), "1r")
-    if len(values) < points:
-        raise ReadError(f"1r ends after {len(values):,} of {points:,} numbers")
-    if len(values) > points:
+    if len(values) != points:
         raise ReadError(f"1r holds {len(values):,} points; expected {points:,} (SI in procs)")
     frequency = procs.number("SF", 1, 1e5)
     width = procs.number("SW_p", 1e-3, 1e9) / frequency
     x = procs.number("OFFSET", -1e4, 1e4) - np.arange(points) * width / points
     with np.errstate(over="ignore", invalid="ignore"):
         y = np.ldexp(values, int(procs.number("NC_proc", -64, 64)))
-    name = "1r"
-    meta = {"format": "Bruker", "nucleus": nucleus, "frequency_mhz": frequency}
-    if acqus is not None:
-        meta |= {"solvent": acqus.text("SOLVENT"), "pulse_program": acqus.text("PULPROG")}
-    if folder.name.isdecimal():
-        name = f"pdata/{folder.name}"
-        meta["block"] = int(folder.name)
-    if (folder / "title").is_file():
+    meta = {"frequency_mhz": frequency}
+    if solvent := acqus.text("SOLVENT") if acqus else "":
+        meta["solvent"] = solvent
+    if _is_there(folder, "title"):
         meta["title"] = " ".join(_read_bytes(folder / "title").decode("utf-8", "replace").split())[:200]
-    meta = {key: value for key, value in meta.items() if value != ""}
-    step = f"processed data {name} read, {points:,} points, ppm axis from OFFSET and SF"
+    step = f"processed data {folder.name} read, {points:,} points, ppm axis from OFFSET and SF"
     return Spectrum(x, y, "ppm", "intensity", OF_NUCLEUS[nucleus], meta, steps=(step,))

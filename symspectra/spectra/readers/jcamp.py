@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,11 @@ from jaxtyping import Float
 
 from symspectra.errors import ReadError
 from symspectra.modalities import KINDS, OF_NUCLEUS
+from symspectra.spectra.readers.entries import Entry
 from symspectra.spectra.readers.jcamp_data import Table, finite
 from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
-_POINTS = 2**22  # of all tables of a file together; more only where they are hardly compressed
-_MOST_TABLES = 2000
 _REFUSED = {
     "RAMAN": "a Raman spectrum; the model knows infrared spectra only",
     "FID": "a free induction decay; export the processed spectrum",
@@ -30,98 +31,64 @@ _INFRARED = (
     *("FTIR", "FT-IR", "FTIR SPECTRUM", "FT-IR SPECTRUM"),
 )
 _NMR = ("NMR SPECTRUM", "NMR PEAK TABLE", "NMR PEAK ASSIGNMENTS")
-_META = {
-    "solvent": ".SOLVENTNAME",
-    "state": "STATE",
-    "sampling": "SAMPLINGPROCEDURE",
-    "cas": "CASREGISTRYNO",
-    "ionisation": ".IONIZATIONMODE",
-}
+_META = {"solvent": ".SOLVENTNAME", "ionisation": ".IONIZATIONMODE"}
 
 
-def read_jcamp(data: bytes, block: int | None = None) -> list[Spectrum]:
-    """All spectra of a JCAMP-DX file, or of the block ``block`` (from 1) of those that hold data.
+def read_jcamp(data: bytes) -> list[Entry]:
+    """The spectra of a JCAMP-DX file: one per block that holds data, and per page of a block of several.
 
-    One per block, or per page in a block of several mass spectra, in the units of the file; only an NMR axis in Hz
-    becomes ppm. A block that cannot be read beside others that can is named in the ``steps`` of these.
+    They are in the units of the file; only an NMR axis in Hz becomes ppm.
     """
-    everything = _blocks(decoded(data))
-    found = [candidate for candidate in everything if candidate.tables]
+    found = [partial(_spectrum, block, table) for block in _blocks(decoded(data)) for table in _tables(block)]
     if not found:
         raise ReadError("there is no JCAMP-DX data table; expected ##TITLE= and a table such as ##XYDATA=")
-    if block is not None and not 1 <= block <= len(found):
-        raise ReadError(f"there is no block {block}; expected 1 to {len(found)}, the blocks that hold data")
-    wanted = range(1, len(found) + 1) if block is None else [block]
-    count = sum(found[number - 1].tables for number in wanted)
-    if count > _MOST_TABLES:
-        _modality(found[wanted[0] - 1])  # a spectrum of two dimensions is refused as such
-        raise ReadError(f"the file holds {count} data tables; expected at most {_MOST_TABLES}, or a block")
-    most = _POINTS // count
-    spectra: list[Spectrum] = []
-    refused: dict[str, list[int]] = {}
-    for number in wanted:
-        try:
-            spectra += _spectra(found[number - 1], number, most)
-        except ReadError as error:
-            refused.setdefault(str(error), []).append(number)
-    if not spectra:
-        reason, numbers = next(iter(refused.items()))
-        raise ReadError(reason if len(found) == 1 else f"block {numbers[0]} of {len(found)} cannot be read: {reason}")
-    steps = [f"left out block {', '.join(map(str, numbers))}: {reason}" for reason, numbers in refused.items()]
-    bare = sum(not other.tables and other["DATATYPE"].upper() != "LINK" for other in everything)
-    if bare and block is None:
-        steps.append(f"left out {bare} block{'s' * (bare > 1)} without a data table")
-    return [replace(spectrum, steps=(*spectrum.steps, *steps)) for spectrum in spectra]
+    return [Entry(number, read) for number, read in enumerate(found, 1)]
 
 
-def _spectra(block: Block, number: int, most: int) -> list[Spectrum]:
-    """One per table, with its units and referencing."""
-    modality, meta = _modality(block)
-    meta |= {"title": block["TITLE"].partition("\n")[0].strip(), "format": "JCAMP-DX", "block": number}
+def _spectrum(block: Block, table: Table) -> Spectrum:
+    """A table with its units and referencing."""
+    modality = _modality(block)
+    meta: dict[str, Any] = {"title": block["TITLE"].partition("\n")[0].strip()}
     meta |= {key: " ".join(block[label].split()) for key, label in _META.items() if block[label]}
-    found, left_out = _tables(block, real_only=modality is not None)
-    spectra = []
-    for table in found:
-        steps = list(left_out)
-        peaks = table.peaks or (modality is None and table.form != "X++YY")
-        if modality is None and peaks and not (table.head.get("XUNITS") or table.head.get("YUNITS")):
-            x_unit, y_unit = "m/z", "intensity"
-            steps.append("the file names no units; peaks of a mass spectrum are m/z and intensity")
-        else:
-            x_unit, y_unit = _units(table, modality)
-        with np.errstate(over="ignore", invalid="ignore"):  # Spectrum refuses what is not finite
-            x, y, more = table.values(most)
-            steps += more
-            if x_unit == "Hz":
-                x, step = _ppm(x, block, peaks)
-                x_unit, steps = "ppm", [*steps, step]
-        page = {"page": table.page} if table.page and modality is None else {}
-        spectra.append(Spectrum(x, y, x_unit, y_unit, modality, meta | page, peaks, tuple(steps)))
-    return spectra
+    if modality != "ir" and (frequency := finite(block[".OBSERVEFREQUENCY"])) is not None:
+        meta["frequency_mhz"] = frequency
+    if modality and table.imaginary:
+        raise ReadError("it is the imaginary part; expected the real part of the spectrum")
+    if not block.ended:
+        raise ReadError("##END= is missing, so the last number may be cut off; expected the whole file")
+    steps = [f"left out the {_TABLES[label]} of the same block" for label in table.others]
+    peaks = table.peaks or (modality is None and table.form != "X++YY")
+    if modality is None and peaks and not (table.head.get("XUNITS") or table.head.get("YUNITS")):
+        x_unit, y_unit = "m/z", "intensity"
+        steps.append("the file names no units; peaks of a mass spectrum are m/z and intensity")
+    else:
+        x_unit, y_unit = _units(table, modality)
+    with np.errstate(over="ignore", invalid="ignore"):  # Spectrum refuses what is not finite
+        x, y, more = table.values()
+        steps += more
+        if x_unit == "Hz":
+            x, step = _ppm(x, block, peaks)
+            x_unit, steps = "ppm", [*steps, step]
+    if table.page and modality is None:
+        meta["page"] = table.page
+    return Spectrum(x, y, x_unit, y_unit, modality, meta, peaks, tuple(steps))
 
 
-def _modality(block: Block) -> tuple[str | None, dict[str, Any]]:
-    """The modality, and what belongs to it in ``meta``."""
+def _modality(block: Block) -> str | None:
     kind = " ".join((block["DATATYPE"] or block["NTUPLES"]).upper().split())
-    meta: dict[str, Any] = {"data_type": kind}
-    if not kind:
-        raise ReadError("there is no ##DATA TYPE=; expected INFRARED SPECTRUM, NMR SPECTRUM or MASS SPECTRUM")
     for word in kind.split():
         if word in _REFUSED:
             raise ReadError(f"##DATA TYPE= is {kind[:60]!r}: {_REFUSED[word]}")
     if kind in _INFRARED:
-        return "ir", meta
+        return "ir"
     if kind == "MASS SPECTRUM":
-        return None, meta
+        return None
     if kind not in _NMR:
-        raise ReadError(f"##DATA TYPE= is {kind[:60]!r}; expected an infrared, NMR or mass spectrum")
+        raise ReadError(f"##DATA TYPE= is {kind[:60]!r}; expected INFRARED SPECTRUM, NMR SPECTRUM or MASS SPECTRUM")
     nucleus = block[".OBSERVENUCLEUS"].strip("^<> ").upper()
     if nucleus not in OF_NUCLEUS:
         raise ReadError(f"##.OBSERVE NUCLEUS= is {nucleus[:20]!r}; expected ^1H or ^13C")
-    meta["nucleus"] = nucleus
-    if (frequency := finite(block[".OBSERVEFREQUENCY"])) is not None:
-        meta["frequency_mhz"] = frequency
-    return OF_NUCLEUS[nucleus], meta
+    return OF_NUCLEUS[nucleus]
 
 
 def _units(table: Table, modality: str | None) -> list[str]:
@@ -157,10 +124,7 @@ def _ppm(x: Float[np.ndarray, " point"], block: Block, peaks: bool) -> tuple[Flo
         step = f"{converted}, point {point:g} at {shift:.8g} ppm (##.SHIFT REFERENCE=)"
         return shift + (x - zero) / frequency, step
     if min(abs(x[0]), abs(x[-1])) <= 1.5 * abs(x[-1] - x[0]) / max(len(x) - 1, 1):
-        raise ReadError(
-            "the axis is in Hz from one end of the spectrum, and neither ##.SHIFT REFERENCE= nor ##$OFFSET= and ##$SF= "
-            "say where 0 ppm is; expected one of these, or a ppm axis"
-        )
+        raise ReadError("##.SHIFT REFERENCE= or ##$OFFSET= and ##$SF= do not say where 0 ppm is; expected a ppm axis")
     return x / frequency, f"{converted}, 0 Hz taken as 0 ppm"
 
 
@@ -183,11 +147,6 @@ class Block:
         """The value of the first record of that label, empty where there is none."""
         return self.first.get(label, "")
 
-    @property
-    def tables(self) -> int:
-        """How many data tables it holds."""
-        return sum(label in _TABLES or label == "DATATABLE" for label, _ in self.records)
-
 
 def _blocks(text: str) -> list[Block]:
     """The blocks of a file, those inside a LINK block like any other, without comments."""
@@ -208,28 +167,27 @@ def _blocks(text: str) -> list[Block]:
     return found
 
 
-def _tables(block: Block, real_only: bool) -> tuple[list[Table], tuple[str, ...]]:
-    """The data tables of a block that are read (``real_only``: no imaginary parts), and what is said of the others."""
+def _tables(block: Block) -> list[Table]:
+    """The data tables of a block: the first by the order of `_TABLES`, or all pages of an NTUPLES block."""
     if any(label == "DATATABLE" for label, _ in block.records):
-        return _pages(block, real_only)
-    present = [(label, value) for name in _TABLES for label, value in block.records if label == name and value.strip()]
-    if not present:
-        raise ReadError("the data table is empty")
-    (label, value), *others = present
-    head, _, text = value.partition("\n")
-    table = Table(text, _form(head), label.startswith("PEAK"), block.first, block.ended)
-    return [table], tuple(f"left out the {_TABLES[label]} of the same block" for label, _ in others)
+        return list(_pages(block))
+    there = [(label, value) for name in _TABLES for label, value in block.records if label == name]
+    if not there:
+        return []
+    (label, value), *others = sorted(there, key=lambda table: not table[1].strip())  # empty ones last
+    form, _, text = value.partition("\n")
+    others = [other for other, rest in others if rest.strip()]
+    return [Table(text, form, label.startswith("PEAK"), block.first, others=tuple(others))]
 
 
-def _pages(block: Block, real_only: bool) -> tuple[list[Table], tuple[str, ...]]:
-    """The pages of an NTUPLES block."""
+def _pages(block: Block) -> Iterator[Table]:
+    """The tables of an NTUPLES block, each with the columns of its two symbols as its head."""
 
     def cells(label: str) -> list[str]:
         return [cell.strip() for cell in block[label].split(",")]
 
     symbols = cells("SYMBOL")
     columns = {label: dict(zip(symbols, cells(label), strict=False)) for label in _COLUMNS}
-    found, left_out = [], 0
     page, points = "", block["NPOINTS"]
     for label, value in block.records:
         if label == "PAGE":
@@ -239,26 +197,13 @@ def _pages(block: Block, real_only: bool) -> tuple[list[Table], tuple[str, ...]]
         elif label == "DATATABLE":
             form, _, text = value.partition("\n")
             match = re.match(r"\s*\(\s*(\w)\s*(?:\+\+\s*\(\s*)?(\w)\s*\.\.", form)
-            if not match or not set(match.groups()) <= set(symbols):
-                raise ReadError(f"the form {form.strip()[:40]!r} of the data table does not match ##SYMBOL=")
-            x, y = match.groups()
-            if real_only and ("IMAG" in columns["VARNAME"].get(y, "").upper() or y == "I"):
-                left_out += 1
-                continue
+            x, y = match.groups() if match else ("", "")
             dimension = columns["VARDIM"].get(y, "")
             head = {"NPOINTS": dimension if finite(dimension) else points}
             for axis, symbol in (("X", x), ("Y", y)):
-                head |= {f"{axis}{label}": columns[label].get(symbol, "") for label in ("UNITS", "FACTOR")}
-                head |= {f"{label}{axis}": columns[label].get(symbol, "") for label in ("FIRST", "LAST", "MIN", "MAX")}
-            form_of = _form(form.replace(y, "Y").replace(x, "X"))
-            found.append(Table(text, form_of, "PEAK" in form.upper(), head, block.ended, page))
-    if not found:
-        raise ReadError("the NTUPLES block holds only imaginary parts; expected the real part of the spectrum")
-    return found, ("left out the imaginary part",) * bool(left_out)
-
-
-def _form(head: str) -> str:
-    match = re.match(r"\((?:(X)\+\+\(Y\.\.Y\)?\)?|(X\w*)\.\.X\w*\)|(X\w*A)\))", re.sub(r"\s", "", head).upper())
-    if not match:
-        raise ReadError(f"the data table has the form {head.strip()[:40]!r}; expected (X++(Y..Y)), (XY..XY) or (XYMA)")
-    return "X++YY" if match[1] else match[2] or match[3]
+                head |= {f"{axis}{name}": columns[name].get(symbol, "") for name in ("UNITS", "FACTOR")}
+                head |= {f"{name}{axis}": columns[name].get(symbol, "") for name in ("FIRST", "LAST", "MIN", "MAX")}
+            imaginary = "IMAG" in columns["VARNAME"].get(y, "").upper() or y == "I"
+            known = {x, y} <= set(symbols)
+            form = form.replace(y, "Y").replace(x, "X") if known else f"not of ##SYMBOL=: {form}"
+            yield Table(text, form, "PEAK" in form.upper(), head, page, imaginary)

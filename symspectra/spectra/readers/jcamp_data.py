@@ -25,6 +25,8 @@ _DIFFERENCE = dict(zip("%JKLMNOPQRjklmnopqr", _DIGITS, strict=True))  # DIF
 _REPEAT = dict(zip("STUVWXYZs", _DIGITS[1:10], strict=True))  # DUP
 _FIRST_DIGIT = _VALUE | _DIFFERENCE | _REPEAT
 
+_MOST_POINTS = 2**22  # of a table whose compressed form repeats values
+
 Pair = tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]
 
 
@@ -73,8 +75,7 @@ def ordinates(text: str, most: int) -> Ordinates:
             elif not before and step is not None:  # the last ordinate again, as a check
                 if not abs(value - y[-1]) <= 1e-9 * abs(y[-1]):
                     failed = (
-                        f"{where} begins with {value:.10g} where the line before ends with {y[-1]:.10g}; "
-                        "expected this value again as the check of the compressed form"
+                        f"{where} begins with {value:.10g}; expected the last value again, {y[-1]:.10g}, as a check"
                     )
                     if value != 0:  # SPECFILE.DX of the IUPAC test files closes its table by a zero
                         raise ReadError(failed)
@@ -82,10 +83,6 @@ def ordinates(text: str, most: int) -> Ordinates:
             else:
                 y.append(value)
                 before, step = "value", None
-    if not y:
-        raise ReadError("the data table is empty")
-    if len(y) > most:
-        raise ReadError(f"the data table has {len(y)} points; expected at most {most}")
     return Ordinates(y, lines, 0.0 if failed else None)
 
 
@@ -129,11 +126,22 @@ class Table(NamedTuple):
     """A data table with what is needed to read it."""
 
     text: str
-    form: str  #: ``X++YY``, or the variables of a group: ``XY``, ``XYW``, ``XYMA``
+    said: str  #: how it is written, ``(X++(Y..Y))`` or ``(XY..XY)``, and what stands behind it
     peaks: bool
     head: dict[str, str]  #: ``XUNITS``, ``YFACTOR``, ``FIRSTX``, ``NPOINTS`` and the like
-    ended: bool
     page: str = ""
+    imaginary: bool = False
+    others: tuple[str, ...] = ()  #: labels of other tables of the same spectrum
+
+    @property
+    def form(self) -> str:
+        """``X++YY``, or the variables of a group: ``XY``, ``XYW``, ``XYMA``."""
+        said = re.sub(r"\s", "", self.said).upper()
+        match = re.match(r"\((?:(X)\+\+\(Y\.\.Y\)?\)?|(X\w*)\.\.X\w*\)|(X\w*A)\))", said)
+        if not match:
+            said = self.said.strip()[:40]
+            raise ReadError(f"the data table has the form {said!r}; expected (X++(Y..Y)), (XY..XY) or (XYMA)")
+        return "X++YY" if match[1] else match[2] or match[3]
 
     def number(self, label: str) -> float | None:
         """A finite number of the head, None where it is missing or something else."""
@@ -147,38 +155,30 @@ class Table(NamedTuple):
             raise ReadError(f"a factor of the data table is {text[:40]!r}; expected a number other than 0")
         return factor
 
-    @property
-    def points(self) -> int | None:
-        """How many there are to be."""
-        number = self.number("NPOINTS")
-        return int(number) if number is not None and number >= 0 and number.is_integer() else None
-
-    def values(self, most: int) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"], tuple[str, ...]]:
-        """Positions and values with the factors applied, and the steps to tell; ``most`` points if it is compressed."""
-        points, step = self.points, ()
+    def values(self) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"], list[str]]:
+        """Positions and values with the factors applied, and the steps to tell."""
+        form, number, steps = self.form, self.number("NPOINTS"), []
+        points = int(number) if number is not None and number >= 0 and number.is_integer() else None
         x_factor, y_factor = self.factor("XFACTOR"), self.factor("YFACTOR")
-        if self.form == "X++YY":
+        if form == "X++YY":
             first, last, delta = self.number("FIRSTX"), self.number("LASTX"), self.number("DELTAX")
             if last is None and None not in (first, points, delta):
                 last = first + (points - 1) * delta
             if None in (points, first, last):
                 raise ReadError("a table (X++(Y..Y)) needs ##FIRSTX=, ##LASTX= and ##NPOINTS=; expected all three")
-            raw = ordinates(self.text, max(most, 4 * len(self.text)))
+            raw = ordinates(self.text, min(points, _MOST_POINTS))
             _check_count(len(raw.y), points)
             x, y = np.linspace(first, last, len(raw.y)), np.array(raw.y) * y_factor
             _check_lines(raw.lines, x, x_factor)
             if raw.closing is not None:
-                step = (f"ignored the closing check value {raw.closing:g}, which is not the last value",)
+                steps.append(f"ignored the closing check value {raw.closing:g}, which is not the last value")
         else:
-            assigned = self.form.endswith("A")
-            x, y = _assignments(self.text, "Y" in self.form) if assigned else _groups(self.text, len(self.form))
+            x, y = _assignments(self.text, "Y" in form) if form.endswith("A") else _groups(self.text, len(form))
             x, y = x * x_factor, y * y_factor
             _check_count(len(x), len(x) if points is None else points)
             if points is None:
-                step = (f"##NPOINTS= is missing; took all {len(x)} points",)
-        if not self.ended:
-            raise ReadError("##END= is missing, so the last number may be cut off; expected the whole file")
-        return x, y, (*step, *self._contradictions(y))
+                steps.append(f"##NPOINTS= is missing; took all {len(x)} points")
+        return x, y, steps + self._contradictions(y)
 
     def _contradictions(self, y: Float[np.ndarray, " point"]) -> list[str]:
         """Refuse values that contradict ##MINY= and ##MAXY=, or ##FIRSTY= where these are missing."""
@@ -197,9 +197,8 @@ class Table(NamedTuple):
             return steps
         if np.all(np.abs(100 * found - (low, high)) <= 10 * scale) and not steps:  # PerkinElmer, in Lancashire's set
             return ["##MINY= and ##MAXY= are in percent, the values are not"]
-        raise ReadError(
-            f"the values reach from {found[0]:.6g} to {found[1]:.6g} where the file says {low:.6g} to {high:.6g}"
-        )
+        said = f"the file says {low:.6g} to {high:.6g}"
+        raise ReadError(f"the values reach from {found[0]:.6g} to {found[1]:.6g} where {said}")
 
 
 def _check_count(found: int, expected: int) -> None:
@@ -220,7 +219,5 @@ def _check_lines(lines: list[tuple[str, int]], x: Float[np.ndarray, " point"], f
         mantissa, _, exponent = text.upper().partition("E")
         digit = 10.0 ** min(300, int(exponent[:5] or 0) - len(mantissa.partition(".")[2]))  # one unit of the last
         if not abs(said - expected) <= slack + digit * abs(factor):
-            raise ReadError(
-                f"line {number} of the data table begins at {said:.8g} where ##FIRSTX=, ##LASTX= and ##NPOINTS= lead "
-                f"to {expected:.8g}"
-            )
+            where = f"line {number} of the data table begins at {said:.8g}"
+            raise ReadError(f"{where} where ##FIRSTX=, ##LASTX= and ##NPOINTS= lead to {expected:.8g}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from jaxtyping import Float
 
@@ -11,7 +9,6 @@ from symspectra.errors import ReadError
 from symspectra.modalities import OF_NUCLEUS
 from symspectra.spectra.spectrum import Spectrum
 
-MAGIC = (b"JEOL.NMR", b"RMN.LEOJ")
 EXPORT = "export the processed spectrum as JCAMP-DX"
 MAX_POINTS = 1 << 22
 _NUCLEI = {"proton": "1H", "1h": "1H", "hydrogen1": "1H", "carbon13": "13C", "13c": "13C"}
@@ -51,11 +48,10 @@ def _parameters(data: bytes, start: int, order: str) -> dict[str, str | int | fl
     return found
 
 
-def read_jeol(path: Path) -> list[Spectrum]:
+def read_jeol(data: bytes) -> Spectrum:
     """The processed 1H or 13C spectrum of a JEOL .jdf file."""
-    data = path.read_bytes()
-    if data[:8] not in MAGIC or len(data) < _HEADER.itemsize:
-        raise ReadError(f"the file begins with {data[:8]!r}; expected the header of a JEOL .jdf file")
+    if len(data) < _HEADER.itemsize:
+        raise ReadError(f"the file ends after {len(data)} bytes; expected the header of a JEOL .jdf file")
     head = np.frombuffer(data, _HEADER, 1)[0]
     if head["dimensions"] != 1:
         raise ReadError(f"the file holds {head['dimensions']} dimensions; expected a spectrum of one dimension")
@@ -69,8 +65,7 @@ def read_jeol(path: Path) -> list[Spectrum]:
         raise ReadError(f"holds a free induction decay; {EXPORT}")
     if head["unit"] != _PPM:
         raise ReadError(f"the axis has JEOL unit {head['unit']}; expected ppm; {EXPORT}")
-    meta = {"format": "JEOL JDF", "nucleus": nucleus, "title": head["title"].decode("utf-8", "replace").strip("\0 ")}
-    meta |= {"solvent": parameters.get("solvent"), "pulse_program": parameters.get("experiment")}
+    meta = {"title": head["title"].decode("utf-8", "replace").strip("\0 "), "solvent": parameters.get("solvent")}
     frequency = parameters.get("x_freq")
     if isinstance(frequency, float) and np.isfinite(frequency):
         meta["frequency_mhz"] = frequency / 1e6
@@ -84,7 +79,7 @@ def read_jeol(path: Path) -> list[Spectrum]:
         raise ReadError(f"the axis runs from {ends[0]:g} to {ends[1]:g} ppm; expected two shifts below 10,000 ppm")
     x, y = np.linspace(*ends, last - first + 1), real[first : last + 1]
     step = f"processed data read, {len(y):,} points, ppm axis from the header"
-    return [Spectrum(x, y, "ppm", "intensity", OF_NUCLEUS[nucleus], meta, steps=(step,))]
+    return Spectrum(x, y, "ppm", "intensity", OF_NUCLEUS[nucleus], meta, steps=(step,))
 
 
 def _real_part(data: bytes, head: np.void, order: str) -> Float[np.ndarray, " point"]:

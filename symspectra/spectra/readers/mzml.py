@@ -6,7 +6,6 @@ Read within limits: entities are not expanded, and nothing that is packed may ou
 from __future__ import annotations
 
 import base64
-import gzip
 import io
 import re
 import zlib
@@ -17,14 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from symspectra.errors import ReadError
-from symspectra.spectra.readers.scan import Peaks, Scan, spectra
+from symspectra.spectra.readers.entries import Entry
+from symspectra.spectra.readers.scan import Peaks, Scan
 from symspectra.spectra.readers.signatures import decoded
-from symspectra.spectra.spectrum import Spectrum
 
-GROUP_TERMS = 100  # of a referenceableParamGroup
-LIMIT_BYTES = 200_000_000  # of a file once unpacked
-EXPANSION = 30  # times the packed size, of a file or of all its arrays
-SMALL_BYTES = 10_000_000  # may always be unpacked
 ELEMENT_BYTES = 40  # an element of a real file takes twice as many
 
 Terms = dict[str, ElementTree.Element]  # by accession
@@ -44,32 +39,12 @@ _VALUES = {
 }
 
 
-def read_mzml(data: bytes, block: int | None = None) -> list[Spectrum]:
-    """The spectra of an mzML file, also packed with gzip; ``block`` picks one scan, from 1.
-
-    MS1 scans are left out where there are MS/MS scans. Profiles become peaks (`symspectra.spectra.readers.scan`).
-    """
-    file = _File(_room(data))
-    if data[:2] == b"\x1f\x8b":
-        data = unpacked(data)
-    return spectra(list(file.scans(data)), "mzML", len(data), block, skip_ms1=True)
-
-
-def _room(data: bytes) -> int:
-    """The bytes that what is packed in a file may take."""
-    return SMALL_BYTES + EXPANSION * len(data)
-
-
-def unpacked(data: bytes) -> bytes:
-    """What a gzip file holds, if that is no more than `LIMIT_BYTES` and `EXPANSION` times itself."""
-    most = min(LIMIT_BYTES, _room(data))
-    try:
-        content = gzip.GzipFile(fileobj=io.BytesIO(data)).read(most + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ReadError(f"is a damaged gzip file ({error})") from error
-    if len(content) > most:
-        raise ReadError(f"unpacks to more than {most / 1e6:.1f} MB; expected less")
-    return content
+def read_mzml(data: bytes) -> list[Entry]:
+    """The scans of an mzML file; of MS1, those beside MS/MS scans are left out unless they are picked."""
+    scans = list(_File(10_000_000 + 30 * len(data)).scans(data))
+    fragments = any(scan.level != 1 for scan in scans)
+    asides = ["MS1, beside MS/MS scans" if fragments and scan.level == 1 else "" for scan in scans]
+    return [Entry(i, scan.spectrum, aside) for i, (scan, aside) in enumerate(zip(scans, asides, strict=True), 1)]
 
 
 def _parsed(data: bytes) -> Iterator[tuple[str, ElementTree.Element]]:
@@ -104,24 +79,18 @@ class _File:
             raise ReadError("is mzXML; convert it to mzML, for example with msconvert of ProteoWizard")
         if root not in ("mzML", "indexedmzML"):
             raise ReadError(f"is an XML file of another kind ({root[:40]}); expected mzML")
-        number = 0
         for event, element in events:
             match element.tag.rpartition("}")[2] if event == "end" else "":
                 case "referenceableParamGroup":
                     self.groups[element.get("id", "")] = self.terms(element)
-                    if len(element) > GROUP_TERMS:
-                        raise ReadError(
-                            f"has a parameter group of {len(element)} terms; expected at most {GROUP_TERMS}"
-                        )
                 case "source":
                     self.sources |= {_SOURCES[term] for term in self.terms(element) if term in _SOURCES}
                 case "spectrum":
-                    number += 1
-                    yield self.scan(number, element)
+                    yield self.scan(element)
                     element.clear()
 
     def terms(self, element: ElementTree.Element) -> Terms:
-        """The vocabulary terms anywhere in an element; of several, the first."""
+        """The vocabulary terms anywhere in an element, those of groups included; of several, the first."""
         terms: Terms = {}
         references = set()
         for part in element.iter():
@@ -133,7 +102,7 @@ class _File:
             terms = self.groups.get(reference, {}) | terms
         return terms
 
-    def scan(self, number: int, element: ElementTree.Element) -> Scan:
+    def scan(self, element: ElementTree.Element) -> Scan:
         terms = self.terms(element)
         fields = {name: terms[term].get("value", "") for term, name in _VALUES.items() if term in terms}
         fields.setdefault("title", element.get("id", ""))
@@ -152,12 +121,11 @@ class _File:
         def peaks() -> Peaks:
             if len(arrays) < 2:  # no peaks, or a spectrum of another kind, such as UV
                 return [], []
-            mz, intensity = (self.array(f"{what} array of {scan.name}", *arrays[what]) for what in _ARRAYS.values())
+            mz, intensity = (self.array(f"the {what} array", *arrays[what]) for what in _ARRAYS.values())
             return mz, intensity
 
         shapes = [profile for term, profile in _SHAPES.items() if term in terms]
-        scan = Scan(number, fields, peaks, shapes[0] if len(shapes) == 1 else None)
-        return scan
+        return Scan(fields, peaks, shapes[0] if len(shapes) == 1 else None)
 
     def array(self, where: str, text: str, terms: Terms, length: str) -> Float[np.ndarray, " peak"]:
         """The numbers of base64 text, perhaps behind zlib."""
@@ -172,18 +140,14 @@ class _File:
             raw = base64.b64decode("".join(text.split()), validate=True)
             if _ZLIB in terms and raw:
                 packing = zlib.decompressobj()
-                raw = packing.decompress(raw, self.room + 1)
-                if len(raw) > self.room:
-                    raise ReadError(f"{where} unpacks to more than the file's size allows")
+                raw = packing.decompress(raw, max(self.room, 0) + 1)
                 self.room -= len(raw)
                 if not packing.eof:
-                    raise ReadError(f"{where} is cut off")
-            with np.errstate(all="ignore"):  # NaN is refused later, with its place
-                values = np.frombuffer(raw, types[0]).astype(np.float64)
-        except ReadError:
-            raise
+                    raise ValueError("cut off, or unpacks to more than the file's size allows")
+            values = np.frombuffer(raw, types[0])
         except (zlib.error, ValueError) as error:  # also of base64
             raise ReadError(f"{where} is damaged ({error})") from error
         if length and str(len(values)) != length:
             raise ReadError(f"{where} has {len(values)} values; expected {length[:20]!r} as the file states")
-        return values
+        with np.errstate(all="ignore"):  # NaN is refused later, with its place
+            return values.astype(np.float64)

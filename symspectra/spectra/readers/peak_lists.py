@@ -37,9 +37,8 @@ def parse_peaks(text: str, modality: str) -> Spectrum:
     Returns
     -------
     Positions in ppm or m/z; values are numbers of hydrogen or carbon atoms, or intensities. ``meta`` of 1H has
-    ``hydrogens``, ``couplings`` (`symspectra.spectra.lines.multiplet`) and ``broad``, that of 13C ``attached``
-    (hydrogen atoms on each carbon, or None), one entry per peak; both have ``solvent`` and
-    ``frequency_mhz`` where given.
+    ``couplings`` (`symspectra.spectra.lines.multiplet`) and ``broad``, that of 13C ``attached`` (hydrogen atoms on
+    each carbon, or None), one entry per peak; both have ``solvent`` and ``frequency_mhz`` where given.
 
     Raises
     ------
@@ -88,7 +87,6 @@ def _shifts(text: str, modality: str) -> Spectrum:
     if modality == "c13":
         meta["attached"] = [signal.attached for signal in signals]
     else:
-        meta["hydrogens"] = [signal.atoms for signal in signals]
         meta["couplings"] = [signal.couplings for signal in signals]
         meta["broad"] = [signal.broad for signal in signals]
         if bare := [f"{signal.position:g}" for signal in signals if not signal.atoms_given]:

@@ -1,12 +1,16 @@
-"""What a file is, from its first bytes and then from its name; for files that cannot be read, what to give instead."""
+"""What a file is, from its first bytes; for files that cannot be read, what to give instead."""
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
+import zlib
 
 from symspectra.errors import ReadError
 
-HEAD_BYTES = 65_536  # enough to tell
+LIMIT_BYTES = 200_000_000  # of a file, and of what is packed in it
+_HEAD_BYTES = 65_536  # enough to tell
 
 _TEXT = "export the spectrum as JCAMP-DX or as two columns of text"
 _PICTURE = f"is a picture; a picture holds no values: {_TEXT}"
@@ -22,7 +26,6 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"Spectral ", f"is a Thermo OMNIC .spa file; {_TEXT}"),
     (b"\x0a\x0a\xfe\xfe", f"is a Bruker OPUS file; {_TEXT}"),
     (b"\xd0\xcf\x11\xe0", _SHEET),
-    (b"PK\x03\x04", "is a zip archive without a Bruker experiment; unpack it and give the file inside"),
 )
 
 #: Extensions of binary files and of folders whose first bytes tell less.
@@ -32,11 +35,12 @@ REFUSED_NAMES = {
     ".d": f"is the .d folder of a mass spectrometer; {_MASS}",
 }
 
-_EXTENSIONS = {
-    **dict.fromkeys((".jdx", ".dx", ".jcamp", ".jcm"), "JCAMP-DX"),
-    ".mzml": "mzML",
-    ".mgf": "MGF",
-    ".msp": "MSP",
+#: What a text of each format has in it.
+_SIGNS = {
+    "mzML": r"<(indexed)?mzML\b|<mzXML\b",
+    "JCAMP-DX": r"\A\s*##|^[ \t]*##\s*TITLE\s*=",
+    "MGF": r"^[ \t]*BEGIN IONS[ \t\r]*$",
+    "MSP": r"^[ \t]*num ?peaks\s*:",
 }
 
 
@@ -50,38 +54,49 @@ def decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def format_of(data: bytes, suffix: str) -> str:
-    """``"JCAMP-DX"``, ``"mzML"`` (or mzXML), ``"MGF"``, ``"MSP"`` or ``"text"``; for other kinds a `ReadError`.
+def unpacked(data: bytes) -> bytes:
+    """What a gzip file holds, if that is no more than `LIMIT_BYTES`; other data as they are."""
+    if data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        content = gzip.GzipFile(fileobj=io.BytesIO(data)).read(LIMIT_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ReadError(f"is a damaged gzip file ({error})") from error
+    if len(content) > LIMIT_BYTES:
+        raise ReadError(f"unpacks to more than {LIMIT_BYTES / 1e6:.0f} MB; expected less")
+    return content
 
-    What a text begins with decides, then the extension ``suffix`` (lower case, with the dot), which a binary file
-    cannot claim; any other text is a table. The error says what to give instead.
+
+def format_of(data: bytes, suffix: str) -> str:
+    """``"JCAMP-DX"``, ``"mzML"``, ``"MGF"``, ``"MSP"``, ``"JEOL"``, ``"Bruker"`` (zipped) or ``"text"``, a table.
+
+    ``suffix`` (lower case, with the dot) tells what a binary file is that is not read.
+
+    Raises
+    ------
+    ReadError : it is of another kind; the sentence says what to give instead.
     """
-    head = data[:HEAD_BYTES]
+    head = data[:_HEAD_BYTES]
+    if head.startswith((b"JEOL.NMR", b"RMN.LEOJ")):
+        return "JEOL"
+    if head.startswith(b"PK\x03\x04") and b"[Content_Types].xml" not in head:
+        return "Bruker"
     binary = b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")
-    if head.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in head:
-        raise ReadError(_SHEET)
     if binary and suffix in REFUSED_NAMES:
         raise ReadError(REFUSED_NAMES[suffix])
-    for start, sentence in _REFUSED:
+    for start, sentence in (*_REFUSED, (b"PK\x03\x04", _SHEET)):
         if head.startswith(start):
             raise ReadError(sentence)
-    text = decoded(head)
-    start = next((line for line in map(str.strip, text.splitlines()) if line and not line.startswith("$$")), "")
-    if re.match(r"##title=\s*parameter file", start, re.I):
+    text = re.sub(r"^[ \t]*\$\$.*\n", "", decoded(head), flags=re.M)
+    if re.match(r"\s*##title=\s*parameter file", text, re.I):
         raise ReadError("is a parameter file of a Bruker experiment; give the folder of the experiment")
-    if start.startswith("##"):
-        return "JCAMP-DX"
-    if re.search(r"<(indexed)?mzML\b|<mzXML\b", text):
-        return "mzML"
-    if re.search(r"^\s*BEGIN IONS\s*$", text, re.M | re.I):
-        return "MGF"
-    if re.search(r"^\s*num ?peaks\s*:", text, re.M | re.I):
-        return "MSP"
+    for name, sign in _SIGNS.items():
+        if re.search(sign, text, re.M | re.I):
+            return name
     if binary:
         raise ReadError("is a binary file of an unknown kind; expected JCAMP-DX, text, MGF, MSP, mzML, Bruker or JEOL")
-    name = _EXTENSIONS.get(suffix, "text")
-    if name in ("text", "JCAMP-DX") and start.lower().startswith(("<!doctype html", "<html")):
+    if re.match(r"\s*<(!doctype html|html)", text, re.I):
         raise ReadError("is a web page; save the spectrum file itself, not the page that shows it")
-    if name in ("text", "JCAMP-DX") and start.startswith("<"):
+    if re.match(r"\s*<", text):
         raise ReadError("is an XML file of a kind that is not read; expected mzML")
-    return name
+    return "text"
