@@ -40,19 +40,12 @@ def read(tmp_path, *records: str, name: str = "some.sd"):
 
 
 def test_a_row_has_structure_peaks_and_conditions(tmp_path):
-    conditions = {
-        "Solvent": "0:Chloroform-D1 (CDCl3) 1:Unreported ",
-        "Field Strength [MHz]": "0:50.328 1:Unknown ",
-        "Temperature [K]": "0:298 1:Unreported ",
-    }
-    rows, rejects = read(tmp_path, record("CCO", 10, c13_0=ETHANOL, h1_1="1.2;0.0t;0|3.7;0.0q;1|", **conditions))
+    rows, rejects = read(tmp_path, record("CCO", 10, c13_0=ETHANOL, h1_1="1.2;0.0t;0|3.7;0.0q;1|"))
     carbon, proton = rows
     assert (carbon.inchikey, carbon.smiles, carbon.modality) == ("LFQSCWFLJHTTHZ", "CCO", "c13")
     assert (carbon.source, carbon.record, carbon.licence) == ("some.sd", "10:0", LICENCE)
-    assert (carbon.solvent, carbon.frequency_mhz, carbon.temperature_k) == ("Chloroform-D1 (CDCl3)", 50.328, 298.0)
     assert carbon.x.tolist() == [18.1, 57.8] and carbon.y.tolist() == [1, 1] and carbon.attached == [3, 2]
     assert (proton.modality, proton.record, proton.attached) == ("h1", "10:1", None)
-    assert (proton.solvent, proton.frequency_mhz, proton.temperature_k) == (None, None, None)
     assert not rejects
 
 
@@ -79,8 +72,7 @@ def test_the_values_are_the_number_of_atoms(entries):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_packed_files_are_read_alike(tmp_path, zipped, monkeypatch):
-    monkeypatch.setattr(nmrshiftdb2, "BLOCK_BYTES", 700)  # so that blocks end anywhere in a record
+def test_packed_files_are_read_alike(tmp_path, zipped):
     text = "".join(record("C" * n + "O", n, c13_0=ETHANOL) for n in range(2, 22)).replace("\n", "\r\n")
     (tmp_path / "dump").write_bytes(text.encode())
     if zipped:
@@ -146,26 +138,16 @@ def test_wrong_files_are_one_sentence(tmp_path):
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("a.txt", "nothing")
-    cases = {
-        "smiles,peaks\nCCO,18.1\n": "is no SD file",
-        "": "is no SD file",
-        "x" * 6_000_000: "is no SD file",
-        record(c13_0=ETHANOL) + "x" * 6_000_000: "more than 5 MB",
-        record(): "no record has a spectrum",
-        zipped.getvalue(): "has 0 files that end in .sd or .sdf",
-        lzma.compress(record(c13_0=ETHANOL).encode()): "packed by xz; unpack it first",
-        b"PK\x03\x04 and no more": "is damaged",
-    }
-    for content, words in cases.items():
-        path = tmp_path / "dump.sd"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        with pytest.raises(DataError, match=words) as error:
+    path = tmp_path / "dump.sd"
+    packed = lzma.compress(record(c13_0=ETHANOL).encode())
+    for content in (b"smiles,peaks\nCCO,18.1\n", b"", b"PK\x03\x04 and no more", zipped.getvalue(), packed):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"^{path}: is no SD file; expected .*unpack"):
             list(read_nmrshiftdb2(path))
-        assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+    with pytest.raises(DataError, match="no record has a spectrum"):
+        read(tmp_path, record())
     with pytest.raises(DataError, match="no such file"):
         list(read_nmrshiftdb2(tmp_path / "nowhere.sd"))
-    with pytest.raises(DataError, match="is a folder"):
-        list(read_nmrshiftdb2(tmp_path))
 
 
 def test_damaged_files_are_read_or_refused(tmp_path):
