@@ -309,7 +309,6 @@ def test_parts_of_other_settings_are_made_again(source, tmp_path, monkeypatch):
     interrupted(source, tmp_path / "out", monkeypatch, how="blockmean")
     names = count_files(monkeypatch)
     assert prepare(source, tmp_path / "out")["molecules"] == 10 and names == ["a.parquet", "b.parquet"]
-    assert read_folder(tmp_path / "out").resample == "blockmax"
 
 
 def test_wrong_files_are_refused_before_anything_is_computed(source, tmp_path, monkeypatch):
@@ -329,8 +328,8 @@ def test_wrong_files_are_refused_before_anything_is_computed(source, tmp_path, m
         pq.write_table(good.drop_columns([name]), path)
         refused(words)
     pq.write_table(good.drop_columns([NEWER[4]]), path)
-    refused(r"no column msms_cfmid_negative_10ev \(older: msms_negative_10ev\), or not those of 10, 20, 40 eV")
-    for name, words in (("smiles", "of text"), ("h_nmr_spectra", "lists of numbers"), (NEWER[0], "lists of .m/z")):
+    refused("no column msms_cfmid_negative_20ev of lists of lists of numbers")
+    for name, words in (("smiles", "of text"), ("h_nmr_spectra", "lists of numbers"), (NEWER[0], "lists of lists")):
         pq.write_table(good.drop_columns([name]).append_column(name, pa.array([1] * 5)), path)
         refused(words)
     path.unlink()

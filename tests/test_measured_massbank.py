@@ -67,11 +67,6 @@ def test_kinds_of_spectra_that_are_used(tmp_path):
     assert rows[2].adduct is None
 
 
-def test_the_inchi_is_taken_where_there_is_no_smiles(tmp_path):
-    rows, _ = read(tmp_path, record({"CH$SMILES": None}), record({"CH$SMILES": "N/A"}))
-    assert [row.smiles for row in rows] == ["CCO", "CCO"]
-
-
 def test_other_encodings_line_ends_and_several_records_of_a_file(tmp_path):
     text = record()
     rows, rejects = read(tmp_path, text.encode("latin-1"), text.replace("\n", "\r\n"), "\ufeff" + text, text + text)

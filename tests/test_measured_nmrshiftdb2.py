@@ -9,13 +9,10 @@ import zipfile
 from collections import Counter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from mutations import survives_damage
 from rdkit import Chem
 from test_measured_records import outcomes, reasons
 
-from symspectra.datasets.measured import nmrshiftdb2
 from symspectra.datasets.measured.nmrshiftdb2 import LICENCE, read_nmrshiftdb2
 from symspectra.errors import DataError, ReadError
 
@@ -60,15 +57,6 @@ def test_a_carbon_counts_once_and_the_multiplicity_may_be_missing(tmp_path):
     assert rows[0].x.tolist() == [16.1, 16.1, 20.0] and rows[0].attached == [2, 3, None]
     assert rows[0].y.tolist() == [1, 1, 1]
     assert rows[1].attached is None
-
-
-@given(st.lists(st.tuples(st.integers(0, 2000), st.sampled_from("SDTQ"), st.integers(0, 30)), min_size=1))
-def test_the_values_are_the_number_of_atoms(entries):
-    text = "|".join(f"{ppm / 10};0.0{letter};{atom}" for ppm, letter, atom in entries)
-    row = nmrshiftdb2._peaks(text, "c13")
-    assert row["y"].sum() == len(set(entries))
-    assert (row["x"][1:] >= row["x"][:-1]).all()
-    assert len(set(zip(row["x"], row["attached"], strict=True))) == len(row["x"])
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -20,9 +20,9 @@ from test_measured_nmrshiftdb2 import record as nmr_record
 from symspectra.cli.main import main
 from symspectra.datasets.base import split_of
 from symspectra.datasets.measured import prepare as module
-from symspectra.datasets.measured.choice import allowed, choose, on_axis
+from symspectra.datasets.measured.choice import allowed, choose
 from symspectra.datasets.measured.prepare import prepare
-from symspectra.datasets.measured.records import MODALITIES, Measurement, read_measurements
+from symspectra.datasets.measured.records import MODALITIES
 from symspectra.datasets.writer import described, evaluated
 from symspectra.errors import DataError
 from symspectra.files import check, digest
@@ -69,7 +69,7 @@ def test_the_folder_holds_what_the_sources_say(sources, tmp_path):
     assert np.array_equal(from_bits(np.array([ethanol["groups"]]))[0], label(["CCO"])[0])
     chosen = [ethanol[f"{name}_record"] for name in MODALITIES]
     assert chosen == ["10:1", "10:2", "MSBNK-2", "MSBNK-4", "MSBNK-5"]
-    assert [row.record for row in read_measurements(tmp_path / "out" / "spectra.parquet")][:2] == ["10:0", "10:1"]
+    assert pq.read_table(tmp_path / "out" / "spectra.parquet")["record"].to_pylist()[:2] == ["10:0", "10:1"]
     with open(tmp_path / "out" / "rejects.csv", newline="") as f:
         rejected = {row["record"]: row["reason"] for row in csv.DictReader(f)}
     assert rejected == {
@@ -153,30 +153,11 @@ def test_choice_among_several_spectra(modality, spectra, chosen):
     assert choose(pd.concat([table, other], ignore_index=True)).index.tolist() == [chosen, chosen + len(table)]
 
 
-@pytest.mark.parametrize(
-    ("modality", "x", "expected"),
-    [("c13", [240.0, 20.0], True), ("c13", [240.0], False), ("h1", [12.0], False), ("ms", [600.0], False)],
-)
-def test_spectra_off_the_axis(modality, x, expected):
-    spectrum = Measurement("K", "C", modality, np.array(x), np.ones(len(x), dtype=np.float32))
-    assert on_axis(spectrum) is expected
-
-
 def test_the_same_sources_give_the_same_bytes_with_any_number_of_processes(sources, tmp_path):
     prepare(sources, tmp_path / "one")
     prepare(sources, tmp_path / "two", workers=2)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
-
-
-def test_nothing_remains_of_an_interrupted_preparation(sources, tmp_path, monkeypatch):
-    def interrupted(chunk):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "_drawn", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        prepare(sources, tmp_path / "out")
-    assert {path.name for path in tmp_path.iterdir()} == {"nmr.sd", "records"}
 
 
 def test_a_spectrum_that_cannot_be_drawn_is_listed(sources, tmp_path, monkeypatch):
@@ -213,15 +194,6 @@ def test_the_command_prints_the_summary(sources, tmp_path, capsys):
     assert "exists" in capsys.readouterr().err
     assert main(["data", "prepare", "experimental", "--out", str(tmp_path / "other")]) == 2
     assert "--nmrshiftdb2 FILE" in capsys.readouterr().err
-
-
-def test_the_command_prepares_a_table_of_peaks(tmp_path, capsys):
-    table = "smiles,modality,peaks,licence\nCCO,c13,18.1 57.8,CC BY-NC\nCCO,ms,31:100 45:52,\n"
-    (tmp_path / "table.csv").write_text(table)
-    out = tmp_path / "out"
-    assert main(["data", "prepare", "peaks", "--table", str(tmp_path / "table.csv"), "--out", str(out)]) == 0
-    assert "1  c13, CC BY-NC" in capsys.readouterr().out
-    assert np.load(out / "present.npy").tolist() == [[True, False, False, False, True]]
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from rdkit import Chem, rdBase
 
@@ -12,14 +12,6 @@ MOST_ATOMS = 500  # heavy atoms of a molecule that is used
 
 class Reject(ValueError):
     """Why a structure, or a spectrum with it, is left out of a data set."""
-
-
-class Structure(NamedTuple):
-    """A molecule without stereochemistry and isotopes, with the names by which data sets join and list it."""
-
-    molecule: Chem.Mol
-    inchikey: str  # first block
-    smiles: str  # canonical
 
 
 def parse(smiles: Any, where: str = "") -> Chem.Mol:
@@ -41,8 +33,11 @@ def parsed(text: Any, reader: Callable[[str], Chem.Mol | None] = Chem.MolFromSmi
         return None
 
 
-def structure(text: Any, reader: Callable[[str], Chem.Mol | None] = Chem.MolFromSmiles) -> Structure:
-    """The structure of a SMILES, or of what ``reader`` reads; `Reject` where it cannot be used."""
+def structure(text: Any, reader: Callable[[str], Chem.Mol | None] = Chem.MolFromSmiles) -> tuple[Chem.Mol, str, str]:
+    """The molecule of a SMILES without stereochemistry and isotopes, its InChIKey block and canonical SMILES.
+
+    ``reader`` reads other formats than SMILES. `Reject` is raised where the structure cannot be used.
+    """
     molecule = parsed(text, reader)
     if molecule is not None:
         Chem.RemoveStereochemistry(molecule)
@@ -53,7 +48,7 @@ def structure(text: Any, reader: Callable[[str], Chem.Mol | None] = Chem.MolFrom
         raise Reject("structure too large")
     if not (key := inchikey_block(molecule)):
         raise Reject("no InChIKey")
-    return Structure(molecule, key, flat_smiles(molecule))
+    return molecule, key, flat_smiles(molecule)
 
 
 def flat_smiles(molecule: Chem.Mol) -> str:

@@ -51,13 +51,12 @@ class Reference(NamedTuple):
     peaks: dict[Polarity, Peaks]
 
 
-class IonTable(NamedTuple):
-    """Ions of all fit molecules laid end to end, and the reference intensity of every formula."""
+class Ions(NamedTuple):
+    """Ions of a molecule, and the reference intensity of each of their formulas."""
 
     descriptors: Float[np.ndarray, "ion descriptor"]
     formula: Int[np.ndarray, " ion"]
-    molecule: Int[np.ndarray, " formula"]
-    reference: Float[np.ndarray, " formula"]  # sums to at most 1 a molecule
+    reference: Float[np.ndarray, " formula"]  # sums to at most 1
 
 
 def is_fit_row(smiles: str) -> bool:
@@ -97,44 +96,38 @@ def square_root_cosine(first: Peaks, second: Peaks) -> float:
     return float(total / np.sqrt(intensity.sum() * other.sum())) if len(product) else 0.0
 
 
-def ion_table(references: list[Reference], polarity: Polarity, names: tuple[str, ...]) -> IonTable:
-    """Descriptors of the ions of many molecules with formal bond orders, and the reference intensities."""
-    parts, offset = [], 0
-    for number, reference in enumerate(references):
-        mz, descriptors = ions(reference.mol, None, polarity, names)
-        formula_mz, formula = np.unique(np.round(mz, 5), return_inverse=True)
-        target = np.zeros(len(formula_mz))
-        peak_mz, intensity = reference.peaks[polarity]
-        distance = np.abs(formula_mz[:, None] - peak_mz)
-        near = distance.min(axis=0) <= TOLERANCE
-        np.add.at(target, distance.argmin(axis=0)[near], intensity[near] / intensity.sum())
-        parts.append((descriptors, formula + offset, np.full(len(formula_mz), number), target))
-        offset += len(formula_mz)
-    return IonTable(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+def ion_table(reference: Reference, polarity: Polarity, names: tuple[str, ...]) -> Ions:
+    """Descriptors of the ions of a molecule with formal bond orders, and the reference intensities."""
+    mz, descriptors = ions(reference.mol, None, polarity, names)
+    formula_mz, formula = np.unique(np.round(mz, 5), return_inverse=True)
+    target = np.zeros(len(formula_mz))
+    peak_mz, intensity = reference.peaks[polarity]
+    distance = np.abs(formula_mz[:, None] - peak_mz)
+    near = distance.min(axis=0) <= TOLERANCE
+    np.add.at(target, distance.argmin(axis=0)[near], intensity[near] / intensity.sum())
+    return Ions(descriptors, formula, target)
 
 
-def negative_similarity(weights: Float[np.ndarray, " descriptor"], table: IonTable) -> tuple[float, np.ndarray]:
+def negative_similarity(weights: Float[np.ndarray, " descriptor"], molecules: list[Ions]) -> tuple[float, np.ndarray]:
     """Minus the mean square-root cosine over molecules, slightly regularised, and its gradient."""
-    exponent = -table.descriptors @ weights
-    molecule_of_ion = table.molecule[table.formula]
-    largest = np.full(table.molecule[-1] + 1, -np.inf)
-    np.maximum.at(largest, molecule_of_ion, exponent)
-    ion = np.exp(exponent - largest[molecule_of_ion])
-    intensity = np.maximum(np.bincount(table.formula, ion, len(table.molecule)), 1e-200)
-    total = np.bincount(table.molecule, intensity)
-    similarity = np.bincount(table.molecule, np.sqrt(intensity * table.reference)) / np.sqrt(total)
-    slope = 0.5 * np.sqrt(table.reference / intensity) / np.sqrt(total)[table.molecule]
-    slope -= 0.5 * (similarity / total)[table.molecule]  # d similarity / d intensity
-    gradient = table.descriptors.T @ (slope[table.formula] * ion) / len(total)
-    penalty = REGULARISATION * weights @ weights
-    return float(penalty - similarity.mean()), gradient + 2 * REGULARISATION * weights
+    value, gradient = REGULARISATION * weights @ weights, 2 * REGULARISATION * weights
+    for descriptors, formula, reference in molecules:
+        exponent = -descriptors @ weights
+        ion = np.exp(exponent - exponent.max())
+        intensity = np.maximum(np.bincount(formula, ion, len(reference)), 1e-200)
+        total = intensity.sum()
+        similarity = np.sqrt(intensity * reference).sum() / np.sqrt(total)
+        slope = 0.5 * np.sqrt(reference / intensity / total) - 0.5 * similarity / total  # by the intensity
+        value = value - similarity / len(molecules)
+        gradient = gradient + descriptors.T @ (slope[formula] * ion) / len(molecules)
+    return float(value), gradient
 
 
 def fit(references: list[Reference], polarity: Polarity) -> dict[str, float]:
     """Parameters of one polarity by L-BFGS-B from `START`; deterministic."""
     start = START[polarity]
-    table = ion_table(references, polarity, tuple(start))
-    result = minimize(negative_similarity, list(start.values()), args=(table,), jac=True, method="L-BFGS-B")
+    molecules = [ion_table(reference, polarity, tuple(start)) for reference in references]
+    result = minimize(negative_similarity, list(start.values()), args=(molecules,), jac=True, method="L-BFGS-B")
     return {name: round(float(value), 4) for name, value in zip(start, result.x, strict=True)}
 
 
@@ -177,17 +170,16 @@ def fit_file(path: Path) -> dict:
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Command line: fit, print the held-out figures, write the parameter file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, help="parquet file with smiles and 40 eV CFM-ID peaks")
     parser.add_argument("--out", type=Path, default=PARAMETERS, help="JSON file to write (default: the package's own)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     result = fit_file(options.file)
     with files.written(options.out) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    for polarity, figures in result["held_out"].items():
-        print(polarity, " ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    print(result["held_out"])
 
 
 if __name__ == "__main__":

@@ -238,26 +238,14 @@ def fragment(
 ) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
     """Simulated MS/MS spectrum of [M+H]+ or [M-H]- at about 40 eV.
 
-    Parameters
-    ----------
-    mol
-        Neutral, connected molecule of 1 to 63 heavy atoms, with or without explicit hydrogens; isotope labels ignored.
-    wiberg_order
-        Wiberg bond orders in the order of ``mol.GetBonds()``, or of ``AddHs(mol).GetBonds()`` as in quantum records;
-        None for formal orders (aromatic 1.4). Only bonds between heavy atoms are read.
-    polarity, parameters
-        "positive" or "negative", and descriptor name (`DESCRIPTORS`) to weight; None for the fitted ones.
+    ``mol`` is a neutral, connected molecule of 1 to 63 heavy atoms, with or without explicit hydrogens; isotope labels
+    are ignored. ``wiberg_order`` is in the order of ``mol.GetBonds()``, or of ``AddHs(mol).GetBonds()`` as in quantum
+    records, None for formal orders (aromatic 1.4); only bonds between heavy atoms are read. ``parameters`` are weights
+    by name of `DESCRIPTORS`, None for the fitted ones.
 
-    Returns
-    -------
-    mz, intensity
-        Ascending m/z, and intensity relative to the base peak (1); at most 50 peaks of at least 0.01. Both are empty
-        for a molecule without hydrogen in negative mode, which has no [M-H]-.
-
-    Raises
-    ------
-    ValueError
-        If the molecule is too large or has an element outside `VALENCE`.
+    Returns ascending m/z, and intensity relative to the base peak (1): at most 50 peaks of at least 0.01, none for a
+    molecule without hydrogen in negative mode, which has no [M-H]-. A ValueError says that the molecule is too large or
+    has an element outside `VALENCE`.
     """
     if parameters is None:
         parameters = load_parameters()[polarity]

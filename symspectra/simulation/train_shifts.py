@@ -29,7 +29,6 @@ from symspectra.simulation.shifts import (
     MolecularGraph,
     ShiftNetwork,
     batch_graphs,
-    equivalence_classes,
     molecular_graph,
     network_shifts,
 )
@@ -40,11 +39,10 @@ JITTER = 0.015  # Angstrom an atom and axis: about 0.02 on a distance, the diffe
 
 
 class Example(NamedTuple):
-    """One molecule: graph, shifts in ppm (NaN off C and H) and equivalence classes."""
+    """One molecule: graph, and shifts in ppm (NaN off C and H)."""
 
     graph: MolecularGraph
     ppm: Float[Tensor, " atom"]
-    classes: np.ndarray
 
 
 def split_of(inchikey: str) -> str:
@@ -75,24 +73,19 @@ def read_examples(path: Path) -> tuple[dict[str, list[Example]], int]:
         ppm[torch.tensor(row["atom_index"], dtype=torch.long)] = torch.tensor(row["shift_ppm"])
         if not torch.equal(ppm.isfinite(), (graph.z == 1) | (graph.z == 6)):
             raise ValueError(f"{path}, row {number}: expected one finite shift on every C and H and on no other atom")
-        splits[split_of(Chem.MolToInchiKey(mol))].append(Example(graph, ppm, equivalence_classes(mol)))
+        splits[split_of(Chem.MolToInchiKey(mol))].append(Example(graph, ppm))
     return splits, left_out
 
 
 def mean_absolute_errors(network: ShiftNetwork, examples: list[Example]) -> dict[str, float | int]:
-    """Mean absolute errors in ppm by element, over atoms and over equivalence classes (class means compared)."""
-    errors: dict[str, list[np.ndarray]] = {"h1": [], "c13": [], "h1_class": [], "c13_class": []}
-    predicted = network_shifts(network.eval(), [example.graph for example in examples])
-    for example, ppm in zip(examples, predicted, strict=True):
-        error = (ppm - example.ppm).numpy()
-        for name, number in (("h1", 1), ("c13", 6)):
-            chosen = example.graph.z.numpy() == number
-            _, index = np.unique(example.classes[chosen], return_inverse=True)
-            errors[name].append(np.abs(error[chosen]))
-            errors[f"{name}_class"].append(np.abs(np.bincount(index, error[chosen]) / np.bincount(index)))
-    flat = {name: np.concatenate(values) for name, values in errors.items()}
-    result = {f"{name}_mae_ppm": round(float(values.mean()), 4) for name, values in flat.items()}
-    return result | {"molecules": len(examples)} | {f"{name}_number": len(values) for name, values in flat.items()}
+    """Mean absolute errors over atoms in ppm by element, and how many molecules and atoms they are of."""
+    predicted = torch.cat(network_shifts(network.eval(), [example.graph for example in examples]))
+    error = (predicted - torch.cat([example.ppm for example in examples])).abs()
+    z, result = torch.cat([example.graph.z for example in examples]), {"molecules": len(examples)}
+    for name, number in (("h1", 1), ("c13", 6)):
+        some = error[z == number]
+        result |= {f"{name}_mae_ppm": round(float(some.mean()), 4), f"{name}_number": len(some)}
+    return result
 
 
 def train_epoch(network: ShiftNetwork, optimiser: torch.optim.Optimizer, examples: list[Example]) -> float:
@@ -153,16 +146,13 @@ def train(data: Path, out: Path, epochs: int = 70, seed: int = 0) -> dict[str, f
     return errors["test"]
 
 
-def main(argv: list[str] | None = None) -> None:
+def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=70)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
-    print(train(arguments.data, arguments.out, arguments.epochs, arguments.seed))
+    print(train(**vars(parser.parse_args())))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
@@ -30,7 +28,6 @@ from symspectra.datasets.measured.records import (
     Measurement,
     Rejected,
     kind_of,
-    read_measurements,
     write_measurements,
 )
 from symspectra.datasets.prepared import MASS
@@ -82,25 +79,28 @@ def prepare(
     check_new(out)
     with files.written(out) as folder, Workers(workers) as pool:
         folder.mkdir()
-        rejects, table = [], folder / "spectra.parquet"
+        rejects: list[Rejected] = []
         read = chain.from_iterable(READERS[kind](source, pool, show) for kind, source in sources)
-        write_measurements(table, _kept(read, licence_allow, rejects))
-        spectra = _read_choices(table)
-        if spectra.empty:
+        measured = list(_kept(read, licence_allow, rejects))
+        if not measured:
             reasons = ", ".join(f"{reason}: {n}" for reason, n in Counter(r.reason for r in rejects).most_common())
             raise DataError(f"{sources[0][1]}: no spectrum is left ({reasons})")
+        write_measurements(folder / "spectra.parquet", measured)
+        names = ("inchikey", "smiles", "modality", "record", "licence", "adduct", "collision_energy")
+        spectra = pd.DataFrame({name: [getattr(spectrum, name) for spectrum in measured] for name in names})
+        spectra = spectra.assign(peaks=[len(spectrum.x) for spectrum in measured])
         molecules = spectra.drop_duplicates("inchikey")[["inchikey", "smiles"]]
         molecules = molecules.iloc[random_order(molecules["smiles"])].set_index("inchikey", drop=False)
         bar = tqdm(molecules["smiles"], desc="functional groups", unit="molecule", disable=not show)
         groups = np.concatenate(list(pool.in_order(label, chunked(bar, CHUNK))))
         chosen = choose(spectra)
         writer = FolderWriter(folder, len(molecules), MODALITIES)
-        chosen["molecule"] = molecules.index.get_indexer(chosen["inchikey"])
-        _draw(table, writer, chosen, rejects, pool, show)
+        wanted, molecule = [measured[i] for i in chosen.index], molecules.index.get_indexer(chosen["inchikey"])
+        _draw(wanted, molecule, writer, rejects, pool, show)
         records = chosen.pivot(index="inchikey", columns="modality", values="record").add_suffix("_record")
         split = [split_of(key) for key in molecules.index]
         molecules = molecules.assign(groups=to_bits(groups), split=split).join(records)
-        licences = spectra.groupby("modality")["licence"].value_counts().to_dict()
+        licences = spectra.fillna({"licence": NOT_STATED}).groupby("modality")["licence"].value_counts().to_dict()
         complete = _complete(writer.present)
         return writer.finish(
             "measured",
@@ -139,23 +139,18 @@ def _kept(
         rejects.append(Rejected(spectrum.source or "", spectrum.record or "", reason))
 
 
-def _read_choices(table: Path) -> pd.DataFrame:
-    """What the choice needs of the table of spectra."""
-    names = ["inchikey", "smiles", "modality", "record", "licence", "adduct", "collision_energy"]
-    spectra = pq.read_table(table, columns=[*names, "x"])
-    frame = spectra.select(names).to_pandas().assign(peaks=pc.list_value_length(spectra["x"]).to_numpy())
-    return frame.assign(licence=frame["licence"].fillna(NOT_STATED))
-
-
 def _draw(
-    table: Path, writer: FolderWriter, chosen: pd.DataFrame, rejects: list[Rejected], pool: Workers, show: bool
+    wanted: list[Measurement],
+    molecule: Sequence[int],
+    writer: FolderWriter,
+    rejects: list[Rejected],
+    pool: Workers,
+    show: bool,
 ) -> None:
-    """Fill the vectors of a folder with the chosen rows of the table; ``rejects`` takes what cannot be drawn."""
-    rows = set(chosen.index)
-    wanted = (spectrum for row, spectrum in enumerate(read_measurements(table)) if row in rows)
-    bar = tqdm(wanted, desc="spectra", total=len(chosen), unit="spectrum", disable=not show)
+    """Fill the vectors of a folder with the spectra of molecules; ``rejects`` takes what cannot be drawn."""
+    bar = tqdm(wanted, desc="spectra", unit="spectrum", disable=not show)
     drawn = chain.from_iterable(pool.in_order(_drawn, chunked(bar, CHUNK)))
-    for (spectrum, vector), i in zip(drawn, chosen["molecule"], strict=True):
+    for (spectrum, vector), i in zip(drawn, molecule, strict=True):
         if vector is None:
             rejects.append(Rejected(spectrum.source or "", spectrum.record or "", "not drawn"))
         else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -26,42 +26,30 @@ from symspectra.parallel import Workers, chunked
 
 MODALITIES = tuple(name for name in SPECTRA if name != "ir")  # "ms" is electron ionisation
 CHUNK = 200  # records that a process takes at a time
-ROWS = 2000  # of a row group
 
-SCHEMA = pa.schema(
-    [
-        ("inchikey", pa.string()),  # first block
-        ("smiles", pa.string()),  # canonical, without stereochemistry
-        ("modality", pa.string()),
-        ("x", pa.list_(pa.float64())),  # ppm or m/z
-        ("y", pa.list_(pa.float32())),  # equivalent atoms, or intensity
-        ("source", pa.string()),  # file
-        ("record", pa.string()),
-        ("licence", pa.string()),
-        ("attached", pa.list_(pa.int8())),  # hydrogen atoms on each carbon
-        ("adduct", pa.string()),
-        ("collision_energy", pa.string()),
-    ]
-)
 Peaks = tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]
 Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A row of the table; the fields are those of `SCHEMA`. What a source does not say is None."""
+    """A row of the table. What a source does not say is None."""
 
-    inchikey: str
-    smiles: str
+    inchikey: str  # first block
+    smiles: str  # canonical, without stereochemistry
     modality: str
-    x: Float[np.ndarray, " peak"]
-    y: Float[np.ndarray, " peak"]
-    source: str | None = None
+    x: Float[np.ndarray, " peak"]  # ppm or m/z
+    y: Float[np.ndarray, " peak"]  # equivalent atoms, or intensity
+    source: str | None = None  # file
     record: str | None = None
     licence: str | None = None
-    attached: list[int | None] | None = None
+    attached: list[int | None] | None = None  # hydrogen atoms on each carbon
     adduct: str | None = None
     collision_energy: str | None = None
+
+
+_LISTS = {"x": pa.list_(pa.float64()), "y": pa.list_(pa.float32()), "attached": pa.list_(pa.int8())}
+SCHEMA = pa.schema([(field.name, _LISTS.get(field.name, pa.string())) for field in fields(Measurement)])
 
 
 class Rejected(NamedTuple):
@@ -171,18 +159,7 @@ def checked_peaks(x: ArrayLike, y: ArrayLike, modality: str) -> Peaks:
     return x, values
 
 
-def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
-    """Write a table, streamed."""
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for some in chunked(rows, ROWS):
-            columns = {name: [getattr(row, name) for row in some] for name in SCHEMA.names}
-            writer.write_table(pa.table(columns, schema=SCHEMA))
-
-
-def read_measurements(path: str | Path) -> Iterator[Measurement]:
-    """The rows of a table that `write_measurements` wrote, streamed."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(ROWS):
-            for row in batch.to_pylist():
-                x, y = np.array(row.pop("x"), dtype=np.float64), np.array(row.pop("y"), dtype=np.float32)
-                yield Measurement(x=x, y=y, **row)
+def write_measurements(path: Path, spectra: Sequence[Measurement]) -> None:
+    """Write the table of `SCHEMA`; `symspectra.datasets.measured.peaks` reads it again."""
+    columns = {name: [getattr(spectrum, name) for spectrum in spectra] for name in SCHEMA.names}
+    pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")
