@@ -32,7 +32,6 @@ class InformationOrder(NamedTuple):
 
     order: tuple[int, ...]
     entropy: PerGroup  # bits
-    information: PerPair  # bits
     tree: nx.Graph
 
 
@@ -42,8 +41,6 @@ class GnnOrder(NamedTuple):
     order: tuple[int, ...]
     score: PerGroup  # o (Eq. 54)
     importance: PerGroup  # s (Eq. 51)
-    pagerank: PerGroup  # r
-    phi: PerPair
     graph: nx.DiGraph  # dependencies (Eq. 52), with weights (Eq. 53)
 
 
@@ -108,9 +105,8 @@ def tree_order(tree: nx.Graph, entropy: PerGroup) -> tuple[int, ...]:
 
 def information_order(y: Labels) -> InformationOrder:
     """Order by mutual information (L.1, L.2), from the labels (molecule, group) of the training set."""
-    bits, information = entropy(y), mutual_information(y)
-    tree = spanning_tree(information)
-    return InformationOrder(tree_order(tree, bits), bits, information, tree)
+    bits, tree = entropy(y), spanning_tree(mutual_information(y))
+    return InformationOrder(tree_order(tree, bits), bits, tree)
 
 
 def phi(y: Labels) -> PerPair:
@@ -225,4 +221,4 @@ def gnn_order(y: Labels, seed: int = 0, epochs: int = 200) -> GnnOrder:
     s, r = ((x - x.min()) / max(np.ptp(x), 1e-12) for x in (importance, pagerank))
     score = MIX * s + (1 - MIX) * r  # Eq. 54
     order = tuple(int(group) for group in np.argsort(score, kind="stable"))
-    return GnnOrder(order, score, importance, pagerank, coefficient, graph)
+    return GnnOrder(order, score, importance, graph)

@@ -32,7 +32,6 @@ class ScaffoldSplit(NamedTuple):
     cluster: tuple[int, ...]
     scaffold: tuple[str, ...]  # what was clustered: Murcko scaffold, of an acyclic molecule the molecule itself
     distance: float  # mean Tanimoto distance between scaffolds of test molecules and of all the others
-    sampled: bool  # True: there were too many scaffolds, and the rest joined the cluster of the nearest clustered one
 
 
 def scaffold_or_self(smiles: str, where: str = "") -> str:
@@ -176,4 +175,4 @@ def _scaffold_split(smiles: tuple[str, ...], test: float, validation: float, dis
     digest = [hashlib.sha256(f"0 {text}".encode()).hexdigest() for text in smiles]
     others = sorted(np.flatnonzero(split == "train"), key=lambda row: digest[row])
     split[others[:held]] = "validation"
-    return ScaffoldSplit(tuple(split), tuple(of_cluster.tolist()), scaffold, mean, len(unique) > MOST)
+    return ScaffoldSplit(tuple(split), tuple(of_cluster.tolist()), scaffold, mean)

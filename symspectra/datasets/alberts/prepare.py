@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,15 +44,7 @@ SCHEMA = pa.schema(
 )
 
 
-class Part(NamedTuple):
-    """What was made of one source file, and what its manifest says of the source.
-
-    The folder appears when everything is in it, with its checksums: ``vectors.npy`` (row, 5, 600) in half precision and
-    ``rows.parquet``, both with one row per row of the source.
-    """
-
-    folder: Path
-    source: dict[str, Any]
+Part = tuple[Path, dict[str, Any]]  # what was made of one source file, and what its manifest says of the source
 
 
 def prepare(
@@ -110,7 +102,7 @@ def _part(job: tuple[SourceFile, Path, str]) -> Part:
     try:
         card = files.check(folder)
         if card.get("settings") == settings:
-            return Part(folder, card["source"])
+            return folder, card["source"]
     except DataError:
         pass
     with files.written(folder) as temporary:
@@ -120,7 +112,7 @@ def _part(job: tuple[SourceFile, Path, str]) -> Part:
         if _stamp(source.path) != stamp:
             raise DataError(f"{source.path}: changed while it was read")
         files.write_manifest(temporary, {"source": stated, "settings": settings})
-    return Part(folder, stated)
+    return folder, stated
 
 
 def _stamp(path: Path) -> dict[str, Any]:
@@ -129,7 +121,7 @@ def _stamp(path: Path) -> dict[str, Any]:
 
 
 def convert(source: SourceFile, folder: Path, how: str) -> None:
-    """Write the vectors and the table of a part."""
+    """Write ``vectors.npy`` (row, 5, 600) in half precision and ``rows.parquet``, one row per row of the source."""
     curves = files.new_array(folder / "vectors.npy", np.float16, (source.rows, *SHAPE))
     with pq.ParquetWriter(folder / "rows.parquet", SCHEMA) as table, rdBase.BlockLogs():
         for first, batch in batches(source):
@@ -157,7 +149,7 @@ def _structure(text: str | None, reason: str) -> tuple[str, str, list[bool], str
 
 def _join(parts: Sequence[Part], source: Path, folder: Path, how: str) -> dict[str, Any]:
     """Write a data folder from parts; in memory are all structures, and the vectors of one part."""
-    rows = pa.concat_tables([pq.read_table(part.folder / "rows.parquet") for part in parts]).to_pandas()
+    rows = pa.concat_tables([pq.read_table(part / "rows.parquet") for part, _ in parts]).to_pandas()
     good = rows["reason"] == ""
     if not good.any():
         reason = rows["reason"][0] if len(rows) else "there are no rows"
@@ -174,7 +166,7 @@ def _join(parts: Sequence[Part], source: Path, folder: Path, how: str) -> dict[s
         molecules.assign(split=[split_of(key) for key in molecules["inchikey"]]),
         rows.loc[rows["reason"] != "", ["file", "row", "reason"]].itertuples(index=False, name=None),
         {"files": len(parts), "rows": len(rows)},
-        sources=[part.source for part in parts],
+        sources=[stated for _, stated in parts],
         resample=how,
         versions=versions(),
     )
@@ -182,8 +174,8 @@ def _join(parts: Sequence[Part], source: Path, folder: Path, how: str) -> dict[s
 
 def _fill(vectors: np.ndarray, parts: Sequence[Part], order: np.ndarray) -> None:
     """The vectors of the rows ``order``, counted over all parts."""
-    starts = np.cumsum([0, *(part.source["rows"] for part in parts)])
+    starts = np.cumsum([0, *(stated["rows"] for _, stated in parts)])
     which = np.searchsorted(starts, order, side="right") - 1
-    for number, part in enumerate(parts):
+    for number, (part, _) in enumerate(parts):
         here = np.flatnonzero(which == number)
-        vectors[here] = np.load(part.folder / "vectors.npy", mmap_mode="r")[order[here] - starts[number]]
+        vectors[here] = np.load(part / "vectors.npy", mmap_mode="r")[order[here] - starts[number]]

@@ -32,7 +32,6 @@ _ENTRY = re.compile(rf"\s*({_NUMBER})\s*;([^;]*);\s*(\d*)\s*")
 _MODALITY = {"13C": "c13", "1H": "h1"}
 _ATTACHED = {"S": 0, "D": 1, "T": 2, "Q": 3}
 _UNSTATED = ("", "unreported", "unknown")
-_PROGRAMS = {"hose": "predicted by HOSE codes", "acd": "predicted by ACD/Labs", "csearch": "predicted by CSEARCH"}
 _COMPUTED = ("NMRProgram", "NMRMethod")  # name only spectra from quantum chemistry, at times without a value
 
 
@@ -109,8 +108,7 @@ def _not_measured(properties: dict[str, str]) -> dict[str, str]:
     reasons = {}
     for number, program in _by_number(properties.get("Program", "")).items():
         if program.lower() not in _UNSTATED:
-            known = (reason for word, reason in _PROGRAMS.items() if word in program.lower())
-            reasons[number] = next(known, "predicted by another program")
+            reasons[number] = "predicted by a program"
     for tag in _COMPUTED:
         for number in _by_number(properties.get(tag, "")):
             reasons.setdefault(number, "calculated by quantum chemistry")
