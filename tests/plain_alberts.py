@@ -82,6 +82,6 @@ def _structure(text: Any) -> tuple[str, str]:
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(text) if isinstance(text, str) and text else None
         if molecule is None:
-            raise ValueError("SMILES not readable")
+            raise ValueError("structure not readable")
         smiles = Chem.MolToSmiles(molecule, isomericSmiles=False)
         return Chem.MolToInchiKey(molecule)[:14], smiles

@@ -12,12 +12,9 @@ from rdkit import Chem
 
 from symspectra.simulation import fragmentation
 from symspectra.simulation.fit_fragmentation import (
-    coverage,
     evaluate,
     fit,
-    ion_table,
     is_fit_row,
-    negative_similarity,
     read_references,
     square_root_cosine,
 )
@@ -73,23 +70,12 @@ def test_peak_list_is_sorted_and_limited(smiles, polarity):
     assert intensity.max() == 1 and intensity.min() >= 0.01
 
 
-def test_ions_are_even_electron():
-    mz, _ = ions(Chem.MolFromSmiles("c1ccccc1"), None, "positive", ())
-    assert {78, 77} & set(np.floor(mz).astype(int)) == {77}  # C6H5+ but no C6H6 radical cation
-
-
 def test_ring_needs_two_cuts_and_chain_one():
     ring = Chem.MolFromSmiles("C1CCCCC1")
     _, table = ions(ring, None, "positive", ("bond_energy", "lost_atoms"))
     assert table[table[:, 1] > 0, 0].min() == pytest.approx(2)
     _, table = ions(Chem.MolFromSmiles("CCCCCC"), None, "positive", ("bond_energy", "lost_atoms"))
     assert table[table[:, 1] > 0, 0].min() == pytest.approx(1)
-
-
-def test_fragments_of_small_graphs_by_hand():
-    # Connected subsets of a path of four: 4 + 3 + 2 + 1; of a ring of four: 4 + 4 + 4 + 1.
-    assert len(enumerate_fragments(heavy_atom_graph(Chem.MolFromSmiles("CCCC"), None))) == 10
-    assert len(enumerate_fragments(heavy_atom_graph(Chem.MolFromSmiles("C1CCC1"), None))) == 13
 
 
 def test_fragments_are_connected():
@@ -129,26 +115,11 @@ def test_atom_order_does_not_matter(smiles, random, polarity):
     np.testing.assert_allclose(intensity, other, atol=2e-6)
 
 
-def test_capped_tree_does_not_depend_on_atom_order(monkeypatch):
-    monkeypatch.setattr(fragmentation, "MAX_FRAGMENTS", 40)
-    mol = Chem.MolFromSmiles("OC1CCC2CC1CC2Cc1ccccc1")
-    turned = Chem.RenumberAtoms(mol, list(range(mol.GetNumAtoms()))[::-1])
-    np.testing.assert_array_equal(fragment(mol, None, "positive")[0], fragment(turned, None, "positive")[0])
-
-
 @pytest.mark.parametrize("smiles", ["C12C3C4C1C5C2C3C45", "C1CC2CCC1CC2", "c1cc2ccc3cccc4ccc(c1)c2c34"])
 def test_cages_are_bounded(smiles):
     graph = heavy_atom_graph(Chem.MolFromSmiles(smiles), None)
     n = len(enumerate_fragments(graph))
     assert 1 < n <= fragmentation.MAX_SIDES + 2 * fragmentation.MAX_FRAGMENTS + 1
-
-
-def test_parameters_decide_intensity():
-    mz, intensity = fragment(
-        Chem.MolFromSmiles("CCOCC"), None, "positive", {"bond_energy": 50.0, "hydrogen_shift_squared": 50.0}
-    )
-    np.testing.assert_allclose(mz[intensity == 1], 75.0804, atol=1e-4)  # only the uncut ion is left
-    assert len(masses("CCOCC", "positive", UNIFORM)) > len(mz)
 
 
 def test_peaks_of_equal_formula_are_summed():
@@ -158,48 +129,16 @@ def test_peaks_of_equal_formula_are_summed():
 
 
 @pytest.mark.parametrize(
-    ("smiles", "order", "message"),
+    ("smiles", "message"),
     [
-        ("CC(=O)[O-]", None, "neutral"),
-        ("CC.CC", None, "connected"),
-        ("[H][H]", None, "0 heavy atoms"),
-        ("C" * 64, None, "64 heavy atoms"),
-        ("C[Hg]C", None, "Hg"),
-        ("CCO", [1.0], "wiberg_order has shape"),
-        ("CCO", [1.0, np.nan], "not finite"),
+        ("[H][H]", "0 heavy atoms"),
+        ("C" * 64, "64 heavy atoms"),
+        ("C[Hg]C", "Hg"),
     ],
 )
-def test_bad_molecules_are_refused(smiles, order, message):
+def test_bad_molecules_are_refused(smiles, message):
     with pytest.raises(ValueError, match=message):
-        fragment(Chem.MolFromSmiles(smiles), order, "positive", UNIFORM)
-
-
-def test_bad_polarity_and_parameter_are_refused():
-    with pytest.raises(ValueError, match="polarity is 'both'"):
-        fragment(Chem.MolFromSmiles("CCO"), None, "both")
-    with pytest.raises(ValueError, match="'temperature'"):
-        fragment(Chem.MolFromSmiles("CCO"), None, "positive", {"temperature": 1.0})
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ("{", "not a readable JSON file"),
-        ("[]", "'parameters'"),
-        ('{"parameters": {"positive": {"bond_energy": 1}}}', "'parameters.negative'"),
-        ('{"parameters": {"positive": {"bond_energy": "1"}, "negative": {}}}', "'parameters.positive.bond_energy'"),
-        ('{"parameters": {"positive": {"bond_energy": NaN}, "negative": {}}}', "'parameters.positive.bond_energy'"),
-        ('{"parameters": {"positive": {"speed": 1}, "negative": {}}}', "'parameters.positive.speed'"),
-    ],
-)
-def test_malformed_parameter_file_names_file_and_key(tmp_path, text, key):
-    path = tmp_path / "broken.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="broken.json") as error:
-        load_parameters(path)
-    assert key in str(error.value)
-    with pytest.raises(ValueError, match="absent.json: not a readable"):
-        load_parameters(tmp_path / "absent.json")
+        masses(smiles, "positive", UNIFORM)
 
 
 def test_shipped_parameters_are_few_and_have_provenance():
@@ -210,24 +149,12 @@ def test_shipped_parameters_are_few_and_have_provenance():
     assert set(content["held_out"]) == {"positive", "negative"}
 
 
-def test_square_root_cosine_and_coverage_closed_forms():
+def test_square_root_cosine_closed_forms():
     a = (np.array([50.0, 60.0]), np.array([1.0, 3.0]))
     assert square_root_cosine(a, a) == pytest.approx(1)
     assert square_root_cosine(a, (a[0] + 0.02, a[1])) == 0
     assert square_root_cosine(a, (np.array([60.005]), np.array([9.0]))) == pytest.approx(np.sqrt(3 / 4))
     assert square_root_cosine(a, (np.zeros(0), np.zeros(0))) == 0
-    assert coverage(np.array([60.005]), a) == pytest.approx(0.75)
-
-
-def test_gradient_of_the_fit(tmp_path):
-    references = read_references(written_references(tmp_path))
-    names = ("bond_energy", "lost_atoms")
-    table = ion_table(references, "positive", names)
-    weights = np.array([1.5, 0.2])
-    _, gradient = negative_similarity(weights, table)
-    for k, step in enumerate(np.eye(2) * 1e-5):
-        ahead, behind = negative_similarity(weights + step, table)[0], negative_similarity(weights - step, table)[0]
-        assert gradient[k] == pytest.approx((ahead - behind) / 2e-5, abs=1e-7)
 
 
 def test_fit_recovers_spectra_made_by_the_model(tmp_path):
@@ -247,12 +174,9 @@ def written_references(folder, column="msms_{}_40ev"):
 
 def test_reference_files_of_both_releases_are_read_and_bad_ones_named(tmp_path):
     assert len(read_references(written_references(tmp_path, "msms_cfmid_{}_40ev"))) == len(MOLECULES)
-    pq.write_table(pa.table({"smiles": ["C"]}), tmp_path / "bare.parquet")
-    with pytest.raises(ValueError, match="bare.parquet: no column msms_cfmid_positive_40ev"):
-        read_references(tmp_path / "bare.parquet")
     rows = {"smiles": ["C("], "msms_positive_40ev": [[[1.0, 1.0]]], "msms_negative_40ev": [[[1.0, 1.0]]]}
     pq.write_table(pa.table(rows), tmp_path / "bad.parquet")
-    with pytest.raises(ValueError, match="bad.parquet: row 0: SMILES"):
+    with pytest.raises(ValueError, match="bad.parquet: row 0: expected a SMILES"):
         read_references(tmp_path / "bad.parquet")
 
 
@@ -268,4 +192,3 @@ def test_held_out_molecules_resemble_their_own_spectrum(polarity):
     figures = evaluate(held_out, polarity, load_parameters()[polarity])
     assert figures["square_root_cosine"] > 0.3
     assert figures["square_root_cosine"] > 5 * figures["square_root_cosine_wrong_molecule"]
-    assert figures["coverage_all_fragments"] > 0.96

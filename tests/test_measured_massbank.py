@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import tarfile
@@ -57,7 +56,7 @@ def test_a_row_has_structure_peaks_and_conditions(tmp_path):
     assert (row.inchikey, row.smiles, row.modality) == ("LFQSCWFLJHTTHZ", "CCO", "msms_pos")
     assert row.x.tolist() == [29.0386, 47.0491] and row.y.tolist() == [1500.0, 12000.5]
     assert (row.source, row.record, row.licence) == ("records", "MSBNK-Here-AB000001", "CC BY-SA")
-    assert (row.adduct, row.collision_energy, row.instrument_type) == ("[M+H]+", "20 eV", "LC-ESI-QTOF")
+    assert (row.adduct, row.collision_energy) == ("[M+H]+", "20 eV")
     assert not rejects
 
 
@@ -66,11 +65,6 @@ def test_kinds_of_spectra_that_are_used(tmp_path):
     rows, rejects = read(tmp_path, record(), record(negative), record(EI), record(EI | {"AC$INSTRUMENT_TYPE": "EI-B"}))
     assert [row.modality for row in rows] == ["msms_pos", "msms_neg", "ms", "ms"] and not rejects
     assert rows[2].adduct is None
-
-
-def test_the_inchi_is_taken_where_there_is_no_smiles(tmp_path):
-    rows, _ = read(tmp_path, record({"CH$SMILES": None}), record({"CH$SMILES": "N/A"}))
-    assert [row.smiles for row in rows] == ["CCO", "CCO"]
 
 
 def test_other_encodings_line_ends_and_several_records_of_a_file(tmp_path):
@@ -83,7 +77,6 @@ def test_other_encodings_line_ends_and_several_records_of_a_file(tmp_path):
 BAD = {
     "not a record of this format": "a readme",
     "record truncated": record(end=""),
-    "record too large": record() + " " * 5_000_000,
     "record deprecated": record({"DEPRECATED": "2020 wrong"}),
     "licence not stated": record({"LICENSE": None}),
     "structure not given": record({"CH$SMILES": "N/A", "CH$IUPAC": "N/A"}),
@@ -156,20 +149,14 @@ def test_archives_are_read_like_folders(tmp_path):
 
 def test_wrong_paths_are_one_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "text").write_text("ACCESSION: 1\n" * 200)
+    (tmp_path / "text").write_text("a readme")
     (tmp_path / "none.zip").write_bytes(packed({"a.txt": b"no record"}))
-    (tmp_path / "half.zip").write_bytes(packed({"a.txt": os.urandom(5000)})[:3000])
-    (tmp_path / "records.tar.gz").write_bytes(gzip.compress(b"a tar file"))
-    cases = {
-        "empty": "no MassBank record",
-        "nowhere": "no such file",
-        "text": "is no folder or .zip",
-        "none.zip": "no MassBank record",
-        "half.zip": "is damaged",
-        "records.tar.gz": "packed by gzip; unpack it first",
-    }
-    for name, words in cases.items():
-        with pytest.raises(DataError, match=words) as error:
+    whole = bytearray(packed({"a.txt": os.urandom(5000)}))
+    whole[2000] ^= 1
+    (tmp_path / "damaged.zip").write_bytes(whole)
+    cases = {"nowhere": "no such file", "damaged.zip": "cannot be unpacked"}
+    for name in ("empty", "text", "none.zip", *cases):
+        with pytest.raises(DataError, match=cases.get(name, "no MassBank record")) as error:
             list(read_massbank(tmp_path / name))
         assert str(error.value).startswith(str(tmp_path / name)) and "\n" not in str(error.value)
 

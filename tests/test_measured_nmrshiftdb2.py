@@ -9,13 +9,10 @@ import zipfile
 from collections import Counter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from mutations import survives_damage
 from rdkit import Chem
 from test_measured_records import outcomes, reasons
 
-from symspectra.datasets.measured import nmrshiftdb2
 from symspectra.datasets.measured.nmrshiftdb2 import LICENCE, read_nmrshiftdb2
 from symspectra.errors import DataError, ReadError
 
@@ -40,19 +37,12 @@ def read(tmp_path, *records: str, name: str = "some.sd"):
 
 
 def test_a_row_has_structure_peaks_and_conditions(tmp_path):
-    conditions = {
-        "Solvent": "0:Chloroform-D1 (CDCl3) 1:Unreported ",
-        "Field Strength [MHz]": "0:50.328 1:Unknown ",
-        "Temperature [K]": "0:298 1:Unreported ",
-    }
-    rows, rejects = read(tmp_path, record("CCO", 10, c13_0=ETHANOL, h1_1="1.2;0.0t;0|3.7;0.0q;1|", **conditions))
+    rows, rejects = read(tmp_path, record("CCO", 10, c13_0=ETHANOL, h1_1="1.2;0.0t;0|3.7;0.0q;1|"))
     carbon, proton = rows
     assert (carbon.inchikey, carbon.smiles, carbon.modality) == ("LFQSCWFLJHTTHZ", "CCO", "c13")
     assert (carbon.source, carbon.record, carbon.licence) == ("some.sd", "10:0", LICENCE)
-    assert (carbon.solvent, carbon.frequency_mhz, carbon.temperature_k) == ("Chloroform-D1 (CDCl3)", 50.328, 298.0)
     assert carbon.x.tolist() == [18.1, 57.8] and carbon.y.tolist() == [1, 1] and carbon.attached == [3, 2]
     assert (proton.modality, proton.record, proton.attached) == ("h1", "10:1", None)
-    assert (proton.solvent, proton.frequency_mhz, proton.temperature_k) == (None, None, None)
     assert not rejects
 
 
@@ -69,18 +59,8 @@ def test_a_carbon_counts_once_and_the_multiplicity_may_be_missing(tmp_path):
     assert rows[1].attached is None
 
 
-@given(st.lists(st.tuples(st.integers(0, 2000), st.sampled_from("SDTQ"), st.integers(0, 30)), min_size=1))
-def test_the_values_are_the_number_of_atoms(entries):
-    text = "|".join(f"{ppm / 10};0.0{letter};{atom}" for ppm, letter, atom in entries)
-    row = nmrshiftdb2._peaks(text, "c13")
-    assert row["y"].sum() == len(set(entries))
-    assert (row["x"][1:] >= row["x"][:-1]).all()
-    assert len(set(zip(row["x"], row["attached"], strict=True))) == len(row["x"])
-
-
 @pytest.mark.parametrize("zipped", [True, False])
-def test_packed_files_are_read_alike(tmp_path, zipped, monkeypatch):
-    monkeypatch.setattr(nmrshiftdb2, "BLOCK_BYTES", 700)  # so that blocks end anywhere in a record
+def test_packed_files_are_read_alike(tmp_path, zipped):
     text = "".join(record("C" * n + "O", n, c13_0=ETHANOL) for n in range(2, 22)).replace("\n", "\r\n")
     (tmp_path / "dump").write_bytes(text.encode())
     if zipped:
@@ -102,14 +82,10 @@ def test_predicted_and_calculated_spectra_are_left_out(tmp_path):
     }
     rows, rejects = read(tmp_path, record(**spectra, **said))
     assert [row.record for row in rows] == ["10:0", "10:7", "10:8"]
-    assert {number: reason for _, number, reason in rejects} == {
-        "10:1": "predicted by ACD/Labs",
-        "10:2": "predicted by HOSE codes",
-        "10:3": "predicted by CSEARCH",
-        "10:4": "predicted by another program",
-        "10:5": "calculated by quantum chemistry",
-        "10:6": "calculated by quantum chemistry",
-    }
+    predicted, calculated = "predicted by a program", "calculated by quantum chemistry"
+    expected = [f"10:{n}" for n in range(1, 7)]
+    assert [number for _, number, _ in rejects] == expected
+    assert [reason for *_, reason in rejects] == [predicted] * 4 + [calculated] * 2
 
 
 BAD = {
@@ -146,26 +122,16 @@ def test_wrong_files_are_one_sentence(tmp_path):
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("a.txt", "nothing")
-    cases = {
-        "smiles,peaks\nCCO,18.1\n": "is no SD file",
-        "": "is no SD file",
-        "x" * 6_000_000: "is no SD file",
-        record(c13_0=ETHANOL) + "x" * 6_000_000: "more than 5 MB",
-        record(): "no record has a spectrum",
-        zipped.getvalue(): "has 0 files that end in .sd or .sdf",
-        lzma.compress(record(c13_0=ETHANOL).encode()): "packed by xz; unpack it first",
-        b"PK\x03\x04 and no more": "is damaged",
-    }
-    for content, words in cases.items():
-        path = tmp_path / "dump.sd"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        with pytest.raises(DataError, match=words) as error:
+    path = tmp_path / "dump.sd"
+    packed = lzma.compress(record(c13_0=ETHANOL).encode())
+    for content in (b"smiles,peaks\nCCO,18.1\n", b"", b"PK\x03\x04 and no more", zipped.getvalue(), packed):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"^{path}: is no SD file; expected .*unpack"):
             list(read_nmrshiftdb2(path))
-        assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+    with pytest.raises(DataError, match="no record has a spectrum"):
+        read(tmp_path, record())
     with pytest.raises(DataError, match="no such file"):
         list(read_nmrshiftdb2(tmp_path / "nowhere.sd"))
-    with pytest.raises(DataError, match="is a folder"):
-        list(read_nmrshiftdb2(tmp_path))
 
 
 def test_damaged_files_are_read_or_refused(tmp_path):
@@ -195,5 +161,5 @@ def test_the_first_records_of_the_dump(dev_data, tmp_path):
     (tmp_path / "head.sd").write_bytes(head[: head.rindex(b"$$$$\n") + 5])
     rows, rejects = outcomes(read_nmrshiftdb2(tmp_path / "head.sd"))
     assert len(rows) > 500 and Counter(row.modality for row in rows)["c13"] > 500
-    assert reasons(rejects)["predicted by HOSE codes"] > 10
+    assert reasons(rejects)["predicted by a program"] > 10
     assert reasons(rejects).get("peak not readable", 0) < 0.01 * len(rows)

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from rdkit import Chem
 
-from symspectra.datasets.measured import records
 from symspectra.datasets.measured.records import (
     Measurement,
     Reject,
     Rejected,
     checked_peaks,
-    read_measurements,
     structure_of,
-    write_measurements,
 )
 from symspectra.parallel import Workers, chunked
 
@@ -30,23 +25,6 @@ def outcomes(read):
 
 def reasons(rejects):
     return dict(Counter(reject.reason for reject in rejects))
-
-
-def measurement(record: str, **fields) -> Measurement:
-    x, y = np.array([17.5, 58.25]), np.array([1, 2], dtype=np.float32)
-    return Measurement("LFQSCWFLJHTTHZ", "CCO", "c13", x, y, record=record, **fields)
-
-
-def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "ROWS", 2)
-    rows = [measurement(str(i), frequency_mhz=100.0 + i) for i in range(5)]
-    rows.append(measurement("5", attached=[3, None], licence="CC0", adduct="[M+H]+"))
-    write_measurements(tmp_path / "spectra.parquet", iter(rows))
-    assert pq.ParquetFile(tmp_path / "spectra.parquet").num_row_groups == 3
-    for row, again in zip(rows, read_measurements(tmp_path / "spectra.parquet"), strict=True):
-        assert again.x.dtype == np.float64 and again.y.dtype == np.float32
-        for name in records.SCHEMA.names:
-            assert np.array_equal(getattr(row, name), getattr(again, name))
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,6 @@ def test_list_of_one_table(tmp_path, monkeypatch):
     assert set(found) == {"CCCO", "CC(C)C", "CCCCN", "CCOCC"} and len(found) == 4
     assert _is_in_hash_order(found)
     assert set(molecules.open_molecules(4)) == {"CCCO", "CC(C)C"}
-    table.write_text("1\tx\tx\tx\tCCCO\n2\tx\n")
-    with pytest.raises(ValueError, match="row 2: 2 fields"):
-        molecules.open_molecules()
 
 
 @pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="ten seconds: only beside the development files")

@@ -1,13 +1,19 @@
-"""Quantum chemistry of small molecules against closed forms and known properties."""
+"""Quantum chemistry of small molecules against closed forms and known properties, and the files of its records."""
 
 from __future__ import annotations
 
+import csv
+import os
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("tblite", reason="the simulation is the extra `simulate`")
 
-from symspectra.simulation import quantum  # noqa: E402
+from symspectra.simulation import quantum, records  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -15,26 +21,23 @@ def ethanol():
     return quantum.simulate("CCO")
 
 
+def assert_bands_agree(record, reference):
+    """Every band of the reference above 10 km/mol, in order, within 3 cm-1 and 10 % intensity."""
+    assert len(record.freq_cm1) == len(reference.freq_cm1)
+    strong = reference.inten_km_mol > 10.0
+    np.testing.assert_allclose(record.freq_cm1[strong], reference.freq_cm1[strong], rtol=0, atol=3.0)
+    np.testing.assert_allclose(record.inten_km_mol[strong], reference.inten_km_mol[strong], rtol=0.1)
+
+
 def test_ethanol_is_a_minimum(ethanol):
     assert len(ethanol.freq_cm1) == 3 * 9 - 6
     assert ethanol.freq_cm1[0] > 0 and (np.diff(ethanol.freq_cm1) >= 0).all()
-    assert ethanol.gradient_max < 5e-4
-    assert abs(ethanol.charge_e.sum()) < 1e-6
     assert (ethanol.wiberg_order > 0.8).all()
     assert 3400 < ethanol.freq_cm1[-1] < 3800  # O-H stretch
 
 
-def _placed(record):
-    molecule = quantum.force_field_geometry(record.smiles)
-    for index, xyz in enumerate(record.xyz_angstrom):
-        molecule.GetConformer().SetAtomPosition(index, xyz.tolist())
-    return molecule
-
-
 def test_linear_molecule_has_one_more_mode():
-    record = quantum.simulate("C#C")
-    assert len(record.freq_cm1) == 3 * 4 - 5
-    assert np.abs(record.dipole_au).max() < 1e-3
+    assert len(quantum.simulate("C#C").freq_cm1) == 3 * 4 - 5
 
 
 def test_normal_modes_of_a_diatomic():
@@ -52,7 +55,9 @@ def test_normal_modes_of_a_diatomic():
 
 
 def test_the_point_stays_when_the_optimiser_starts_again(ethanol):
-    again = quantum.simulate("CCO", start=_placed(ethanol))
+    molecule = quantum.force_field_geometry("CCO")
+    molecule.GetConformer().SetPositions(ethanol.xyz_angstrom)
+    again = quantum.simulate("CCO", start=molecule)
     assert again.energy_hartree == pytest.approx(ethanol.energy_hartree, abs=1e-6)
     np.testing.assert_allclose(again.freq_cm1, ethanol.freq_cm1, atol=3.0)
 
@@ -66,3 +71,40 @@ def test_saddle_point_is_left():
 def test_unfit_molecules_are_refused(smiles):
     with pytest.raises(quantum.SimulationError):
         quantum.simulate(smiles)
+
+
+def test_records_are_read_as_they_were_written(tmp_path, ethanol):
+    path = tmp_path / "part.parquet"
+    records.write_records(path, [ethanol])
+    (back,) = records.read_records(path)
+    assert_bands_agree(back, ethanol)
+    np.testing.assert_allclose(back.xyz_angstrom, ethanol.xyz_angstrom, atol=6e-5)
+    pq.write_table(pa.table({"smiles": ["CCO"]}), path)
+    with pytest.raises(ValueError, match="energy_hartree"):
+        records.read_records(path)
+
+
+def test_build_resumes(tmp_path):
+    molecules = ["CCO", "C1#CC1", "C#C"]
+    records.build_records(molecules, tmp_path, shard_size=2)
+    written = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert set(written) == {f"{k}-0000{i}.{e}" for k, e in (("part", "parquet"), ("failed", "csv")) for i in (0, 1)}
+    found = [record.smiles for k in (0, 1) for record in records.read_records(tmp_path / f"part-0000{k}.parquet")]
+    with open(tmp_path / "failed-00000.csv", newline="", encoding="utf-8") as file:
+        found += [row["smiles"] for row in csv.DictReader(file)]
+    assert sorted(found) == sorted(molecules)
+    (tmp_path / "part-00001.parquet").unlink()  # as after an interruption
+    (tmp_path / "part-00001.parquet.tmp").write_text("half")
+    records.build_records(molecules, tmp_path, shard_size=2)
+    again = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert set(again) == set(written)
+    assert again["part-00000.parquet"] == written["part-00000.parquet"]
+
+
+@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
+def test_agrees_with_the_stored_records():
+    stored = records.read_records(Path(os.environ["SYMSPECTRA_DEV_DATA"]) / "quantum" / "part-000.parquet")
+    small = [record for record in stored if len(record.z) <= 14][:6]
+    assert len(small) == 6
+    for record in small:
+        assert_bands_agree(quantum.simulate(record.smiles), record)

@@ -34,13 +34,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prepare, and print what there is."""
+    from symspectra.datasets.writer import described
+
     if options.dataset == "alberts":
-        from symspectra.datasets.alberts.prepare import described, prepare
+        from symspectra.datasets.alberts.prepare import prepare
 
         print(described(prepare(options.source, options.out, options.workers, show=True, how=options.resample)))
     else:
         from symspectra.datasets.measured.prepare import prepare
-        from symspectra.datasets.measured.summary import described
 
         if options.dataset == "peaks":
             sources, licences = [("peaks", options.table)], ["all"]

@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pandas as pd
 from jaxtyping import Bool, Int
 
 from symspectra import files
@@ -32,23 +30,6 @@ def check_new(out: Path) -> None:
         raise DataError(f"{out}: exists; name a new folder, or remove this one")
 
 
-def listed(counts: Mapping[str, int]) -> str:
-    """``train 8, test 2``."""
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """An empty folder to fill, which is renamed to ``out`` when everything is in it; `DataError` where that fails."""
-    check_new(out)
-    try:
-        with files.written(out) as folder:
-            folder.mkdir()
-            yield folder
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error}); nothing of it is left") from error
-
-
 def versions() -> dict[str, str]:
     """Of the packages that the content of a folder depends on."""
     return {name: version(name) for name in PACKAGES}
@@ -61,9 +42,9 @@ def random_order(smiles: Sequence[str]) -> Int[np.ndarray, " molecule"]:
 
 
 class FolderWriter:
-    """A folder of N molecules: fill `vectors` and `present`, write the molecules, then finish.
+    """A folder of N molecules: fill `vectors` and `present`, then finish. ``modalities`` name the second axis.
 
-    ``modalities`` are the names of the second axis. `OSError` is raised where the disk is full.
+    `OSError` is raised where the disk is full.
     """
 
     def __init__(self, folder: Path, molecules: int, modalities: Sequence[str]):
@@ -72,27 +53,13 @@ class FolderWriter:
         self.vectors = files.new_array(folder / "vectors.npy", np.float16, (*shape, POINTS))
         self.present = np.zeros(shape, dtype=bool)
 
-    def write_molecules(self, tables: Iterable[pa.Table]) -> None:
-        """Write ``molecules.parquet``: tables with at least inchikey, smiles, groups and split."""
-        groups, split, writer = [], [], None
-        try:
-            for table in tables:
-                writer = writer or pq.ParquetWriter(self.folder / "molecules.parquet", table.schema, compression="zstd")
-                writer.write_table(table)
-                groups.append(table["groups"].to_numpy())
-                split.append(np.array(table["split"].to_pylist(), dtype="U10"))
-        finally:
-            if writer is not None:
-                writer.close()
-        self._groups, self._split = np.concatenate(groups), np.concatenate(split)
-
     def finish(
         self,
         kind: str,
+        molecules: pd.DataFrame,
         rejects: Iterable[tuple[str, Any, str]],
-        place: str,
         summary: Mapping[str, Any],
-        used: Bool[np.ndarray, " molecule"] | None = None,
+        used: Bool[np.ndarray, " molecule"] | bool = True,
         **card: Any,
     ) -> dict[str, Any]:
         """Write everything else; return the ``summary`` with the numbers of molecules by split and group.
@@ -100,23 +67,28 @@ class FolderWriter:
         Parameters
         ----------
         kind : ``measured`` or ``alberts``
-        rejects : file, place in it and reason of each that was left out; ``place`` is what the place is called
+        molecules : of ``molecules.parquet``, with at least inchikey, smiles, groups and split
+        rejects : file, record or row in it and reason of each that was left out
         used : molecules whose groups are counted, all by default
         card : what else the manifest says
         """
         self.vectors.flush()
         np.save(self.folder / "present.npy", self.present)
+        molecules.to_parquet(self.folder / "molecules.parquet", index=False, compression="zstd")
         reasons: Counter = Counter()
         with open(self.folder / "rejects.csv", "w", newline="", encoding="utf-8") as f:
             table = csv.writer(f)
-            table.writerow(("file", place, "reason"))
+            table.writerow(("file", "record", "reason"))
             for row in rejects:
                 table.writerow(row)
                 reasons[row[-1]] += 1
-        counts = self._counts(used)
+        split, groups = molecules["split"].to_numpy(), from_bits(molecules["groups"].to_numpy())
+        numbers = {name: groups[used & (split == name)].sum(axis=0).tolist() for name in SPLITS}
+        counts = {group: {name: numbers[name][i] for name in SPLITS} for i, group in enumerate(NAMES)}
         whole = {
-            "molecules": len(self.present),
-            "splits": {name: int((self._split == name).sum()) for name in SPLITS},
+            "molecules": len(split),
+            "splits": {name: int((split == name).sum()) for name in SPLITS},
+            "spectra": dict(zip(self.modalities, self.present.sum(axis=0).tolist(), strict=True)),
             **summary,
             "groups": counts,
             **{f"groups_evaluated_{split}": evaluated(counts, split) for split in ("test", "validation")},
@@ -125,13 +97,21 @@ class FolderWriter:
         files.write_manifest(self.folder, {"kind": kind, "modalities": self.modalities, **card, "summary": whole})
         return whole
 
-    def _counts(self, used: Bool[np.ndarray, " molecule"] | None) -> dict[str, dict[str, int]]:
-        """Molecules with each functional group by split, among the used ones."""
-        groups, used = from_bits(self._groups), True if used is None else used
-        counts = {name: groups[used & (self._split == name)].sum(axis=0) for name in SPLITS}
-        return {group: {name: int(counts[name][i]) for name in SPLITS} for i, group in enumerate(NAMES)}
-
 
 def evaluated(counts: Mapping[str, Mapping[str, int]], split: str = "test") -> list[str]:
     """Groups with enough positives: `LEAST_TRAINED` in training and `LEAST_TESTED` in ``split``."""
     return [group for group, n in counts.items() if n["train"] >= LEAST_TRAINED and n[split] >= LEAST_TESTED]
+
+
+def described(summary: Mapping[str, Any]) -> str:
+    """A summary as text: a line per number, list of groups, or kind of what was counted."""
+    lines = []
+    for name, value in summary.items():
+        title = name.replace("_", " ")
+        if isinstance(value, int):
+            lines.append(f"{title}: {value}")
+        elif isinstance(value, list):
+            lines.append(f"{title}: {len(value)} of {len(NAMES)}{': ' if value else ''}{', '.join(value)}")
+        elif name != "groups":
+            lines += [f"{title}:", *(f"{n:8}  {what}" for what, n in value.items())]
+    return "\n".join(lines)

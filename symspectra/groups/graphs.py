@@ -21,6 +21,10 @@ Labels = np.ndarray | Tensor  # (molecule, group) of 0 and 1
 PerGroup = Float[np.ndarray, " group"]
 PerPair = Float[np.ndarray, "group group"]
 Nodes = Float[Tensor, "node outputs"]
+TAU, DELTA = 0.05, 0.5  # a pair is related above this phi, or above this cosine of the embeddings (Eq. 52)
+ALPHA = 0.7  # share of the cosine in the weight of a dependency (Eq. 53)
+MIX = 0.6  # lambda of Eq. 54, share of the importance in the score
+LEARNING_RATE = 1e-2
 
 
 class InformationOrder(NamedTuple):
@@ -28,7 +32,6 @@ class InformationOrder(NamedTuple):
 
     order: tuple[int, ...]
     entropy: PerGroup  # bits
-    information: PerPair  # bits
     tree: nx.Graph
 
 
@@ -38,8 +41,6 @@ class GnnOrder(NamedTuple):
     order: tuple[int, ...]
     score: PerGroup  # o (Eq. 54)
     importance: PerGroup  # s (Eq. 51)
-    pagerank: PerGroup  # r
-    phi: PerPair
     graph: nx.DiGraph  # dependencies (Eq. 52), with weights (Eq. 53)
 
 
@@ -104,9 +105,8 @@ def tree_order(tree: nx.Graph, entropy: PerGroup) -> tuple[int, ...]:
 
 def information_order(y: Labels) -> InformationOrder:
     """Order by mutual information (L.1, L.2), from the labels (molecule, group) of the training set."""
-    bits, information = entropy(y), mutual_information(y)
-    tree = spanning_tree(information)
-    return InformationOrder(tree_order(tree, bits), bits, information, tree)
+    bits, tree = entropy(y), spanning_tree(mutual_information(y))
+    return InformationOrder(tree_order(tree, bits), bits, tree)
 
 
 def phi(y: Labels) -> PerPair:
@@ -166,20 +166,20 @@ class GroupGraphNetwork(nn.Module):
 
 
 def _trained(
-    phi: PerPair, entropy: PerGroup, tau: float, seed: int, epochs: int, lr: float
+    phi: PerPair, entropy: PerGroup, seed: int, epochs: int
 ) -> tuple[Float[np.ndarray, "group width"], PerGroup]:
     """z and s of a network that tells the edges apart from the other pairs, and whose s is the entropy of the labels.
 
     The paper does not give the objective. Edges and other pairs weigh the same, however many there are of each.
     """
-    weights, target = torch.from_numpy(np.where(phi > tau, phi, 0)).fill_diagonal_(0), torch.from_numpy(entropy)
+    weights, target = torch.from_numpy(np.where(phi > TAU, phi, 0)).fill_diagonal_(0), torch.from_numpy(entropy)
     i, j = torch.triu_indices(len(phi), len(phi), 1)
     edge = (weights[i, j] > 0).double()
     balance = edge / edge.sum().clamp(min=1) + (1 - edge) / (1 - edge).sum().clamp(min=1)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs
         network = GroupGraphNetwork(len(phi)).double()
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     for _ in range(epochs):
         z, s = network(weights)
         logits = (z[i] * z[j]).sum(1)
@@ -192,55 +192,33 @@ def _trained(
     return z.numpy(), s.numpy()
 
 
-def dependency_graph(
-    z: Float[np.ndarray, "group width"],
-    importance: PerGroup,
-    phi: PerPair,
-    tau: float = 0.05,
-    delta: float = 0.5,
-    alpha: float = 0.7,
-) -> nx.DiGraph:
+def dependency_graph(z: Float[np.ndarray, "group width"], importance: PerGroup, phi: PerPair) -> nx.DiGraph:
     """Which group should come before which: edges from lower to higher importance, between groups that are related.
 
-    Related are embeddings with a cosine above ``delta`` and pairs with a phi above ``tau``. Weights below 0, which
-    PageRank cannot use, become 0.
+    Weights below 0, which PageRank cannot use, become 0.
     """
     unit = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
     cosine = unit @ unit.T
-    related = (importance[:, None] < importance) & ((cosine > delta) | (phi > tau))  # Eq. 52
-    weight = np.maximum(alpha * cosine + (1 - alpha) * phi, 0)  # Eq. 53
+    related = (importance[:, None] < importance) & ((cosine > DELTA) | (phi > TAU))  # Eq. 52
+    weight = np.maximum(ALPHA * cosine + (1 - ALPHA) * phi, 0)  # Eq. 53
     graph = nx.DiGraph()
     graph.add_nodes_from(range(len(z)))
     graph.add_edges_from((int(i), int(j), {"weight": float(weight[i, j])}) for i, j in np.argwhere(related))
     return graph
 
 
-def gnn_order(
-    y: Labels,
-    seed: int = 0,
-    tau: float = 0.05,
-    delta: float = 0.5,
-    alpha: float = 0.7,
-    mix: float = 0.6,
-    epochs: int = 200,
-    lr: float = 1e-2,
-) -> GnnOrder:
+def gnn_order(y: Labels, seed: int = 0, epochs: int = 200) -> GnnOrder:
     """Order by graph neural network (L.3), from the labels (molecule, group) of the training set.
 
-    Parameters
-    ----------
-    seed : of the network's first weights; torch's own random numbers stay where they are
-    tau, delta : a pair is related from this phi, or from this cosine of the embeddings (Eq. 52)
-    alpha : share of the cosine in the weight of a dependency (Eq. 53)
-    mix : lambda of Eq. 54, share of the importance in the score; importance and PageRank are first scaled to 0 to 1
-    epochs, lr : of Adam
+    ``seed`` is of the network's first weights; torch's own random numbers stay where they are. Importance and PageRank
+    are scaled to 0 to 1 before they are mixed.
     """
     coefficient = phi(y)
-    z, importance = _trained(coefficient, entropy(y), tau, seed, epochs, lr)
-    graph = dependency_graph(z, importance, coefficient, tau, delta, alpha)
+    z, importance = _trained(coefficient, entropy(y), seed, epochs)
+    graph = dependency_graph(z, importance, coefficient)
     ranks = nx.pagerank(graph, max_iter=1000, tol=1e-10)
     pagerank = np.array([ranks[group] for group in range(len(z))])
     s, r = ((x - x.min()) / max(np.ptp(x), 1e-12) for x in (importance, pagerank))
-    score = mix * s + (1 - mix) * r  # Eq. 54
+    score = MIX * s + (1 - MIX) * r  # Eq. 54
     order = tuple(int(group) for group in np.argsort(score, kind="stable"))
-    return GnnOrder(order, score, importance, pagerank, coefficient, graph)
+    return GnnOrder(order, score, importance, graph)

@@ -9,8 +9,9 @@ from rdkit import Chem, rdBase
 
 MOST_ATOMS = 500  # heavy atoms of a molecule that is used
 
-_AS_WRITTEN = Chem.SmilesParserParams()
-_AS_WRITTEN.sanitize = _AS_WRITTEN.removeHs = False
+
+class Reject(ValueError):
+    """Why a structure, or a spectrum with it, is left out of a data set."""
 
 
 def parse(smiles: Any, where: str = "") -> Chem.Mol:
@@ -32,30 +33,27 @@ def parsed(text: Any, reader: Callable[[str], Chem.Mol | None] = Chem.MolFromSmi
         return None
 
 
-def flat(text: str | None) -> Chem.Mol | None:
-    """The molecule of a SMILES without stereochemistry; None where it cannot be parsed."""
-    molecule = parsed(text, _without_stereochemistry)
+def structure(text: Any, reader: Callable[[str], Chem.Mol | None] = Chem.MolFromSmiles) -> tuple[Chem.Mol, str, str]:
+    """The molecule of a SMILES without stereochemistry and isotopes, its InChIKey block and canonical SMILES.
+
+    ``reader`` reads other formats than SMILES. `Reject` is raised where the structure cannot be used.
+    """
+    molecule = parsed(text, reader)
     if molecule is not None:
         Chem.RemoveStereochemistry(molecule)
-    return molecule
+        molecule = Chem.MolFromSmiles(flat_smiles(molecule))  # once more: isotopes of hydrogen were explicit atoms
+    if molecule is None or molecule.GetNumHeavyAtoms() == 0:
+        raise Reject("structure not readable")
+    if molecule.GetNumHeavyAtoms() > MOST_ATOMS:
+        raise Reject("structure too large")
+    if not (key := inchikey_block(molecule)):
+        raise Reject("no InChIKey")
+    return molecule, key, flat_smiles(molecule)
 
 
-def _without_stereochemistry(text: str) -> Chem.Mol | None:
-    """As `Chem.MolFromSmiles`, but without perceiving the stereochemistry, which takes a fifth of its time."""
-    molecule = Chem.MolFromSmiles(text, _AS_WRITTEN)
-    if molecule is None or molecule.GetNumAtoms() > molecule.GetNumHeavyAtoms():  # explicit hydrogen or dummy
-        return Chem.MolFromSmiles(text)
-    return None if Chem.SanitizeMol(molecule, catchErrors=True) else molecule
-
-
-def flat_smiles(molecule: Chem.Mol | None) -> str:
-    """Canonical SMILES without stereochemistry and isotopes; empty where there is no molecule."""
-    return "" if molecule is None else Chem.MolToSmiles(molecule, isomericSmiles=False)
-
-
-def too_large(molecule: Chem.Mol) -> bool:
-    """Whether a molecule has more than `MOST_ATOMS` heavy atoms."""
-    return molecule.GetNumHeavyAtoms() > MOST_ATOMS
+def flat_smiles(molecule: Chem.Mol) -> str:
+    """Canonical SMILES without stereochemistry and isotopes."""
+    return Chem.MolToSmiles(molecule, isomericSmiles=False)
 
 
 def inchikey_block(molecule: Chem.Mol) -> str:

@@ -28,22 +28,14 @@ ORDERS = (*FIXED, "mutual_information", "gnn")
 def label_order(name: str, y_train: np.ndarray | Tensor | None = None) -> tuple[int, ...]:
     """The permutation in which the decoder visits the 37 groups: 0-based indices into `table8.NAMES`, by step.
 
-    Parameters
-    ----------
-    name
-        ``"iupac"`` (seniority of classes, the paper's choice), ``"alphabetical"`` (Table 8 order), or one that is
-        learned from labels: ``"mutual_information"`` and ``"gnn"`` (`symspectra.groups.graphs`).
-    y_train
-        Labels (molecule, 37) of the training set, for the learned orders; the fixed ones do not look at them.
+    ``"iupac"`` (seniority of classes, the paper's choice) and ``"alphabetical"`` (Table 8) do not look at the labels;
+    ``"mutual_information"`` and ``"gnn"`` are learned from ``y_train``, the labels (molecule, 37) of the training set
+    (`symspectra.groups.graphs`). Paper, section 2.2.4, Table 4 and Appendix L.
 
     Raises
     ------
     ValueError
         Unknown name (the message gives the nearest known one), or no labels (molecule, 37) for a learned order.
-
-    References
-    ----------
-    Paper, section 2.2.4, Table 4 and Appendix L.
     """
     if name not in ORDERS:
         raise ValueError(f"unknown label order {name!r}: {suggest(str(name).lower(), ORDERS)}")

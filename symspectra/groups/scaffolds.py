@@ -19,7 +19,8 @@ from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
 from symspectra.groups.molecules import flat_smiles, parse
 
 RADIUS, BITS = 2, 2048
-CHUNK = 1024  # fingerprints on either side of a block of similarities: 4 MB
+MOST = 4000  # scaffolds that are clustered; of more a random sample is, and each other one joins the one most like it
+CHUNK = 1024  # fingerprints that are compared with all others at a time
 
 Bits = Bool[np.ndarray, "molecule 2048"]
 
@@ -31,7 +32,6 @@ class ScaffoldSplit(NamedTuple):
     cluster: tuple[int, ...]
     scaffold: tuple[str, ...]  # what was clustered: Murcko scaffold, of an acyclic molecule the molecule itself
     distance: float  # mean Tanimoto distance between scaffolds of test molecules and of all the others
-    sampled: bool  # True: there were too many scaffolds, and the rest joined the cluster of the nearest clustered one
 
 
 def scaffold_or_self(smiles: str, where: str = "") -> str:
@@ -63,14 +63,10 @@ def tanimoto(a: Bool[np.ndarray, "n bit"], b: Bool[np.ndarray, "m bit"]) -> Floa
 
 def _nearest(a: Bits, b: Bits) -> tuple[Int[np.ndarray, " b"], Float[np.ndarray, " b"]]:
     """For each row of b the row of a that is most similar (the first of equals), and how similar."""
-    row, best = np.zeros(len(b), dtype=np.int64), np.full(len(b), -1, dtype=np.float32)
+    row, best = np.zeros(len(b), dtype=np.int64), np.zeros(len(b), dtype=np.float32)
     for i in range(0, len(b), CHUNK):
-        here = slice(i, i + CHUNK)
-        for j in range(0, len(a), CHUNK):
-            similarity = tanimoto(a[j : j + CHUNK], b[here])
-            better = similarity.max(0) > best[here]
-            row[here] = np.where(better, j + similarity.argmax(0), row[here])
-            best[here] = np.where(better, similarity.max(0), best[here])
+        similarity = tanimoto(a, b[i : i + CHUNK])
+        row[i : i + CHUNK], best[i : i + CHUNK] = similarity.argmax(0), similarity.max(0)
     return row, best
 
 
@@ -81,18 +77,14 @@ def nearest_similarity(train: Bits, test: Bits) -> Float[np.ndarray, " test"]:
     return _nearest(train, test)[1]
 
 
-def cluster(distance: Float[np.ndarray, "n n"], clusters: int | float) -> Int[np.ndarray, " n"]:
-    """Agglomerative clustering with average linkage: a number from 0 for each row.
-
-    ``clusters`` is how many there shall be (an int), or the mean distance at which merging stops (a float).
-    """
+def cluster(distance: Float[np.ndarray, "n n"], most: float) -> Int[np.ndarray, " n"]:
+    """Agglomerative clustering with average linkage, up to a mean distance: a number from 0 for each row."""
     from sklearn.cluster import AgglomerativeClustering  # a second to import
 
     if len(distance) == 1:
         return np.zeros(1, dtype=np.int64)
-    stop = {"n_clusters": clusters} if isinstance(clusters, int | np.integer) else {"distance_threshold": clusters}
-    model = AgglomerativeClustering(**{"n_clusters": None, **stop}, metric="precomputed", linkage="average")
-    return model.fit_predict(distance)
+    how = {"metric": "precomputed", "linkage": "average", "distance_threshold": most}
+    return AgglomerativeClustering(n_clusters=None, **how).fit_predict(distance)
 
 
 def greedy_test(
@@ -110,7 +102,7 @@ def greedy_test(
     if size.min() > quota:
         raise ValueError(
             f"the smallest of {len(size)} clusters has {size.min()} molecules, the test set shall have {quota}: "
-            "ask for more clusters (or for a smaller distance)"
+            "ask for a smaller distance"
         )
     test = np.zeros(len(size), dtype=bool)
     across, outward = 0.0, distance.sum(1) - distance.diagonal()  # outward: to all other clusters
@@ -132,43 +124,30 @@ def greedy_test(
 
 
 def scaffold_split(
-    smiles: Sequence[str],
-    test: float = 0.1,
-    validation: float = 0.1,
-    clusters: int | float = 0.85,
-    most: int = 4000,
-    seed: int = 0,
+    smiles: Sequence[str], test: float = 0.1, validation: float = 0.1, distance: float = 0.85
 ) -> ScaffoldSplit:
     """Split molecules so that no cluster of scaffolds is in both test and training set, and the two lie far apart.
 
     Acyclic molecules have no scaffold; in one cluster they would be too many to test on, so that each is clustered by
     its own fingerprint. `greedy_test` chooses the clusters to test on; one with more molecules than the test set shall
     have (benzene's) never is. Validation molecules are drawn by a hash from all the others: they resemble the training
-    molecules, and a choice made by them has not seen the region of the test.
+    molecules, and a choice made by them has not seen the region of the test (paper, Appendix K).
 
     Parameters
     ----------
-    smiles : SMILES of N molecules
+    smiles : SMILES of N molecules; the last splits are remembered
     test, validation : shares of the molecules; at least one molecule each
-    clusters : how many (an int), or the mean Tanimoto distance at which clusters are no longer merged (a float)
-    most : more scaffolds than this are not clustered: a sample is, and each other one joins the one most like it
-    seed : of that sample and of the hash
+    distance : mean Tanimoto distance at which clusters are no longer merged
 
     Raises
     ------
     ValueError : a SMILES cannot be parsed, the shares leave no training molecules, or no cluster is small enough.
-
-    References
-    ----------
-    Paper, Appendix K.
     """
-    return _scaffold_split(tuple(smiles), test, validation, clusters, most, seed)
+    return _scaffold_split(tuple(smiles), test, validation, distance)
 
 
-@lru_cache(maxsize=8, typed=True)  # 2 clusters are not a distance of 2.0
-def _scaffold_split(
-    smiles: tuple[str, ...], test: float, validation: float, clusters: int | float, most: int, seed: int
-) -> ScaffoldSplit:
+@lru_cache(maxsize=8)
+def _scaffold_split(smiles: tuple[str, ...], test: float, validation: float, distance: float) -> ScaffoldSplit:
     n = len(smiles)
     quota, held = max(1, round(test * n)), max(1, round(validation * n))
     if quota + held >= n:
@@ -177,23 +156,23 @@ def _scaffold_split(
     unique, of_molecule = np.unique(np.array(scaffold, dtype=object), return_inverse=True)
     bits = morgan_bits(unique)
     clustered = np.arange(len(unique))
-    if len(unique) > most:
-        clustered = np.sort(np.random.default_rng(seed).choice(len(unique), most, replace=False))
+    if len(unique) > MOST:
+        clustered = np.sort(np.random.default_rng(0).choice(len(unique), MOST, replace=False))
     stands_for = _nearest(bits[clustered], bits)[0][of_molecule]  # the clustered scaffold of each molecule
-    distance = 1 - tanimoto(bits[clustered], bits[clustered]).astype(np.float64)
-    found = cluster(distance, clusters)
+    apart = 1 - tanimoto(bits[clustered], bits[clustered]).astype(np.float64)
+    found = cluster(apart, distance)
 
     count = np.bincount(stands_for, minlength=len(clustered))
     member = np.zeros((found.max() + 1, len(clustered)))
     member[found, np.arange(len(clustered))] = count
-    between, size = member @ distance @ member.T, member.sum(1).astype(np.int64)
+    between, size = member @ apart @ member.T, member.sum(1).astype(np.int64)
     tested = greedy_test(between, size, quota)
     pairs = size[tested].sum() * size[~tested].sum()
     mean = float(between[np.ix_(tested, ~tested)].sum() / pairs)
 
     of_cluster = found[stands_for]
     split = np.where(tested[of_cluster], "test", "train").astype(object)
-    digest = [hashlib.sha256(f"{seed} {text}".encode()).hexdigest() for text in smiles]
+    digest = [hashlib.sha256(f"0 {text}".encode()).hexdigest() for text in smiles]
     others = sorted(np.flatnonzero(split == "train"), key=lambda row: digest[row])
     split[others[:held]] = "validation"
-    return ScaffoldSplit(tuple(split), tuple(of_cluster.tolist()), scaffold, mean, len(unique) > most)
+    return ScaffoldSplit(tuple(split), tuple(of_cluster.tolist()), scaffold, mean)

@@ -7,7 +7,6 @@ alcohol, nitrobenzene is also an amine, because that is how the labels of the pu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -71,21 +70,12 @@ IMPLICATIONS: tuple[tuple[int, int], ...] = (
     (13, 5),  # 14 Enamine -> 6 Alkene
 )
 
-_ELEMENT = re.compile("[A-Z][a-z]?")  # in a molecular formula
-
 
 @lru_cache(maxsize=1)
-def _patterns() -> tuple[tuple[Any, Any, frozenset[str]], ...]:
-    """Query of each group, how to match it, and elements without which it cannot match."""
+def _queries() -> list[Any]:
     from rdkit import Chem
 
-    patterns = []
-    for text in SMARTS:
-        query, how = Chem.MolFromSmarts(text), Chem.SubstructMatchParameters()
-        how.maxMatches, how.recursionPossible = 1, "$" in text
-        elements = {atom.GetSymbol() for atom in query.GetAtoms()} - {"*"}  # "*" where several are possible
-        patterns.append((query, how, frozenset(elements)))
-    return tuple(patterns)
+    return [Chem.MolFromSmarts(text) for text in SMARTS]
 
 
 def label(smiles: Sequence) -> Bool[np.ndarray, "molecule 37"]:
@@ -108,10 +98,7 @@ def label(smiles: Sequence) -> Bool[np.ndarray, "molecule 37"]:
 
 def label_molecule(molecule: Any) -> list[bool]:
     """Which groups an RDKit molecule has, in the order of `NAMES`."""
-    from rdkit.Chem.rdMolDescriptors import CalcMolFormula
-
-    present = frozenset(_ELEMENT.findall(CalcMolFormula(molecule)))
-    return [elements <= present and molecule.HasSubstructMatch(query, how) for query, how, elements in _patterns()]
+    return [molecule.HasSubstructMatch(query) for query in _queries()]
 
 
 def to_bits(groups: np.ndarray) -> UInt64[np.ndarray, " molecule"]:

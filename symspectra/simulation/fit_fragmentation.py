@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import platform
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,13 +51,12 @@ class Reference(NamedTuple):
     peaks: dict[Polarity, Peaks]
 
 
-class IonTable(NamedTuple):
-    """Ions of all fit molecules laid end to end, and the reference intensity of every formula."""
+class Ions(NamedTuple):
+    """Ions of a molecule, and the reference intensity of each of their formulas."""
 
     descriptors: Float[np.ndarray, "ion descriptor"]
     formula: Int[np.ndarray, " ion"]
-    molecule: Int[np.ndarray, " formula"]
-    reference: Float[np.ndarray, " formula"]  # sums to at most 1 a molecule
+    reference: Float[np.ndarray, " formula"]  # sums to at most 1
 
 
 def is_fit_row(smiles: str) -> bool:
@@ -69,31 +67,17 @@ def is_fit_row(smiles: str) -> bool:
 def read_references(path: Path) -> list[Reference]:
     """Molecules with their 40 eV CFM-ID peaks; column names of the older and the newer release are both read.
 
-    Raises
-    ------
-    ValueError
-        If a column is missing, a SMILES is not readable, or peaks are empty or not positive; names file and row.
+    A ValueError names the column that is missing, or the row whose SMILES or peaks cannot be used.
     """
-    names = set(pq.read_schema(path).names)
-    columns = {}
-    for polarity in START:
-        choices = (f"msms_cfmid_{polarity}_40ev", f"msms_{polarity}_40ev")
-        columns[polarity] = next((name for name in choices if name in names), None)
-        if columns[polarity] is None:
-            raise ValueError(f"{path}: no column {choices[0]} or {choices[1]}")
-    if "smiles" not in names:
-        raise ValueError(f"{path}: no column smiles")
+    newer = "msms_cfmid_positive_40ev" in pq.read_schema(path).names
+    columns = {polarity: f"msms_{'cfmid_' if newer else ''}{polarity}_40ev" for polarity in START}
     references = []
     for number, row in enumerate(pq.read_table(path, columns=["smiles", *columns.values()]).to_pylist()):
         mol = Chem.MolFromSmiles(row["smiles"] or "")
-        if mol is None:
-            raise ValueError(f"{path}: row {number}: SMILES {row['smiles']!r} is not readable")
-        peaks = {}
-        for polarity, column in columns.items():
-            values = np.array(row[column] or [], dtype=float)
-            if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all() or (values <= 0).any():
-                raise ValueError(f"{path}: row {number}: {column}: expected positive [m/z, intensity] pairs")
-            peaks[polarity] = tuple(values[np.argsort(values[:, 0])].T)
+        pairs = {polarity: np.array(row[column] or [], dtype=float) for polarity, column in columns.items()}
+        if mol is None or any(x.ndim != 2 or x.shape[1] != 2 or not (x > 0).all() for x in pairs.values()):
+            raise ValueError(f"{path}: row {number}: expected a SMILES and positive [m/z, intensity] pairs")
+        peaks = {polarity: tuple(values[np.argsort(values[:, 0])].T) for polarity, values in pairs.items()}
         references.append(Reference(row["smiles"], mol, peaks))
     return references
 
@@ -112,115 +96,90 @@ def square_root_cosine(first: Peaks, second: Peaks) -> float:
     return float(total / np.sqrt(intensity.sum() * other.sum())) if len(product) else 0.0
 
 
-def coverage(mz: Float[np.ndarray, " peak"], reference: Peaks) -> float:
-    """Share of the reference intensity within `TOLERANCE` of any of the m/z values."""
-    near = (np.abs(reference[0][:, None] - mz) <= TOLERANCE).any(axis=1)
-    return float(reference[1][near].sum() / reference[1].sum())
+def ion_table(reference: Reference, polarity: Polarity, names: tuple[str, ...]) -> Ions:
+    """Descriptors of the ions of a molecule with formal bond orders, and the reference intensities."""
+    mz, descriptors = ions(reference.mol, None, polarity, names)
+    formula_mz, formula = np.unique(np.round(mz, 5), return_inverse=True)
+    target = np.zeros(len(formula_mz))
+    peak_mz, intensity = reference.peaks[polarity]
+    distance = np.abs(formula_mz[:, None] - peak_mz)
+    near = distance.min(axis=0) <= TOLERANCE
+    np.add.at(target, distance.argmin(axis=0)[near], intensity[near] / intensity.sum())
+    return Ions(descriptors, formula, target)
 
 
-def ion_table(references: list[Reference], polarity: Polarity, names: tuple[str, ...]) -> IonTable:
-    """Descriptors of the ions of many molecules with formal bond orders, and the reference intensities."""
-    parts, offset = [], 0
-    for number, reference in enumerate(references):
-        mz, descriptors = ions(reference.mol, None, polarity, names)
-        formula_mz, formula = np.unique(np.round(mz, 5), return_inverse=True)
-        target = np.zeros(len(formula_mz))
-        peak_mz, intensity = reference.peaks[polarity]
-        distance = np.abs(formula_mz[:, None] - peak_mz)
-        near = distance.min(axis=0) <= TOLERANCE
-        np.add.at(target, distance.argmin(axis=0)[near], intensity[near] / intensity.sum())
-        parts.append((descriptors, formula + offset, np.full(len(formula_mz), number), target))
-        offset += len(formula_mz)
-    return IonTable(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def negative_similarity(weights: Float[np.ndarray, " descriptor"], table: IonTable) -> tuple[float, np.ndarray]:
+def negative_similarity(weights: Float[np.ndarray, " descriptor"], molecules: list[Ions]) -> tuple[float, np.ndarray]:
     """Minus the mean square-root cosine over molecules, slightly regularised, and its gradient."""
-    exponent = -table.descriptors @ weights
-    molecule_of_ion = table.molecule[table.formula]
-    largest = np.full(table.molecule[-1] + 1, -np.inf)
-    np.maximum.at(largest, molecule_of_ion, exponent)
-    ion = np.exp(exponent - largest[molecule_of_ion])
-    intensity = np.maximum(np.bincount(table.formula, ion, len(table.molecule)), 1e-200)
-    total = np.bincount(table.molecule, intensity)
-    similarity = np.bincount(table.molecule, np.sqrt(intensity * table.reference)) / np.sqrt(total)
-    slope = 0.5 * np.sqrt(table.reference / intensity) / np.sqrt(total)[table.molecule]
-    slope -= 0.5 * (similarity / total)[table.molecule]  # d similarity / d intensity
-    gradient = table.descriptors.T @ (slope[table.formula] * ion) / len(total)
-    penalty = REGULARISATION * weights @ weights
-    return float(penalty - similarity.mean()), gradient + 2 * REGULARISATION * weights
+    value, gradient = REGULARISATION * weights @ weights, 2 * REGULARISATION * weights
+    for descriptors, formula, reference in molecules:
+        exponent = -descriptors @ weights
+        ion = np.exp(exponent - exponent.max())
+        intensity = np.maximum(np.bincount(formula, ion, len(reference)), 1e-200)
+        total = intensity.sum()
+        similarity = np.sqrt(intensity * reference).sum() / np.sqrt(total)
+        slope = 0.5 * np.sqrt(reference / intensity / total) - 0.5 * similarity / total  # by the intensity
+        value = value - similarity / len(molecules)
+        gradient = gradient + descriptors.T @ (slope[formula] * ion) / len(molecules)
+    return float(value), gradient
 
 
 def fit(references: list[Reference], polarity: Polarity) -> dict[str, float]:
     """Parameters of one polarity by L-BFGS-B from `START`; deterministic."""
     start = START[polarity]
-    table = ion_table(references, polarity, tuple(start))
-    result = minimize(negative_similarity, list(start.values()), args=(table,), jac=True, method="L-BFGS-B")
+    molecules = [ion_table(reference, polarity, tuple(start)) for reference in references]
+    result = minimize(negative_similarity, list(start.values()), args=(molecules,), jac=True, method="L-BFGS-B")
     return {name: round(float(value), 4) for name, value in zip(start, result.x, strict=True)}
 
 
 def evaluate(references: list[Reference], polarity: Polarity, parameters: dict[str, float]) -> dict[str, float]:
-    """Agreement of simulated spectra with the reference, and with that of a wrong molecule of similar mass.
+    """Mean similarity of simulated spectra to the reference, and to that of a wrong molecule of similar mass.
 
     The wrong molecule is the next one by exact mass (the last one: the first).
     """
-    spectra = [fragment(r.mol, None, polarity, parameters) for r in references]
-    all_mz = [np.unique(np.round(ions(r.mol, None, polarity, ())[0], 5)) for r in references]
-    order = sorted(range(len(references)), key=lambda k: (ExactMolWt(references[k].mol), k))
-    own, wrong = {k: k for k in order}, dict(zip(order, order[1:] + order[:1], strict=True))
+    references = sorted(references, key=lambda r: ExactMolWt(r.mol))
     truth = [r.peaks[polarity] for r in references]
-    measures = {
-        "square_root_cosine": lambda k, other: square_root_cosine(spectra[other], truth[k]),
-        "coverage_all_fragments": lambda k, other: coverage(all_mz[other], truth[k]),
-        "coverage_peaks": lambda k, other: coverage(spectra[other][0], truth[k]),
-    }
+    spectra = [fragment(r.mol, None, polarity, parameters) for r in references]
+    wrong = spectra[1:] + spectra[:1]
     return {
-        name + suffix: round(float(np.mean([measure(k, other) for k, other in pairs.items()])), 4)
-        for name, measure in measures.items()
-        for suffix, pairs in (("", own), ("_wrong_molecule", wrong))
+        name: round(float(np.mean([square_root_cosine(*pair) for pair in zip(made, truth, strict=True)])), 4)
+        for name, made in (("square_root_cosine", spectra), ("square_root_cosine_wrong_molecule", wrong))
     }
 
 
 def fit_file(path: Path) -> dict:
     """Parameters of both polarities, figures and provenance, as written to the parameter file."""
     references = read_references(path)
-    fit_rows = [r for r in references if is_fit_row(r.smiles)]
-    held_out = [r for r in references if not is_fit_row(r.smiles)]
-    if not fit_rows or len(held_out) < 2:
-        raise ValueError(f"{path}: {len(references)} rows are too few for a fit and a held-out part")
-    parameters = {polarity: fit(fit_rows, polarity) for polarity in START}
+    parts = {"fit": [r for r in references if is_fit_row(r.smiles)]}
+    parts["held_out"] = [r for r in references if not is_fit_row(r.smiles)]
+    parameters = {polarity: fit(parts["fit"], polarity) for polarity in START}
     return {
         "parameters": parameters,
-        "held_out": {p: evaluate(held_out, p, parameters[p]) for p in START},
-        "fit": {p: evaluate(fit_rows, p, parameters[p]) for p in START},
+        **{name: {p: evaluate(part, p, parameters[p]) for p in START} for name, part in parts.items()},
         "provenance": {
             "command": "python -m symspectra.simulation.fit_fragmentation",
             "reference": "CFM-ID 40 eV columns of the multimodal spectroscopic dataset of Alberts et al. (2024)",
             "file": path.name,
             "sha256": files.digest(path),
-            "rows_fit": len(fit_rows),
-            "rows_held_out": len(held_out),
+            **{f"rows_{name}": len(part) for name, part in parts.items()},
             "split": "fit: int(sha256(smiles), 16) % 5 < 3",
             "bond_orders": "formal, aromatic 1.4",
             "tolerance_da": TOLERANCE,
             "wrong_molecule": "next row by exact mass",
-            "versions": {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__,
-                         "rdkit": rdkit.__version__},
+            "versions": {"numpy": np.__version__, "scipy": scipy.__version__, "rdkit": rdkit.__version__},
         },
-    }  # fmt: skip
+    }
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Command line: fit, print the held-out figures, write the parameter file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, help="parquet file with smiles and 40 eV CFM-ID peaks")
     parser.add_argument("--out", type=Path, default=PARAMETERS, help="JSON file to write (default: the package's own)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     result = fit_file(options.file)
     with files.written(options.out) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    for polarity, figures in result["held_out"].items():
-        print(polarity, " ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    print(result["held_out"])
 
 
 if __name__ == "__main__":

@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -74,28 +72,9 @@ class HeavyAtomGraph(NamedTuple):
 
 
 @lru_cache
-def load_parameters(path: Path = PARAMETERS) -> dict[str, Mapping[str, float]]:
-    """Fitted parameters of both polarities from a JSON file, read once; a ValueError names file and key."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable JSON file of fragmentation parameters: {error}") from error
-    parameters = content.get("parameters") if isinstance(content, dict) else None
-    if not isinstance(parameters, dict):
-        raise ValueError(f"{path}: key 'parameters': expected an object with 'positive' and 'negative'")
-    for polarity in CHARGE:
-        if not isinstance(values := parameters.get(polarity), dict) or not values:
-            raise ValueError(f"{path}: key 'parameters.{polarity}': expected an object of descriptor names and numbers")
-        _check_parameters(values, f"{path}: key 'parameters.{polarity}.")
-    return {polarity: MappingProxyType(parameters[polarity]) for polarity in CHARGE}
-
-
-def _check_parameters(values: Mapping[str, float], where: str) -> None:
-    for name, value in values.items():
-        if name not in DESCRIPTORS:
-            raise ValueError(f"{where}{name}': not a descriptor; expected one of {', '.join(DESCRIPTORS)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ValueError(f"{where}{name}': {value!r} is not a finite number")
+def load_parameters() -> dict[Polarity, Mapping[str, float]]:
+    """The fitted parameters of both polarities, read once."""
+    return json.loads(PARAMETERS.read_text(encoding="utf-8"))["parameters"]
 
 
 def heavy_atom_graph(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None) -> HeavyAtomGraph:
@@ -103,17 +82,10 @@ def heavy_atom_graph(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | N
     atoms = [a for a in mol.GetAtoms() if a.GetAtomicNum() > 1]
     if not 1 <= len(atoms) <= MAX_HEAVY_ATOMS:
         raise ValueError(f"molecule has {len(atoms)} heavy atoms; expected 1 to {MAX_HEAVY_ATOMS}")
-    if Chem.GetFormalCharge(mol) or len(Chem.GetMolFrags(mol)) > 1:
-        raise ValueError(f"{Chem.MolToSmiles(mol)}: expected one neutral, connected molecule")
-    if unknown := {a.GetSymbol() for a in atoms} - {Chem.GetPeriodicTable().GetElementSymbol(z) for z in VALENCE}:
+    if unknown := {a.GetSymbol() for a in atoms if a.GetAtomicNum() not in VALENCE}:
         raise ValueError(f"{Chem.MolToSmiles(mol)}: element {', '.join(sorted(unknown))} is not supported")
     formal = [AROMATIC_ORDER if b.GetIsAromatic() else b.GetBondTypeAsDouble() for b in mol.GetBonds()]
     order = np.asarray(formal if wiberg_order is None else wiberg_order, dtype=float)
-    with_hydrogens = len(formal) + sum(a.GetTotalNumHs() for a in atoms)
-    if order.shape not in {(len(formal),), (with_hydrogens,)}:
-        raise ValueError(f"wiberg_order has shape {order.shape}; expected ({len(formal)},) or ({with_hydrogens},)")
-    if not np.isfinite(order).all() or (order < 0).any():
-        raise ValueError("wiberg_order has a value that is negative or not finite")
     position = {a.GetIdx(): k for k, a in enumerate(atoms)}
     heavy = [b for b in mol.GetBonds() if b.GetBeginAtomIdx() in position and b.GetEndAtomIdx() in position]
     bonds = [(position[b.GetBeginAtomIdx()], position[b.GetEndAtomIdx()]) for b in heavy]
@@ -205,8 +177,6 @@ def ions(
     mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None, polarity: Polarity, names: tuple[str, ...]
 ) -> tuple[Float[np.ndarray, " ion"], Float[np.ndarray, "ion descriptor"]]:
     """M/z and named descriptors of all even-electron ions, once for every way to a formula; arguments as `fragment`."""
-    if polarity not in CHARGE:
-        raise ValueError(f"polarity is {polarity!r}; expected 'positive' or 'negative'")
     charge, graph = CHARGE[polarity], heavy_atom_graph(mol, wiberg_order)
     z, n, most = graph.z, len(graph.z), graph.hydrogens.sum() + charge
     masks = enumerate_fragments(graph) if most >= 0 else np.zeros(0, dtype=np.uint64)
@@ -268,30 +238,16 @@ def fragment(
 ) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
     """Simulated MS/MS spectrum of [M+H]+ or [M-H]- at about 40 eV.
 
-    Parameters
-    ----------
-    mol
-        Neutral, connected molecule of 1 to 63 heavy atoms, with or without explicit hydrogens; isotope labels ignored.
-    wiberg_order
-        Wiberg bond orders in the order of ``mol.GetBonds()``, or of ``AddHs(mol).GetBonds()`` as in quantum records;
-        None for formal orders (aromatic 1.4). Only bonds between heavy atoms are read.
-    polarity, parameters
-        "positive" or "negative", and descriptor name (`DESCRIPTORS`) to weight; None for the fitted ones.
+    ``mol`` is a neutral, connected molecule of 1 to 63 heavy atoms, with or without explicit hydrogens; isotope labels
+    are ignored. ``wiberg_order`` is in the order of ``mol.GetBonds()``, or of ``AddHs(mol).GetBonds()`` as in quantum
+    records, None for formal orders (aromatic 1.4); only bonds between heavy atoms are read. ``parameters`` are weights
+    by name of `DESCRIPTORS`, None for the fitted ones.
 
-    Returns
-    -------
-    mz, intensity
-        Ascending m/z, and intensity relative to the base peak (1); at most 50 peaks of at least 0.01. Both are empty
-        for a molecule without hydrogen in negative mode, which has no [M-H]-.
-
-    Raises
-    ------
-    ValueError
-        If the molecule is charged, in pieces, too large or has an element outside `VALENCE`, if `wiberg_order` does not
-        fit the bonds or is not finite, or if a parameter is unknown or not finite.
+    Returns ascending m/z, and intensity relative to the base peak (1): at most 50 peaks of at least 0.01, none for a
+    molecule without hydrogen in negative mode, which has no [M-H]-. A ValueError says that the molecule is too large or
+    has an element outside `VALENCE`.
     """
     if parameters is None:
-        parameters = load_parameters().get(polarity, {})
-    _check_parameters(parameters, "parameters: key '")
+        parameters = load_parameters()[polarity]
     mz, descriptors = ions(mol, wiberg_order, polarity, tuple(parameters))
     return spectrum_from_ions(mz, -descriptors @ np.array(list(parameters.values()), dtype=float))

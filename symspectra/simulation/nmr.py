@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -43,51 +42,21 @@ MOST_TERMS = 4
 LABILE = (7, 8, 16)  # H on N, O, S
 
 
-@dataclass(frozen=True)
-class NmrLines:
+def nmr_lines(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"], shifts: Float[np.ndarray, " atom"]) -> dict[str, list]:
     """NMR columns of a line-list row; 13C and 1H each by descending shift.
-
-    c13_ppm, c13_count and c13_hydrogens: shift, equivalent carbons, hydrogens on each of them.
-    h1_ppm, h1_count: shift and equivalent hydrogens; h1_couplings: ``"7.0*3 1.5*1"``, J in Hz times the number of
-    equivalent partners, ``""`` for a singlet; h1_spread: 0 for a fixed shift, else the half width in ppm of the range
-    of a labile hydrogen.
-    """
-
-    c13_ppm: list[float]
-    c13_count: list[int]
-    c13_hydrogens: list[int]
-    h1_ppm: list[float]
-    h1_count: list[int]
-    h1_couplings: list[str]
-    h1_spread: list[float]
-
-
-def nmr_lines(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"], shifts: Float[np.ndarray, " atom"]) -> NmrLines:
-    """Line list of one molecule.
 
     Parameters
     ----------
-    mol : Chem.Mol
-        With explicit hydrogens.
-    xyz : np.ndarray
-        Geometry in Angstrom, in the molecule's atom order.
-    shifts : np.ndarray
-        Shift of every C and H in ppm (other elements are not read), as `predict_shifts` returns them.
+    mol, xyz : with explicit hydrogens, and its geometry in Angstrom
+    shifts : of every C and H in ppm, as `predict_shifts` returns them
 
-    Raises
-    ------
-    ValueError
-        Shapes disagree, hydrogens are implicit, or a C or H has no finite shift.
+    Returns
+    -------
+    c13_ppm, c13_count, c13_hydrogens : shift, equivalent carbons, hydrogens on each of them
+    h1_ppm, h1_count : shift and equivalent hydrogens
+    h1_couplings : ``"7.0*3 1.5*1"``, J in Hz times the number of equivalent partners, ``""`` for a singlet
+    h1_spread : 0 for a fixed shift, else the half width in ppm of the range of a labile hydrogen
     """
-    xyz, shifts = np.asarray(xyz, float), np.asarray(shifts, float)
-    number, name = mol.GetNumAtoms(), Chem.MolToSmiles(Chem.RemoveHs(mol))
-    if xyz.shape != (number, 3) or shifts.shape != (number,):
-        raise ValueError(f"{name}: geometry {xyz.shape} and shifts {shifts.shape} for {number} atoms")
-    if any(atom.GetTotalNumHs() for atom in mol.GetAtoms()):
-        raise ValueError(f"{name}: hydrogens are implicit; expected the result of Chem.AddHs")
-    for atom in mol.GetAtoms():
-        if atom.GetAtomicNum() in (1, 6) and not np.isfinite(shifts[atom.GetIdx()]):
-            raise ValueError(f"{name}: no finite shift for {atom.GetSymbol()} {atom.GetIdx()}")
     classes = magnetic_classes(mol, xyz)
     groups: dict[int, list[int]] = defaultdict(list)
     for index, rank in enumerate(classes.tolist()):
@@ -95,7 +64,7 @@ def nmr_lines(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"], shifts: Float[np.
     carbon, hydrogen = [], []
     for members in groups.values():
         atom = mol.GetAtomWithIdx(members[0])
-        ppm = float(np.mean(shifts[members]))
+        ppm = float(np.mean(shifts[members], dtype=np.float64))
         if atom.GetAtomicNum() == 6:
             carbon.append((round(ppm, 1), len(members), len(_hydrogens(atom))))
         elif atom.GetAtomicNum() == 1:
@@ -103,8 +72,15 @@ def nmr_lines(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"], shifts: Float[np.
             centre, spread = labile or (round(ppm, 2), 0.0)
             couplings = "" if labile else _couplings(mol, xyz, classes, members)
             hydrogen.append((centre, len(members), couplings, spread))
-    rows = ((sorted(carbon, reverse=True), 3), (sorted(hydrogen, reverse=True), 4))
-    return NmrLines(*([line[k] for line in lines] for lines, columns in rows for k in range(columns)))
+    columns = (
+        ("c13", ("ppm", "count", "hydrogens"), carbon),
+        ("h1", ("ppm", "count", "couplings", "spread"), hydrogen),
+    )
+    return {
+        f"{nucleus}_{name}": [line[k] for line in sorted(lines, reverse=True)]
+        for nucleus, names, lines in columns
+        for k, name in enumerate(names)
+    }
 
 
 def magnetic_classes(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"]) -> Int[np.ndarray, " atom"]:

@@ -18,7 +18,7 @@ SEED = 20240611
 STEP = 3e-3  # bohr, finite difference
 SADDLE_CM1, REFUSE_CM1 = -50.0, -150.0
 OPEN_BOND = 0.3  # Wiberg order
-PROPERTIES = ("energy", "gradient", "dipole", "charges", "bond-orders")  # of a point, in atomic units
+PROPERTIES = ("energy", "gradient", "dipole", "bond-orders")  # of a point, in atomic units
 
 
 class SimulationError(ValueError):
@@ -29,34 +29,20 @@ class SimulationError(ValueError):
 class QuantumRecord:
     """GFN2-xTB minimum of one molecule; atoms in the order of `Chem.AddHs(Chem.MolFromSmiles(smiles))`.
 
-    Attributes
-    ----------
-    smiles
-        As given to `simulate`.
-    energy_hartree, gradient_max
-        Energy and the largest gradient component (hartree/bohr) at the minimum.
-    freq_cm1, inten_km_mol
-        Harmonic wavenumbers, ascending, unscaled, negative if imaginary, and infrared intensities; shape (modes,).
-    z, xyz_angstrom, charge_e
-        Atomic numbers (atoms,), coordinates (atoms, 3) and Mulliken charges (atoms,).
-    bond_begin, bond_end, wiberg_order
-        Atom indices and Wiberg orders of the bonds; shape (bonds,).
-    dipole_au
-        Dipole moment, shape (3,).
+    `energy_hartree` is the energy at the minimum, `xyz_angstrom` the geometry; `freq_cm1` are harmonic wavenumbers,
+    ascending, unscaled, negative if imaginary, `inten_km_mol` their infrared intensities; `wiberg_order` belongs to the
+    bond between the atoms `bond_begin` and `bond_end`.
     """
 
     smiles: str
     energy_hartree: float
-    gradient_max: float
+    z: Int[np.ndarray, " atoms"]
     freq_cm1: Float[np.ndarray, " modes"]
     inten_km_mol: Float[np.ndarray, " modes"]
-    z: Int[np.ndarray, " atoms"]
     xyz_angstrom: Float[np.ndarray, "atoms 3"]
-    charge_e: Float[np.ndarray, " atoms"]
     bond_begin: Int[np.ndarray, " bonds"]
     bond_end: Int[np.ndarray, " bonds"]
     wiberg_order: Float[np.ndarray, " bonds"]
-    dipole_au: Float[np.ndarray, " 3"]
 
 
 def force_field_geometry(smiles: str) -> Chem.Mol:
@@ -86,14 +72,13 @@ def force_field_geometry(smiles: str) -> Chem.Mol:
 class _Surface:
     """GFN2-xTB energy surface of one molecule; each point starts from the density of the point before it."""
 
-    def __init__(self, numbers: np.ndarray, positions: np.ndarray, accuracy: float):
+    def __init__(self, numbers: np.ndarray, positions: np.ndarray):
         try:
             from tblite.interface import Calculator
         except ImportError as error:
             raise ImportError('The simulation needs tblite: pip install -e ".[simulate]"') from error
         self.calculator = Calculator("GFN2-xTB", numbers, positions)
         self.calculator.set("verbosity", 0)
-        self.calculator.set("accuracy", accuracy)
         self.result = None
 
     def point(self, positions: np.ndarray):
@@ -148,7 +133,7 @@ def normal_modes(masses, positions, hessian, dipole_slope):
     return wavenumbers, intensities, modes.reshape(len(values), -1, 3)
 
 
-def simulate(smiles: str, accuracy: float = 1.0, start: Chem.Mol | None = None) -> QuantumRecord:
+def simulate(smiles: str, start: Chem.Mol | None = None) -> QuantumRecord:
     """GFN2-xTB record of one neutral closed-shell molecule (Bannwarth et al., doi 10.1021/acs.jctc.8b01176).
 
     L-BFGS to 5e-4 hartree/bohr, forward-difference Hessian and dipole derivatives. From a saddle point (lowest mode
@@ -158,13 +143,7 @@ def simulate(smiles: str, accuracy: float = 1.0, start: Chem.Mol | None = None) 
 
     Parameters
     ----------
-    smiles
-        One molecule.
-    accuracy
-        Threshold factor of the self-consistent field (smaller is tighter). With tblite's default of 1 the intensities
-        of the record carry the noise of the finite differences; 0.01 gives converged ones in about 1.5 times the time.
-    start
-        The molecule with hydrogens and a conformer; `force_field_geometry` by default.
+    start : the molecule with hydrogens and a conformer; `force_field_geometry` by default
 
     Raises
     ------
@@ -179,7 +158,7 @@ def simulate(smiles: str, accuracy: float = 1.0, start: Chem.Mol | None = None) 
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     masses = np.array([atom.GetMass() for atom in molecule.GetAtoms()])
     positions = molecule.GetConformer().GetPositions() / BOHR
-    surface = _Surface(numbers, positions, accuracy)
+    surface = _Surface(numbers, positions)
     for attempt in range(3):
         positions = surface.minimum(positions)
         result = surface.point(positions)
@@ -195,17 +174,5 @@ def simulate(smiles: str, accuracy: float = 1.0, start: Chem.Mol | None = None) 
     orders = centre["bond-orders"].reshape(len(numbers), len(numbers))[begin, end]
     if orders.min() < OPEN_BOND:
         raise SimulationError(f"a bond opened during optimisation (Wiberg order below {OPEN_BOND})")
-    return QuantumRecord(
-        smiles=smiles,
-        energy_hartree=float(centre["energy"]),
-        gradient_max=float(np.abs(centre["gradient"]).max()),
-        freq_cm1=wavenumbers,
-        inten_km_mol=intensities,
-        z=numbers,
-        xyz_angstrom=positions * BOHR,
-        charge_e=centre["charges"],
-        bond_begin=begin,
-        bond_end=end,
-        wiberg_order=orders,
-        dipole_au=centre["dipole"],
-    )
+    energy, xyz = float(centre["energy"]), positions * BOHR
+    return QuantumRecord(smiles, energy, numbers, wavenumbers, intensities, xyz, begin, end, orders)

@@ -27,7 +27,7 @@ def line_lists(records: list[QuantumRecord]) -> list[dict[str, Any]]:
     rows = []
     for record, mol, shifts in zip(records, molecules, predict_shifts(molecules), strict=True):
         row = {"smiles": record.smiles, **_infrared(record), "polar_h": _polar_hydrogens(mol)}
-        row |= vars(nmr_lines(mol, record.xyz_angstrom, shifts))
+        row |= nmr_lines(mol, record.xyz_angstrom, shifts)
         orders = _bond_orders(record, mol)
         for name, polarity in (("msms_pos", "positive"), ("msms_neg", "negative")):
             mz, intensity = fragment(mol, orders, polarity)

@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,6 @@ import rdkit
 import torch
 from jaxtyping import Float
 from rdkit import Chem
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -31,7 +29,6 @@ from symspectra.simulation.shifts import (
     MolecularGraph,
     ShiftNetwork,
     batch_graphs,
-    equivalence_classes,
     molecular_graph,
     network_shifts,
 )
@@ -42,11 +39,10 @@ JITTER = 0.015  # Angstrom an atom and axis: about 0.02 on a distance, the diffe
 
 
 class Example(NamedTuple):
-    """One molecule: graph, shifts in ppm (NaN off C and H) and equivalence classes."""
+    """One molecule: graph, and shifts in ppm (NaN off C and H)."""
 
     graph: MolecularGraph
     ppm: Float[Tensor, " atom"]
-    classes: np.ndarray
 
 
 def split_of(inchikey: str) -> str:
@@ -61,18 +57,11 @@ def split_of(inchikey: str) -> str:
 def read_examples(path: Path) -> tuple[dict[str, list[Example]], int]:
     """Examples of each split, and how many rows were left out because their bond graph holds radicals.
 
-    Raises
-    ------
-    ValueError
-        A column is missing, a molblock cannot be read, or a C or H has no finite shift; the row is named.
+    A ValueError names the row whose molblock cannot be read, or in which a C or H has no finite shift.
     """
-    table = pq.read_table(path)
-    missing = {"molblock", "atom_index", "shift_ppm"} - set(table.column_names)
-    if missing:
-        raise ValueError(f"{path}: no column {', '.join(sorted(missing))}")
     splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": [], "reserved": []}
     left_out = 0
-    for number, row in enumerate(table.select(["molblock", "atom_index", "shift_ppm"]).to_pylist()):
+    for number, row in enumerate(pq.read_table(path, columns=["molblock", "atom_index", "shift_ppm"]).to_pylist()):
         mol = Chem.MolFromMolBlock(row["molblock"], removeHs=False)
         if mol is None:
             raise ValueError(f"{path}, row {number}: the molblock cannot be read")
@@ -84,24 +73,19 @@ def read_examples(path: Path) -> tuple[dict[str, list[Example]], int]:
         ppm[torch.tensor(row["atom_index"], dtype=torch.long)] = torch.tensor(row["shift_ppm"])
         if not torch.equal(ppm.isfinite(), (graph.z == 1) | (graph.z == 6)):
             raise ValueError(f"{path}, row {number}: expected one finite shift on every C and H and on no other atom")
-        splits[split_of(Chem.MolToInchiKey(mol))].append(Example(graph, ppm, equivalence_classes(mol)))
+        splits[split_of(Chem.MolToInchiKey(mol))].append(Example(graph, ppm))
     return splits, left_out
 
 
 def mean_absolute_errors(network: ShiftNetwork, examples: list[Example]) -> dict[str, float | int]:
-    """Mean absolute errors in ppm by element, over atoms and over equivalence classes (class means compared)."""
-    errors: dict[str, list[np.ndarray]] = {"h1": [], "c13": [], "h1_class": [], "c13_class": []}
-    predicted = network_shifts(network.eval(), [example.graph for example in examples])
-    for example, ppm in zip(examples, predicted, strict=True):
-        error = (ppm - example.ppm).numpy()
-        for name, number in (("h1", 1), ("c13", 6)):
-            chosen = example.graph.z.numpy() == number
-            _, index = np.unique(example.classes[chosen], return_inverse=True)
-            errors[name].append(np.abs(error[chosen]))
-            errors[f"{name}_class"].append(np.abs(np.bincount(index, error[chosen]) / np.bincount(index)))
-    flat = {name: np.concatenate(values) for name, values in errors.items()}
-    result = {f"{name}_mae_ppm": round(float(values.mean()), 4) for name, values in flat.items()}
-    return result | {"molecules": len(examples)} | {f"{name}_number": len(values) for name, values in flat.items()}
+    """Mean absolute errors over atoms in ppm by element, and how many molecules and atoms they are of."""
+    predicted = torch.cat(network_shifts(network.eval(), [example.graph for example in examples]))
+    error = (predicted - torch.cat([example.ppm for example in examples])).abs()
+    z, result = torch.cat([example.graph.z for example in examples]), {"molecules": len(examples)}
+    for name, number in (("h1", 1), ("c13", 6)):
+        some = error[z == number]
+        result |= {f"{name}_mae_ppm": round(float(some.mean()), 4), f"{name}_number": len(some)}
+    return result
 
 
 def train_epoch(network: ShiftNetwork, optimiser: torch.optim.Optimizer, examples: list[Example]) -> float:
@@ -130,61 +114,22 @@ def standardise(network: ShiftNetwork, examples: list[Example]) -> None:
         network.mean[row], network.scale[row] = ppm[z == number].mean(), ppm[z == number].std()
 
 
-def save_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> None:
-    """Write a safetensors file."""
-    with files.written(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-
-
-def _resume(path: Path, network: ShiftNetwork, optimiser: torch.optim.Optimizer, run: dict) -> int:
-    """Epochs already done; 0 where there is no checkpoint of this very run."""
-    if not path.is_file():
-        return 0
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if json.loads(metadata.get("run", "null")) != run:
-        raise ValueError(f"{path}: checkpoint of another run ({metadata.get('run')}); expected {run}. Remove it.")
-    state: dict[int, dict[str, Tensor]] = {}
-    for name in [name for name in tensors if name.startswith("optimiser.")]:
-        _, index, field = name.split(".")
-        state.setdefault(int(index), {})[field] = tensors.pop(name)
-    network.load_state_dict(tensors)
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    return int(metadata["epochs_done"])
-
-
-def train(
-    data: Path, out: Path, epochs: int = 70, seed: int = 0, report: Callable[[str], None] = print
-) -> dict[str, float | int]:
-    """Train from `data`, write the weights to `out` and return the errors on the test molecules.
-
-    An epoch depends on `seed` and its number alone, so a run continued from its checkpoint (``out`` + ``.checkpoint``)
-    gives the weights of an uninterrupted one.
-    """
+def train(data: Path, out: Path, epochs: int = 70, seed: int = 0) -> dict[str, float | int]:
+    """Train from `data`, write the weights to `out` and return the errors on the test molecules."""
     splits, left_out = read_examples(data)
-    found = f"{ ({name: len(examples) for name, examples in splits.items()}) }"
-    if not all(splits[name] for name in ("train", "validation", "test")):
-        raise ValueError(f"{data}: expected molecules to train, to validate and to test, found {found}")
-    report(f"{found}, {left_out} rows with radicals left out")
-    run = {"data_sha256": files.digest(data), "epochs": epochs, "seed": seed, "batch": BATCH, "jitter": JITTER}
+    print({name: len(examples) for name, examples in splits.items()}, f"{left_out} rows with radicals left out")
     torch.manual_seed(seed)
     network = ShiftNetwork()
     standardise(network, splits["train"])
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
-    checkpoint = out.with_name(out.name + ".checkpoint")
-    for epoch in range(_resume(checkpoint, network, optimiser, run), epochs):
+    for epoch in range(epochs):
         torch.manual_seed(seed * 1_000_003 + epoch)
         warmup = min(1.0, (epoch + 1) / 3)
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * warmup * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         loss = train_epoch(network, optimiser, splits["train"])
         errors = mean_absolute_errors(network, splits["validation"])
-        state = optimiser.state_dict()["state"].items()
-        moments = {f"optimiser.{index}.{name}": x for index, values in state for name, x in values.items()}
-        facts = {"run": json.dumps(run, sort_keys=True), "epochs_done": str(epoch + 1)}
-        save_tensors(network.state_dict() | moments, facts, checkpoint)
-        report(
+        print(
             f"epoch {epoch + 1}/{epochs} loss {loss:.4f} validation MAE 13C {errors['c13_mae_ppm']:.3f} "
             f"1H {errors['h1_mae_ppm']:.4f} ppm"
         )
@@ -192,24 +137,22 @@ def train(
     half = {name: tensor.half() if name in parameters else tensor for name, tensor in network.state_dict().items()}
     network.load_state_dict({name: tensor.float() for name, tensor in half.items()})  # errors of what is shipped
     errors = {name: mean_absolute_errors(network, splits[name]) for name in ("validation", "test")}
+    run = {"data_sha256": files.digest(data), "epochs": epochs, "seed": seed, "batch": BATCH, "jitter": JITTER}
     versions = {"torch": torch.__version__, "rdkit": rdkit.__version__}
     facts = {"sizes": network.sizes, "run": run, "split_rule": SPLIT_RULE, "errors": errors, "versions": versions}
-    # One entry: safetensors writes several in random order, and the same run has to give the same bytes.
-    save_tensors(half, {"shift_network": json.dumps(facts, sort_keys=True)}, out)
-    report(json.dumps(errors["test"], sort_keys=True))
+    with files.written(out) as temporary:
+        # One entry: safetensors writes several in random order, and the same run has to give the same bytes.
+        save_file(half, temporary, {"shift_network": json.dumps(facts, sort_keys=True)})
     return errors["test"]
 
 
-def main(argv: list[str] | None = None) -> None:
+def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=70)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
-    train(arguments.data, arguments.out, arguments.epochs, arguments.seed)
+    print(train(**vars(parser.parse_args())))
 
 
 if __name__ == "__main__":

@@ -52,38 +52,22 @@ def _inspected(path: Path) -> SourceFile:
         raise DataError(
             f"{path}: cannot be read as parquet ({_first_line(error)}); expected one of Alberts et al. (2024)"
         ) from error
-    if "smiles" not in schema.names or not _is_text(schema.field("smiles").type):
-        raise DataError(f"{path}: has no column smiles of text; columns are {', '.join(schema.names)[:200]}")
-    for name in CURVES.values():
-        if name not in schema.names or not _is_list(schema.field(name).type, 1):
-            raise DataError(f"{path}: has no column {name} of lists of numbers")
-    return SourceFile(path, rows, {modality: _peak_columns(path, schema, modality) for modality in POLARITIES})
+    start = "msms_cfmid_" if "msms_cfmid_" in " ".join(schema.names) else "msms_"  # in newer and in older releases
+    peaks = {name: tuple(f"{start}{sign}_{energy}ev" for energy in ENERGIES) for name, sign in POLARITIES.items()}
+    expected = {"smiles": "text", **dict.fromkeys(CURVES.values(), "lists of numbers")}
+    expected |= dict.fromkeys((name for names in peaks.values() for name in names), "lists of lists of numbers")
+    for name, what in expected.items():
+        if name not in schema.names or _kind(schema.field(name).type) != what:
+            raise DataError(f"{path}: has no column {name} of {what}; columns are {', '.join(schema.names)[:200]}")
+    return SourceFile(path, rows, peaks)
 
 
-def _peak_columns(path: Path, schema: pa.Schema, modality: str) -> tuple[str, ...]:
-    """Named ``msms_cfmid_...`` in newer releases, ``msms_...`` in older ones."""
-    endings = [f"{POLARITIES[modality]}_{energy}ev" for energy in ENERGIES]
-    for start in ("msms_cfmid_", "msms_"):
-        names = tuple(start + ending for ending in endings)
-        if all(name in schema.names for name in names):
-            if wrong := [name for name in names if not _is_list(schema.field(name).type, 2)]:
-                raise DataError(f"{path}: column {wrong[0]} is not of lists of [m/z, intensity]")
-            return names
-    raise DataError(
-        f"{path}: has no column msms_cfmid_{endings[0]} (older: msms_{endings[0]}), or not those of "
-        f"{', '.join(map(str, ENERGIES))} eV"
-    )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_list(kind: pa.DataType, depth: int) -> bool:
-    if depth == 0:
-        return pa.types.is_floating(kind) or pa.types.is_integer(kind)
-    some = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return some and _is_list(kind.value_type, depth - 1)
+def _kind(of: pa.DataType) -> str:
+    if pa.types.is_list(of) or pa.types.is_large_list(of) or pa.types.is_fixed_size_list(of):
+        return f"lists of {_kind(of.value_type)}"
+    if pa.types.is_string(of) or pa.types.is_large_string(of):
+        return "text"
+    return "numbers" if pa.types.is_floating(of) or pa.types.is_integer(of) else str(of)
 
 
 def batches(file: SourceFile) -> Iterator[tuple[int, pa.RecordBatch]]:

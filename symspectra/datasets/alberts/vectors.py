@@ -33,64 +33,50 @@ def vectors(
     meaning. Curves that are missing, of another length or not finite, and peaks that are no pairs, negative or not
     finite, spoil a row. A mass spectrum without a peak below m/z 600 is absent.
     """
-    reasons = np.full(len(batch), "", dtype=object)
-
-    def note(bad: np.ndarray, reason: str, rows: np.ndarray | slice = slice(None)) -> None:
-        """A reason against some of the rows; the first one stays."""
-        reasons[rows] = np.where(bad & (reasons[rows] == ""), reason, reasons[rows])
-
-    for modality, column in CURVES.items():
-        length, points = _lengths(batch.column(column), missing=-1), len(AXES[modality])
-        note(length < 0, f"{NAMES[modality]} spectrum missing")
-        note(length != points, f"{NAMES[modality]} spectrum not of {points} points")
-    for modality, columns in peaks.items():
-        for column in columns:
-            row, pairs = _peaks(batch.column(column))
-            bad = np.bincount(row[_lengths(pairs) != 2], minlength=len(batch)) > 0
-            note(bad, f"{NAMES[modality]} peak not a pair of m/z and intensity")
-    rows = np.flatnonzero(reasons == "")
-    good = batch.take(pa.array(rows))
     x = np.zeros((len(batch), len(MODALITIES), POINTS), dtype=np.float16)
+    reasons = np.full(len(batch), "")
     for i, modality in enumerate(MODALITIES):
         if modality in CURVES:
-            x[rows, i], bad = _curves(good.column(CURVES[modality]), modality, how)
-            note(bad, f"{NAMES[modality]} spectrum not finite, or too large", rows)
+            x[:, i], found = _curves(batch.column(CURVES[modality]), modality, how)
         else:
-            x[rows, i], bad = _mass_spectra([good.column(column) for column in peaks[modality]])
-            note(bad, f"{NAMES[modality]} peak negative, not finite or too large", rows)
+            x[:, i], found = _mass_spectra([batch.column(column) for column in peaks[modality]], NAMES[modality])
+        reasons = np.where(reasons == "", found, reasons)
     present = np.array([modality in CURVES for modality in MODALITIES]) | x.any(axis=2)
     return x, present, reasons
 
 
 def _curves(lists: pa.Array, modality: str, how: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors, and which rows are bad."""
-    values = lists.flatten().to_numpy(zero_copy_only=False)
+    """Vectors, and what is wrong with rows."""
+    name, length, points = NAMES[modality], _lengths(lists, missing=-1), len(AXES[modality])
+    fits = length == points
+    values = lists.filter(pa.array(fits)).flatten().to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
-        y = torch.from_numpy(np.array(values, dtype=np.float32).reshape(len(lists), len(AXES[modality])))
-    x = (ir_vector(y) if modality == "ir" else nmr_vector(y, how)).half()
-    return x.numpy(), ~(y.sum(dim=1).isfinite() & x.isfinite().all(dim=1)).numpy()
+        y = torch.from_numpy(np.array(values, dtype=np.float32).reshape(-1, points))
+    vector = (ir_vector(y) if modality == "ir" else nmr_vector(y, how)).half()
+    x, finite = np.zeros((len(lists), POINTS), dtype=np.float16), fits.copy()
+    x[fits], finite[fits] = vector.numpy(), (y.sum(dim=1).isfinite() & vector.isfinite().all(dim=1)).numpy()
+    wrong = {"missing": length < 0, f"not of {points} points": ~fits, "not finite, or too large": ~finite}
+    return x, np.select(list(wrong.values()), [f"{name} spectrum {what}" for what in wrong], "")
 
 
-def _mass_spectra(columns: list[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors, and which rows are bad."""
-    rows, pairs = zip(*(_peaks(lists) for lists in columns), strict=True)
-    row, pair = np.concatenate(rows), np.concatenate([_numbers(lists).reshape(-1, 2) for lists in pairs])
-    wrong = ~((pair >= 0) & (pair <= np.finfo(np.float32).max)).all(axis=1)  # NaN compares false
-    bad = np.bincount(row[wrong], minlength=len(columns[0])) > 0
+def _mass_spectra(columns: list[pa.Array], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors, and what is wrong with rows."""
+    rows = len(columns[0])
+    row = np.concatenate([np.repeat(np.arange(rows), _lengths(lists)) for lists in columns])
+    peaks = [lists.flatten() for lists in columns]
+    pairs = [_lengths(lists) == 2 for lists in peaks]
+    is_pair = np.concatenate(pairs)
+    numbers = [lists.filter(pa.array(two)).flatten() for lists, two in zip(peaks, pairs, strict=True)]
+    pair = np.concatenate([n.to_numpy(zero_copy_only=False) for n in numbers]).astype(np.float64).reshape(-1, 2)
+    odd = np.bincount(row[~is_pair], minlength=rows) > 0
+    row = row[is_pair]
+    wrong = ~((pair >= 0) & (pair <= np.finfo(np.float32).max)).all(axis=1)  # NaN, which stands for null, too
+    bad = np.bincount(row[wrong], minlength=rows) > 0
     mz, intensity = torch.from_numpy(pair[~bad[row]]).unbind(dim=1)
-    return msms_vector(mz, intensity, torch.from_numpy(row[~bad[row]]), len(bad)).half().numpy(), bad
+    x = msms_vector(mz, intensity, torch.from_numpy(row[~bad[row]]), rows).half().numpy()
+    reasons = ["peak not a pair of m/z and intensity", "peak negative, not finite or too large"]
+    return x, np.select([odd, bad], [f"{name} {reason}" for reason in reasons], "")
 
 
 def _lengths(lists: pa.Array, missing: int = 0) -> np.ndarray:
     return pc.list_value_length(lists).fill_null(missing).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _peaks(lists: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """Row of each peak, and the peaks one after the other."""
-    length = _lengths(lists)
-    return np.repeat(np.arange(len(length)), length), lists.flatten()
-
-
-def _numbers(lists: pa.Array) -> np.ndarray:
-    """What is in lists, one after the other; null is NaN."""
-    return np.array(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)

@@ -8,18 +8,13 @@ from fnmatch import fnmatchcase
 
 import pandas as pd
 
-from symspectra.datasets.measured.records import Measurement
-from symspectra.spectra.preprocessing import AXES, MZ_MAX
+from symspectra.datasets.measured.records import Measurement, kind_of
 
-#: In words, for the manifest.
-RULE = {
-    "c13": "the most peaks, then the first",
-    "h1": "the most peaks, then the first",
-    "msms_pos": "[M+H]+ before other adducts; then the middle one by collision energy, those without one last",
-    "msms_neg": "[M-H]- before other adducts; then the middle one by collision energy, those without one last",
-    "ms": "the most peaks, then the first",
-}
 _ADDUCT = {"msms_pos": "[M+H]+", "msms_neg": "[M-H]-"}
+RULE = dict.fromkeys(("c13", "h1", "ms"), "the most peaks, then the first") | {
+    name: f"{adduct} before other adducts; then the middle one by collision energy, those without one last"
+    for name, adduct in _ADDUCT.items()
+}
 _RESTRICTED = re.compile(r"\b(NC|ND)\b|non-?commercial|no-?deriv", re.IGNORECASE)
 
 
@@ -39,11 +34,9 @@ def allowed(licence: str | None, patterns: Sequence[str] | None) -> bool:
 
 def on_axis(spectrum: Measurement) -> bool:
     """Whether a peak lies in the range that the models read."""
-    if spectrum.modality in AXES:
-        high, low = AXES[spectrum.modality][0], AXES[spectrum.modality][-1]
-        inside = (spectrum.x >= low) & (spectrum.x <= high)
-    else:
-        inside = spectrum.x < MZ_MAX
+    kind = kind_of(spectrum.modality)
+    low, high = sorted(kind.axis)
+    inside = (spectrum.x >= low) & ((spectrum.x <= high) if kind.nucleus else (spectrum.x < high))
     return bool(spectrum.y[inside].any())
 
 

@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float
-from rdkit import Chem, rdBase
+from rdkit import Chem
 
-from symspectra.datasets.measured.archives import MEMBER_BYTES, decoded, members
-from symspectra.datasets.measured.records import Measurement, Reject, Rejected, checked_peaks, passed_on, structure_of
-from symspectra.parallel import Workers, chunked
+from symspectra.datasets.measured.records import (
+    Measurement,
+    Peaks,
+    Reject,
+    Rejected,
+    Spectra,
+    checked_peaks,
+    members,
+    read_all,
+    structure_of,
+)
+from symspectra.parallel import Workers
 
-CHUNK = 100  # files
 _FIELD = re.compile(r"([A-Z]{2}\$[A-Z_/]+|[A-Z_]+):\s*(.*)")
 _WITH_SUBTAGS = ("AC$MASS_SPECTROMETRY", "MS$FOCUSED_ION")
 _ABSENT = ("", "N/A", "NA", "-")
@@ -34,31 +40,19 @@ def read_massbank(
     ``path`` is a folder or .zip of record files (.txt). `DataError`: wrong path, damaged, or no record in it.
     """
     path = Path(path)
-    chunks = chunked(members(path, ".txt", show), CHUNK)
-    parsed = (workers or Workers()).in_order(partial(_parse, path.name), chunks)
-    nothing = f"{path}: no MassBank record in it; expected .txt files that begin with ACCESSION"
-    return passed_on(parsed, ("not a record of this format",), nothing)
+    nothing = "no MassBank record in it; expected a folder or .zip of .txt files that begin with ACCESSION"
+    files = members(path, (".txt",), show)
+    return read_all(path, files, _spectra, workers, ("not a record of this format",), nothing)
 
 
-def _parse(source: str, files: list[tuple[str, bytes]]) -> list[Measurement | Rejected]:
-    rows, left_out = [], []
-    with rdBase.BlockLogs():
-        for name, data in files:
-            *whole, rest = re.split(r"(?m)^//[ \t]*\r?$", decoded(data))
-            for text in [*whole, rest] if rest.strip() else whole:
-                fields, peaks = _fields(text)
-                accession = fields.get("ACCESSION")
-                try:
-                    if len(data) > MEMBER_BYTES:
-                        raise Reject("record too large")
-                    if accession is None:
-                        raise Reject("not a record of this format")
-                    if text is rest:
-                        raise Reject("record truncated")
-                    rows.append(_measurement(source, fields, peaks))
-                except Reject as reject:
-                    left_out.append(Rejected(source, accession or name, str(reject)))
-    return left_out + rows
+def _spectra(file: tuple[str, str]) -> Spectra:
+    *whole, rest = re.split(r"(?m)^//[ \t]*\r?$", file[1])
+    for text in [*whole, rest] if rest.strip() else whole:
+        fields, peaks = _fields(text)
+        if "ACCESSION" not in fields:
+            yield file[0], "not a record of this format"
+        else:
+            yield fields["ACCESSION"], "record truncated" if text is rest else partial(_measurement, fields, peaks)
 
 
 def _fields(text: str) -> tuple[dict[str, str], list[str]]:
@@ -75,7 +69,7 @@ def _fields(text: str) -> tuple[dict[str, str], list[str]]:
     return fields, [line for line in peaks.splitlines()[1:] if line.strip()]
 
 
-def _measurement(source: str, fields: dict[str, str], lines: list[str]) -> Measurement:
+def _measurement(fields: dict[str, str], lines: list[str]) -> Measurement:
     if "DEPRECATED" in fields:
         raise Reject("record deprecated")
     adduct = fields.get("MS$FOCUSED_ION PRECURSOR_TYPE") or fields.get("MS$FOCUSED_ION ION_TYPE")
@@ -92,12 +86,9 @@ def _measurement(source: str, fields: dict[str, str], lines: list[str]) -> Measu
         modality,
         x,
         y,
-        source=source,
-        record=fields["ACCESSION"],
         licence=fields["LICENSE"],
         adduct=adduct,
         collision_energy=fields.get("AC$MASS_SPECTROMETRY COLLISION_ENERGY"),
-        instrument_type=fields["AC$INSTRUMENT_TYPE"],
     )
 
 
@@ -119,9 +110,7 @@ def _modality(fields: dict[str, str], adduct: str | None) -> str:
     return modality
 
 
-def _peaks(
-    fields: dict[str, str], lines: list[str], modality: str
-) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
+def _peaks(fields: dict[str, str], lines: list[str], modality: str) -> Peaks:
     """m/z and intensity: the first two of three columns."""
     if not lines:
         raise Reject("no peaks")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rdkit import rdBase
 from tqdm import tqdm
 
 from symspectra.datasets.measured.records import (
@@ -18,18 +17,18 @@ from symspectra.datasets.measured.records import (
     Measurement,
     Reject,
     Rejected,
+    Spectra,
     checked_peaks,
-    passed_on,
+    kind_of,
+    read_all,
     structure_of,
 )
 from symspectra.errors import DataError, ReadError
-from symspectra.parallel import Workers, chunked
+from symspectra.parallel import Workers
 from symspectra.spectra.readers.text import parse_peaks
 
-CHUNK = 200  # rows
 CELL_CHARACTERS = 1_000_000
-TEXTS = ("source", "record", "licence", "solvent", "adduct", "collision_energy", "instrument_type")
-NUMBERS = ("frequency_mhz", "temperature_k")
+TEXTS = ("source", "licence", "adduct", "collision_energy")
 
 
 def read_peak_table(
@@ -44,7 +43,7 @@ def read_peak_table(
         for electron ionisation); and ``peaks``, a list as it is typed, mass spectra as ``43.0:100 58.1:35``
         (`symspectra.spectra.readers.text.parse_peaks`), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of
         equivalent atoms or intensities). Where there are, ``inchikey``, which must be that of the structure, and
-        `TEXTS` and `NUMBERS` are read too; other columns are not.
+        ``record`` and `TEXTS` are read too; other columns are not.
 
     Raises
     ------
@@ -54,35 +53,26 @@ def read_peak_table(
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     rows = enumerate(tqdm(_rows(path), desc=path.name, unit="row", disable=not show), 1)
-    parsed = (workers or Workers()).in_order(partial(_parse, path.name), chunked(rows, CHUNK))
-    return passed_on(parsed, (), f"{path}: the table has no rows")
+    return read_all(path, rows, _spectra, workers, (), "the table has no rows")
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with open(path, "rb") as f:
-        parquet = f.read(4) == b"PAR1"
-    return _parquet_rows(path) if parquet else _csv_rows(path)
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with pq.ParquetFile(path) as file:
-            _check_columns(path, file.schema_arrow.names)
-            for batch in file.iter_batches(1000):
-                yield from batch.to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: cannot be read as parquet ({str(error).splitlines()[0]})") from error
-
-
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(CELL_CHARACTERS)
+    with open(path, "rb") as f:
+        kind = "parquet" if f.read(4) == b"PAR1" else "CSV in UTF-8"
     try:
-        with open(path, newline="", encoding="utf-8-sig") as f:
-            reader = csv.DictReader(f)
-            _check_columns(path, reader.fieldnames or [])
-            yield from reader
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from error
+        if kind == "parquet":
+            with pq.ParquetFile(path) as file:
+                _check_columns(path, file.schema_arrow.names)
+                for batch in file.iter_batches(1000):
+                    yield from batch.to_pylist()
+        else:
+            with open(path, newline="", encoding="utf-8-sig") as f:
+                reader = csv.DictReader(f)
+                _check_columns(path, reader.fieldnames or [])
+                yield from reader
+    except (OSError, pa.ArrowInvalid, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as {kind} ({str(error).splitlines()[0]})") from error
 
 
 def _check_columns(path: Path, names: list[str]) -> None:
@@ -95,36 +85,28 @@ def _check_columns(path: Path, names: list[str]) -> None:
         )
 
 
-def _parse(file: str, rows: list[tuple[int, dict[str, Any]]]) -> list[Measurement | Rejected]:
-    found, left_out = [], []
-    with rdBase.BlockLogs():
-        for number, row in rows:
-            said = {name: str(row[name]).strip() for name in TEXTS if row.get(name)}
-            said = {"source": file, "record": f"row {number}"} | {name: text for name, text in said.items() if text}
-            try:
-                found.append(_measurement(row, said))
-            except Reject as reject:
-                left_out.append(Rejected(file, said["record"], str(reject)))
-    return left_out + found
+def _spectra(numbered: tuple[int, dict[str, Any]]) -> Spectra:
+    number, row = numbered
+    yield str(row.get("record") or "").strip() or f"row {number}", partial(_measurement, row)
 
 
-def _measurement(row: dict[str, Any], said: dict[str, str]) -> Measurement:
-    smiles, modality = (str(row[name] or "").strip() for name in ("smiles", "modality"))
+def _measurement(row: dict[str, Any]) -> Measurement:
+    smiles, modality, stated = (str(row.get(name) or "").strip() for name in ("smiles", "modality", "inchikey"))
     if modality not in MODALITIES:
         raise Reject("kind of spectrum not stated")
     if not smiles:
         raise Reject("structure not given")
     peaks = _typed(row["peaks"], modality) if row.get("peaks") else _listed(row, modality)
     key, flat = structure_of(smiles)
-    stated = str(row.get("inchikey") or "").strip()
     if stated and stated.split("-")[0] != key:
         raise Reject("InChIKey disagrees with the structure")
-    return Measurement(key, flat, modality, **peaks, **said, **{name: _number(row.get(name)) for name in NUMBERS})
+    said = {name: str(row.get(name) or "").strip() or None for name in TEXTS}
+    return Measurement(key, flat, modality, **peaks, **said)
 
 
 def _typed(text: Any, modality: str) -> dict[str, Any]:
     try:
-        spectrum = parse_peaks(str(text), "msms_pos" if modality == "ms" else modality)
+        spectrum = parse_peaks(str(text), kind_of(modality).name)
     except ReadError:
         raise Reject("peak not readable") from None
     x, y = checked_peaks(spectrum.x, spectrum.y, modality)
@@ -153,11 +135,3 @@ def _attached(values: Any, peaks: int) -> list[int | None] | None:
     if not isinstance(values, list) or len(values) != peaks or all(value is None for value in values):
         return None
     return [value if value in (0, 1, 2, 3) else None for value in values]
-
-
-def _number(cell: Any) -> float | None:
-    try:
-        value = float(cell)
-    except (TypeError, ValueError):
-        return None
-    return value if 0 < value < float("inf") else None

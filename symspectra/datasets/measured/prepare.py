@@ -6,40 +6,47 @@ folder (`symspectra.datasets.writer`).
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from symspectra.datasets.measured.archives import digest
+from symspectra import files
 from symspectra.datasets.measured.choice import RULE, allowed, choose, on_axis
 from symspectra.datasets.measured.massbank import read_massbank
 from symspectra.datasets.measured.nmrshiftdb2 import read_nmrshiftdb2
 from symspectra.datasets.measured.peaks import read_peak_table
-from symspectra.datasets.measured.records import MODALITIES, Measurement, Rejected, write_measurements
-from symspectra.datasets.measured.summary import in_evaluation, intersections
-from symspectra.datasets.measured.vectors import draw_vectors
+from symspectra.datasets.measured.records import (
+    MODALITIES,
+    Measurement,
+    Rejected,
+    kind_of,
+    write_measurements,
+)
+from symspectra.datasets.prepared import MASS
 from symspectra.datasets.splits import split_of
-from symspectra.datasets.writer import FolderWriter, new_folder, random_order, versions
-from symspectra.errors import DataError
+from symspectra.datasets.writer import FolderWriter, check_new, random_order, versions
+from symspectra.errors import DataError, ReadError
 from symspectra.groups.table8 import label, to_bits
 from symspectra.parallel import Workers, chunked
+from symspectra.spectra.conversion import prepare_all
+from symspectra.spectra.spectrum import Spectrum
 
 READERS: dict[str, Callable[..., Iterator[Measurement | Rejected]]] = {
     "nmrshiftdb2": read_nmrshiftdb2,
     "massbank": read_massbank,
     "peaks": read_peak_table,
 }
-CHUNK = 256  # molecules labelled at a time
+CHUNK = 256  # molecules labelled, or spectra drawn, at a time
 NOT_STATED = "not stated"
+ALL = "13C, 1H and any mass spectrum"
 
 
 def prepare(
@@ -49,7 +56,7 @@ def prepare(
     workers: int = 1,
     show: bool = False,
 ) -> dict[str, Any]:
-    """Read the sources, join them, and write a new folder; return its summary (`summary.described` prints it).
+    """Read the sources, join them, and write a new folder; return its summary (`writer.described` prints it).
 
     ``vectors.npy`` is (molecule, modality, 600) in half precision with the modalities of `records.MODALITIES`;
     ``present.npy`` says which there are. Molecules are in the order of the sha256 of their SMILES, so that every prefix
@@ -69,45 +76,42 @@ def prepare(
     out = Path(out)
     if unknown := [kind for kind, _ in sources if kind not in READERS]:
         raise DataError(f"there is no reader {unknown[0]!r}; expected one of {', '.join(READERS)}")
-    with new_folder(out) as folder, Workers(workers) as pool:
-        rejects, licences_left_out, table = [], Counter(), folder / "spectra.parquet"
+    check_new(out)
+    with files.written(out) as folder, Workers(workers) as pool:
+        folder.mkdir()
+        rejects: list[Rejected] = []
         read = chain.from_iterable(READERS[kind](source, pool, show) for kind, source in sources)
-        write_measurements(table, _kept(read, licence_allow, rejects, licences_left_out))
-        spectra = _read_choices(table)
-        if spectra.empty:
+        measured = list(_kept(read, licence_allow, rejects))
+        if not measured:
             reasons = ", ".join(f"{reason}: {n}" for reason, n in Counter(r.reason for r in rejects).most_common())
             raise DataError(f"{sources[0][1]}: no spectrum is left ({reasons})")
+        write_measurements(folder / "spectra.parquet", measured)
+        names = ("inchikey", "smiles", "modality", "record", "licence", "adduct", "collision_energy")
+        spectra = pd.DataFrame({name: [getattr(spectrum, name) for spectrum in measured] for name in names})
+        spectra = spectra.assign(peaks=[len(spectrum.x) for spectrum in measured])
         molecules = spectra.drop_duplicates("inchikey")[["inchikey", "smiles"]]
-        molecules = molecules.iloc[random_order(molecules["smiles"])]
-        keys = list(molecules["inchikey"])
-        chosen = choose(spectra)
-        chosen["molecule"] = chosen["inchikey"].map({key: i for i, key in enumerate(keys)})
-        chosen["column"] = chosen["modality"].map(MODALITIES.index)
+        molecules = molecules.iloc[random_order(molecules["smiles"])].set_index("inchikey", drop=False)
         bar = tqdm(molecules["smiles"], desc="functional groups", unit="molecule", disable=not show)
         groups = np.concatenate(list(pool.in_order(label, chunked(bar, CHUNK))))
-        writer = FolderWriter(folder, len(keys), MODALITIES)
-        peaks = draw_vectors(table, writer, chosen, rejects, pool, show)
-        columns: dict[str, Any] = {name: list(molecules[name]) for name in molecules}
-        columns |= {"groups": pa.array(to_bits(groups), pa.uint64()), "split": [split_of(key) for key in keys]}
-        for name in MODALITIES:  # the number of spectra, and the record of the one that was drawn
-            number = spectra.loc[spectra["modality"] == name, "inchikey"].value_counts()
-            record = chosen[chosen["modality"] == name].set_index("inchikey")["record"]
-            columns[name] = pa.array(number.reindex(keys, fill_value=0), pa.int32())
-            columns[f"{name}_record"] = pa.array(record.reindex(keys), pa.string(), from_pandas=True)
-        writer.write_molecules([pa.table(columns)])
-        stated = {name: Counter(some).most_common() for name, some in spectra.groupby("modality")["licence"]}
+        chosen = choose(spectra)
+        writer = FolderWriter(folder, len(molecules), MODALITIES)
+        wanted, molecule = [measured[i] for i in chosen.index], molecules.index.get_indexer(chosen["inchikey"])
+        _draw(wanted, molecule, writer, rejects, pool, show)
+        records = chosen.pivot(index="inchikey", columns="modality", values="record").add_suffix("_record")
+        split = [split_of(key) for key in molecules.index]
+        molecules = molecules.assign(groups=to_bits(groups), split=split).join(records)
+        licences = spectra.fillna({"licence": NOT_STATED}).groupby("modality")["licence"].value_counts().to_dict()
+        complete = _complete(writer.present)
         return writer.finish(
             "measured",
+            molecules,
             rejects,
-            "record",
             {
-                "licences": {name: dict(stated[name]) for name in MODALITIES if name in stated},
-                "licences_left_out": dict(licences_left_out.most_common()),
-                "intersections": intersections(writer.present),
-                "peaks": peaks,
+                "licences": {f"{name}, {licence}": n for (name, licence), n in licences.items()},
+                "molecules_with": _with_several(writer.present) | {ALL: int(complete.sum())},
             },
-            in_evaluation(writer.present),
-            sources=[{"kind": kind, "file": Path(p).name, "sha256": digest(Path(p))} for kind, p in sources],
+            complete,
+            sources=[{"kind": kind, "file": Path(p).name, "sha256": _digest(Path(p))} for kind, p in sources],
             licence_allow=licence_allow or "all but non-commercial and no derivatives",
             choice=RULE,
             versions=versions(),
@@ -115,20 +119,16 @@ def prepare(
 
 
 def _kept(
-    read: Iterable[Measurement | Rejected],
-    licence_allow: Sequence[str] | None,
-    rejects: list[Rejected],
-    licences_left_out: Counter,
+    read: Iterable[Measurement | Rejected], licence_allow: Sequence[str] | None, rejects: list[Rejected]
 ) -> Iterator[Measurement]:
-    """The spectra that may be used; ``rejects`` and ``licences_left_out`` take the others."""
+    """The spectra that may be used; ``rejects`` takes the others."""
     smiles: dict[str, str] = {}
     for spectrum in read:
         if isinstance(spectrum, Rejected):
             rejects.append(spectrum)
             continue
         if not allowed(spectrum.licence, licence_allow):
-            licences_left_out[spectrum.licence or NOT_STATED] += 1
-            reason = "licence not allowed"
+            reason = f"licence not allowed: {spectrum.licence or NOT_STATED}"
         elif not on_axis(spectrum):
             reason = "no peak on the model's axis"
         elif smiles.setdefault(spectrum.inchikey, spectrum.smiles) != spectrum.smiles:
@@ -139,9 +139,58 @@ def _kept(
         rejects.append(Rejected(spectrum.source or "", spectrum.record or "", reason))
 
 
-def _read_choices(table: Path) -> pd.DataFrame:
-    """What the choice needs of the table of spectra."""
-    names = ["inchikey", "smiles", "modality", "record", "licence", "adduct", "collision_energy"]
-    spectra = pq.read_table(table, columns=[*names, "x"])
-    frame = spectra.select(names).to_pandas().assign(peaks=pc.list_value_length(spectra["x"]).to_numpy())
-    return frame.assign(licence=frame["licence"].fillna(NOT_STATED))
+def _draw(
+    wanted: list[Measurement],
+    molecule: Sequence[int],
+    writer: FolderWriter,
+    rejects: list[Rejected],
+    pool: Workers,
+    show: bool,
+) -> None:
+    """Fill the vectors of a folder with the spectra of molecules; ``rejects`` takes what cannot be drawn."""
+    bar = tqdm(wanted, desc="spectra", unit="spectrum", disable=not show)
+    drawn = chain.from_iterable(pool.in_order(_drawn, chunked(bar, CHUNK)))
+    for (spectrum, vector), i in zip(drawn, molecule, strict=True):
+        if vector is None:
+            rejects.append(Rejected(spectrum.source or "", spectrum.record or "", "not drawn"))
+        else:
+            j = MODALITIES.index(spectrum.modality)
+            writer.vectors[i, j], writer.present[i, j] = vector, True
+
+
+def _drawn(chunk: list[Measurement]) -> list[tuple[Measurement, Float[np.ndarray, " 600"] | None]]:
+    """Each spectrum and its vector, None where that cannot be."""
+    try:
+        drawn = prepare_all([_spectrum(row) for row in chunk])
+    except ReadError:
+        if len(chunk) > 1:  # one of them: find it
+            return [_drawn([row])[0] for row in chunk]
+        return [(chunk[0], None)]
+    return [(row, prepared.vector.astype(np.float16)) for row, prepared in zip(chunk, drawn, strict=True)]
+
+
+def _spectrum(row: Measurement) -> Spectrum:
+    kind, meta = kind_of(row.modality), {} if row.attached is None else {"attached": row.attached}
+    return Spectrum(row.x, row.y, kind.unit, "intensity", kind.name, meta, peaks=True)
+
+
+def _complete(present: Bool[np.ndarray, "molecule 5"]) -> Bool[np.ndarray, " molecule"]:
+    """Molecules with 13C, 1H and a mass spectrum of any kind."""
+    has = dict(zip(MODALITIES, present.T, strict=True))
+    return has["c13"] & has["h1"] & np.logical_or.reduce([has[name] for name in MASS])
+
+
+def _with_several(present: Bool[np.ndarray, "molecule 5"]) -> dict[str, int]:
+    """Molecules that have all spectra of each set of several modalities; sets that none has are left out."""
+    has = pd.DataFrame(present, columns=MODALITIES)
+    sets = chain.from_iterable(combinations(MODALITIES, size) for size in range(2, len(MODALITIES) + 1))
+    counts = {"+".join(names): int(has[list(names)].all(axis=1).sum()) for names in sets}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _digest(path: Path) -> str:
+    """sha256 of a file, or of the names and contents of the files of a folder."""
+    if not path.is_dir():
+        return files.digest(path)
+    names = [f"{p.relative_to(path).as_posix()} {files.digest(p)}\n" for p in sorted(path.rglob("*")) if p.is_file()]
+    return hashlib.sha256("".join(names).encode()).hexdigest()

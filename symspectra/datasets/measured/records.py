@@ -2,73 +2,54 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from rdkit import Chem
+from rdkit import Chem, rdBase
+from tqdm import tqdm
 
 from symspectra.errors import DataError
-from symspectra.groups.molecules import flat_smiles, inchikey_block, parsed, too_large
-from symspectra.parallel import chunked
+from symspectra.groups.molecules import Reject, structure
+from symspectra.modalities import KINDS, SPECTRA, Modality
+from symspectra.parallel import Workers, chunked
 
-#: ``ms`` is electron ionisation.
-MODALITIES = ("c13", "h1", "msms_pos", "msms_neg", "ms")
-#: Positions that can be right, in ppm or m/z.
-RANGES: dict[str, tuple[float, float]] = {
-    "c13": (-50.0, 300.0),
-    "h1": (-5.0, 20.0),
-    **dict.fromkeys(("msms_pos", "msms_neg", "ms"), (0.0, 10_000.0)),
-}
-ROWS = 2000  # of a row group
+MODALITIES = tuple(name for name in SPECTRA if name != "ir")  # "ms" is electron ionisation
+CHUNK = 200  # records that a process takes at a time
 
-SCHEMA = pa.schema(
-    [
-        ("inchikey", pa.string()),  # first block
-        ("smiles", pa.string()),  # canonical, without stereochemistry
-        ("modality", pa.string()),
-        ("x", pa.list_(pa.float64())),  # ppm or m/z
-        ("y", pa.list_(pa.float32())),  # equivalent atoms, or intensity
-        ("source", pa.string()),  # file
-        ("record", pa.string()),
-        ("licence", pa.string()),
-        ("solvent", pa.string()),
-        ("frequency_mhz", pa.float64()),
-        ("temperature_k", pa.float64()),
-        ("attached", pa.list_(pa.int8())),  # hydrogen atoms on each carbon
-        ("adduct", pa.string()),
-        ("collision_energy", pa.string()),
-        ("instrument_type", pa.string()),
-    ]
-)
+Peaks = tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A row of the table; the fields are those of `SCHEMA`. What a source does not say is None."""
+    """A row of the table. What a source does not say is None."""
 
-    inchikey: str
-    smiles: str
+    inchikey: str  # first block
+    smiles: str  # canonical, without stereochemistry
     modality: str
-    x: Float[np.ndarray, " peak"]
-    y: Float[np.ndarray, " peak"]
-    source: str | None = None
+    x: Float[np.ndarray, " peak"]  # ppm or m/z
+    y: Float[np.ndarray, " peak"]  # equivalent atoms, or intensity
+    source: str | None = None  # file
     record: str | None = None
     licence: str | None = None
-    solvent: str | None = None
-    frequency_mhz: float | None = None
-    temperature_k: float | None = None
-    attached: list[int | None] | None = None
+    attached: list[int | None] | None = None  # hydrogen atoms on each carbon
     adduct: str | None = None
     collision_energy: str | None = None
-    instrument_type: str | None = None
+
+
+_LISTS = {"x": pa.list_(pa.float64()), "y": pa.list_(pa.float32()), "attached": pa.list_(pa.int8())}
+SCHEMA = pa.schema([(field.name, _LISTS.get(field.name, pa.string())) for field in fields(Measurement)])
 
 
 class Rejected(NamedTuple):
@@ -79,46 +60,87 @@ class Rejected(NamedTuple):
     reason: str
 
 
-class Reject(Exception):
-    """Why the record or spectrum that is being read is left out."""
+#: What a record holds: the name of each spectrum, and how it is read, or the reason why it is not.
+Spectra = Iterator[tuple[str, Callable[[], Measurement] | str]]
 
 
-def passed_on(
-    pieces: Iterable[list[Measurement | Rejected]], unless: Sequence[str], otherwise: str
+def read_all(
+    path: Path,
+    records: Iterable[Record],
+    spectra: Callable[[Record], Spectra],
+    workers: Workers | None,
+    unless: tuple[str, ...],
+    otherwise: str,
 ) -> Iterator[Measurement | Rejected]:
-    """What the pieces of a source hold; `DataError`, ``otherwise``, where all of it was left out for ``unless``."""
+    """What the records of a source hold; `DataError`, ``otherwise``, where all of it was left out for ``unless``."""
+    pieces = (workers or Workers()).in_order(partial(_read_some, path.name, spectra), chunked(records, CHUNK))
     found = False
-    for piece in pieces:
-        found = found or any(isinstance(row, Measurement) or row.reason not in unless for row in piece)
-        yield from piece
+    for row in chain.from_iterable(pieces):
+        found = found or isinstance(row, Measurement) or row.reason not in unless
+        yield row
     if not found:
-        raise DataError(otherwise)
+        raise DataError(f"{path}: {otherwise}")
+
+
+def _read_some(file: str, spectra: Callable[[Record], Spectra], records: list[Record]) -> list[Measurement | Rejected]:
+    rows: list[Measurement | Rejected] = []
+    with rdBase.BlockLogs():
+        for name, read in chain.from_iterable(map(spectra, records)):
+            try:
+                if isinstance(read, str):
+                    raise Reject(read)
+                row = read()
+                rows.append(replace(row, source=row.source or file, record=name))
+            except Reject as reject:
+                rows.append(Rejected(file, name, str(reject)))
+    return rows
+
+
+def members(path: Path, suffixes: tuple[str, ...], show: bool = False) -> Iterator[tuple[str, str]]:
+    """Name and text of every file with one of the suffixes inside a folder or a .zip; of another file, its own.
+
+    Text is UTF-8, else Latin-1. `DataError`: there is no such file, or the .zip is damaged.
+    """
+    bar = {"desc": path.name, "unit": "file", "disable": not show}
+    if path.is_dir():
+        for file in tqdm(sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes), **bar):
+            yield file.relative_to(path).as_posix(), _decoded(file.read_bytes())
+    elif not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    elif zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for name in tqdm([name for name in archive.namelist() if name.lower().endswith(suffixes)], **bar):
+                    yield name, _decoded(archive.read(name))
+        except (OSError, EOFError, RuntimeError, ValueError, ArithmeticError, zlib.error, zipfile.BadZipFile) as error:
+            words = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise DataError(f"{path}: cannot be unpacked ({words[:100]})") from error
+    else:
+        yield path.name, _decoded(path.read_bytes())
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 @lru_cache(maxsize=1000)
 def structure_of(text: str, reader: Callable[[str], Chem.Mol | None] = Chem.MolFromSmiles) -> tuple[str, str]:
-    """InChIKey block, and canonical SMILES without stereochemistry, of what ``reader`` reads; or `Reject`."""
-    molecule = parsed(text, reader)
-    if molecule is None or molecule.GetNumHeavyAtoms() == 0:
-        raise Reject("structure not readable")
-    if too_large(molecule):
-        raise Reject("structure too large")
-    Chem.RemoveStereochemistry(molecule)
-    smiles = flat_smiles(molecule)
+    """InChIKey block and canonical SMILES of one molecule (`symspectra.groups.molecules.structure`); or `Reject`."""
+    _, key, smiles = structure(text, reader)
     if "." in smiles:
         raise Reject("several components")
-    flat = Chem.MolFromSmiles(smiles)
-    if flat is None:
-        raise Reject("structure not readable")
-    key = inchikey_block(flat)
-    if not key:
-        raise Reject("no InChIKey")
-    return key, flat_smiles(flat)
+    return key, smiles
 
 
-def checked_peaks(
-    x: ArrayLike, y: ArrayLike, modality: str
-) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
+def kind_of(modality: str) -> Modality:
+    """The kind of spectrum as which a modality is drawn: electron ionisation as MS/MS is."""
+    return KINDS["msms_pos" if modality == "ms" else modality]
+
+
+def checked_peaks(x: ArrayLike, y: ArrayLike, modality: str) -> Peaks:
     """Positions as float64 and values as float32; `Reject` where they are not finite or cannot be."""
     try:
         x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
@@ -128,7 +150,7 @@ def checked_peaks(
         raise Reject("peak not readable")
     if (y < 0).any():
         raise Reject("negative intensity")
-    low, high = RANGES[modality]
+    low, high = kind_of(modality).limits
     if ((x < low) | (x > high)).any():
         raise Reject("peak out of range")
     values = y.astype(np.float32)
@@ -137,18 +159,7 @@ def checked_peaks(
     return x, values
 
 
-def write_measurements(path: Path, rows: Iterable[Measurement]) -> None:
-    """Write a table, streamed."""
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for some in chunked(rows, ROWS):
-            columns = {name: [getattr(row, name) for row in some] for name in SCHEMA.names}
-            writer.write_table(pa.table(columns, schema=SCHEMA))
-
-
-def read_measurements(path: str | Path) -> Iterator[Measurement]:
-    """The rows of a table that `write_measurements` wrote, streamed."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(ROWS):
-            for row in batch.to_pylist():
-                x, y = np.array(row.pop("x"), dtype=np.float64), np.array(row.pop("y"), dtype=np.float32)
-                yield Measurement(x=x, y=y, **row)
+def write_measurements(path: Path, spectra: Sequence[Measurement]) -> None:
+    """Write the table of `SCHEMA`; `symspectra.datasets.measured.peaks` reads it again."""
+    columns = {name: [getattr(spectrum, name) for spectrum in spectra] for name in SCHEMA.names}
+    pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")
