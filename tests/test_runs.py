@@ -91,7 +91,7 @@ def test_what_a_run_holds(finished, data):
     np.testing.assert_allclose(p, exact, atol=0.6 / 65_535)
     assert np.array_equal(p >= 0.5, exact >= 0.5) and np.array_equal(p, stored(exact)) and p.dtype == np.float32
     assert metrics["test"] == multilabel_metrics(y, p)  # of what is stored
-    assert metrics["test_tuned_thresholds"] == multilabel_metrics(y, p, metrics["thresholds"])
+    assert metrics["test_tuned_thresholds"] == multilabel_metrics(y, p, np.array(metrics["thresholds"]))
     n = len(finished.predictions("validation")[0])
     assert n == metrics["molecules"]["validation"] == len(data.rows("validation"))
     assert metrics["train_positives"] == data.y[data.rows("train")].sum(dim=0).tolist()

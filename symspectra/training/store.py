@@ -92,7 +92,7 @@ class Run:
         table = self._table("predictions")
         table = table.filter(np.asarray(table["split"]) == split)
         y, p = (
-            np.asarray(table[name].combine_chunks().flatten()).reshape(len(table), len(self.labels))
+            np.asarray(table[name].combine_chunks().flatten()).reshape(-1, table[name].type.list_size)
             for name in ("groups", "probability")
         )
         return tuple(table["molecule"].to_pylist()), y.astype(bool), p / STEPS
