@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Shaped
 
 from symspectra.errors import DataError
 
@@ -40,33 +39,19 @@ def chosen(
     return mask
 
 
-@lru_cache(maxsize=8)
-def scaffold_ids(molecules: tuple[str, ...]) -> Int[np.ndarray, " molecule"]:
-    """A number for the scaffold of each molecule, given as SMILES: to resample scaffolds instead of molecules.
-
-    What a scaffold is says `symspectra.groups.scaffolds.scaffold_or_self`; a SMILES that cannot be parsed is a
-    ValueError that names its row.
-    """
-    from symspectra.groups.scaffolds import scaffold_or_self  # rdkit, which training by molecule does without
-
-    scaffolds = [scaffold_or_self(smiles, f"row {row}: ") for row, smiles in enumerate(molecules)]
-    return np.unique(scaffolds, return_inverse=True)[1]
-
-
 def split_by_scaffold(
     molecules: Sequence[str], among: Bool[np.ndarray, " molecule"] | None = None
 ) -> Shaped[np.ndarray, " molecule"]:
-    """`symspectra.groups.scaffolds.scaffold_split` of the molecules ``among`` these (all by default).
+    """`symspectra.groups.scaffolds.scaffold_split` for training on the molecules ``among`` these (all by default).
 
-    The others are tested on where no molecule with their scaffold is trained or validated on, else `UNUSED`.
+    Clusters of scaffolds are made of all molecules, and whole ones are tested on. Of the others, only those ``among``
+    are trained and validated on; the rest is `UNUSED`.
     """
-    from symspectra.groups.scaffolds import scaffold_split
+    from symspectra.groups.scaffolds import scaffold_split  # rdkit, which training by molecule does without
 
-    rows = np.arange(len(molecules)) if among is None else np.flatnonzero(among)
-    split, scaffold = np.full(len(molecules), "test", dtype="U10"), scaffold_ids(tuple(molecules))
-    split[rows] = scaffold_split([molecules[row] for row in rows]).split
-    others = np.setdiff1d(np.arange(len(molecules)), rows)
-    split[others[np.isin(scaffold[others], scaffold[split != "test"])]] = UNUSED
+    split = np.array(scaffold_split(molecules).split, dtype="U10")
+    if among is not None:
+        split[~np.asarray(among) & (split != "test")] = UNUSED
     return split
 
 
