@@ -7,6 +7,7 @@ Labels that are not a (molecule, group) array of 0 and 1, or are empty, raise Va
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import NamedTuple
 
 import networkx as nx
@@ -82,9 +83,9 @@ def spanning_tree(information: PerPair, eps: float = 1e-6) -> nx.Graph:
     """
     graph = nx.Graph()
     graph.add_nodes_from(range(len(information)))
-    for i, j in zip(*np.triu_indices(len(information), 1), strict=True):
+    for i, j in combinations(range(len(information)), 2):
         bits = float(information[i, j])
-        graph.add_edge(int(i), int(j), distance=1 / (bits + eps), information=bits)  # Eq. 43
+        graph.add_edge(i, j, distance=1 / (bits + eps), information=bits)  # Eq. 43
     return nx.minimum_spanning_tree(graph, weight="distance", algorithm="kruskal")  # Eq. 44
 
 

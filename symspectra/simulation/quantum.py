@@ -141,9 +141,7 @@ def simulate(smiles: str, start: Chem.Mol | None = None) -> QuantumRecord:
     twice. The criterion can leave soft torsions short of their minimum: on 20 molecules a preconditioned optimiser
     ended up to 2e-3 hartree lower, after more points.
 
-    Parameters
-    ----------
-    start : the molecule with hydrogens and a conformer; `force_field_geometry` by default
+    ``start`` is the molecule with hydrogens and a conformer, `force_field_geometry` by default.
 
     Raises
     ------
@@ -151,8 +149,6 @@ def simulate(smiles: str, start: Chem.Mol | None = None) -> QuantumRecord:
         The SMILES does not parse or is not one neutral closed-shell fragment; no conformer (`embed`), no
         self-consistent field, a mode left below -150 cm-1, or a bond of the graph with a Wiberg order below 0.3 at the
         end.
-    ImportError
-        tblite is not installed.
     """
     molecule = start or force_field_geometry(smiles)
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])

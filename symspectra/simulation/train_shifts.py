@@ -128,11 +128,7 @@ def train(data: Path, out: Path, epochs: int = 70, seed: int = 0) -> dict[str, f
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * warmup * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         loss = train_epoch(network, optimiser, splits["train"])
-        errors = mean_absolute_errors(network, splits["validation"])
-        print(
-            f"epoch {epoch + 1}/{epochs} loss {loss:.4f} validation MAE 13C {errors['c13_mae_ppm']:.3f} "
-            f"1H {errors['h1_mae_ppm']:.4f} ppm"
-        )
+        print(f"epoch {epoch + 1}/{epochs} loss {loss:.4f}", mean_absolute_errors(network, splits["validation"]))
     parameters = dict(network.named_parameters())  # float16; the buffers (ppm, Angstrom) stay float32
     half = {name: tensor.half() if name in parameters else tensor for name, tensor in network.state_dict().items()}
     network.load_state_dict({name: tensor.float() for name, tensor in half.items()})  # errors of what is shipped
