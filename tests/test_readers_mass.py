@@ -96,10 +96,7 @@ def test_mgf_is_read_with_what_it_says():
     assert second.x.tolist() == [71.1]
     # Parameters before the first entry hold for all.
     assert [s.modality for s in read_bytes(b"CHARGE=1+\n" + MGF)] == ["msms_pos", "msms_pos"]
-    assert second.steps == (
-        "further columns of the peak lines (charges, annotations) left out",
-        "peaks of zero intensity left out: 1",
-    )
+    assert second.steps == ("peaks of zero intensity left out: 1",)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +140,7 @@ def test_msp_is_read_in_its_styles():
         "ionisation": "ESI",
     }
     assert adp.y.tolist() == [83, 999] and adp.meta["title"] == "ADP"
-    assert adp.steps == ("peak annotations left out", "peaks of zero intensity left out: 1")
+    assert adp.steps == ("peaks of zero intensity left out: 1",)
     assert ethanol.x.tolist() == [31, 45, 46, 27, 29] and ethanol.y.tolist() == [999, 500, 200, 220, 300]
     assert (ethanol.meta["ionisation"], ethanol.meta["ms_level"], ethanol.meta["smiles"]) == ("EI", 1, "CCO")
 

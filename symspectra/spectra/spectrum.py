@@ -21,9 +21,7 @@ X_UNITS: dict[str, tuple[str, ...]] = {
 }
 Y_UNITS: dict[str, tuple[str, ...]] = {
     "absorbance": ("absorbance", "abs", "a", "au", "absorbance units", "a.u. (absorbance)"),
-    "absorption coefficient": (
-        *("absorption coefficient", "molar absorptivity", "epsilon", "(micromol/mol)-1m-1 (base 10)"),
-    ),
+    "absorption coefficient": ("molar absorptivity", "epsilon", "(micromol/mol)-1m-1 (base 10)"),
     "transmittance": ("transmittance", "transmission", "t"),
     "percent transmittance": (
         *("percent transmittance", "% transmittance", "%transmittance", "transmittance (%)", "%t", "% t"),

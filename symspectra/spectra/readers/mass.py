@@ -55,10 +55,7 @@ def _mgf_scan(fields: MutableMapping[str, str], lines: Lines) -> Scan:
     mass = fields.get("pepmass", "").split()
     if len(mass) > 2:
         fields.setdefault("charge", mass[2])
-    scan = Scan(fields, lambda: _table(lines, lambda line, _: line.split()[:2]))
-    if any(len(line.split()) > 2 for _, line in lines):
-        scan.steps.append("further columns of the peak lines (charges, annotations) left out")
-    return scan
+    return Scan(fields, lambda: _table(lines, lambda line, _: line.split()[:2]))  # then charges and annotations
 
 
 def read_msp(data: bytes) -> list[Entry]:
@@ -106,12 +103,8 @@ class _Record:
     def scan(self) -> Scan:
         comments = " ".join(self.fields.get(name, "") for name in ("comment", "comments"))
         inside = {key(name): value for name, value in re.findall(r'"([^"=]{1,60})=([^"]*)"', comments)}  # MoNA
-        scan = Scan(inside | self.fields, self._peaks)
-        if any('"' in line for _, line in self.lines):
-            scan.steps.append("peak annotations left out")
-        if self.unread:
-            scan.steps.append(f"lines not understood and left out: {len(self.unread)}, first {self.unread[0][:40]!r}")
-        return scan
+        said = f"lines not understood and left out: {len(self.unread)}, first {''.join(self.unread[:1])[:40]!r}"
+        return Scan(inside | self.fields, self._peaks, steps=[said] * bool(self.unread))
 
     def _peaks(self) -> Peaks:
         mz, intensity = _table(self.lines, _tokens)
