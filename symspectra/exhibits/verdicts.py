@@ -326,8 +326,13 @@ def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.hlines(frame.place, frame.low, frame.high, colors=frame.verdict.map(COLOURS), linewidth=1.2)
     looks = {"hue_order": OUTCOMES, "palette": COLOURS, "style_order": OUTCOMES, "markers": ["o", "o", "o", "X"]}
+    frame["drawn"] = np.where(frame.low.isna() & (frame.verdict != UNTESTED), "by a rule", "")
     points = frame.fillna({"difference": 0.0})
-    sns.scatterplot(points, x="difference", y="place", hue="verdict", style="verdict", s=3 * size, ax=axes, **looks)
+    looks = {"hue_order": OUTCOMES, "palette": COLOURS, "style_order": OUTCOMES}
+    for drawn, part in points.groupby("drawn"):
+        looks["markers"] = ["s" if drawn else "o"] * 3 + ["X"]
+        style = {"hue": "verdict", "style": "verdict", "s": 3 * size, "legend": not drawn, **looks}
+        sns.scatterplot(part, x="difference", y="place", ax=axes, **style)
     axes.set_xscale("symlog", linthresh=2 * margin)
     ticks = [sign * 10.0**power for sign in (-1, 1) for power in (-2, -1, 0)]
     axes.set_xticks([0, *(tick for tick in ticks if axes.get_xlim()[0] < tick < axes.get_xlim()[1])])
@@ -335,7 +340,8 @@ def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
     names = [f"{verdict.source}: {verdict.text}" for verdict in verdicts]
     names = [name if len(name) <= 66 else f"{name[:63]}..." for name in names]
     axes.set_yticks(frame.place, names, fontsize=size)
-    axes.set(ylim=(-len(frame) + 0.3, 0.7), ylabel="", xlabel="difference (right: as the paper says)")
+    label = "difference (right: as the paper says; squares: judged by a rule, without an interval)"
+    axes.set(ylim=(-len(frame) + 0.3, 0.7), ylabel="", xlabel=label)
     handles, labels = axes.get_legend_handles_labels()
     axes.get_legend().remove()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
