@@ -24,10 +24,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, kind in KINDS.items():
         text = f"{kind.said} spectrum" + (f", or a list such as '{LISTS[name]}'" if name in LISTS else "")
         parser.add_argument(_option(name), dest=name, type=str.strip, metavar="FILE", help=text)
-    parser.add_argument("--batch", type=Path, metavar="TABLE", help="many molecules: a CSV or parquet table (README)")
+    parser.add_argument("--batch", type=Path, metavar="TABLE", help="many molecules: a CSV or parquet table")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the table there as CSV")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.add_argument("--all", action="store_true", help="show all 37 groups, not only those of at least 10 %%")
+    parser.add_argument("--all", action="store_true", help="show all groups, not only those of at least 10 %%")
     parser.add_argument("--steps", action="store_true", help="show what was done to each spectrum")
     for name, what in (("block", "number of the spectrum in its file"), ("x_unit", "unit of x"), ("y_unit", "of y")):
         text = f"{what}, where the file does not say; SPECTRUM= may be left out when one is given"
@@ -45,19 +45,27 @@ def run(options: argparse.Namespace) -> None:
     reading = {name: _by_modality(name, getattr(options, name), sources) for name in ("block", "x_unit", "y_unit")}
     if options.out is not None:
         _check_out(options.out, [*sources.values(), *([options.batch] if options.batch else [])])
+    from symspectra.predict.tables import read_molecules, spectrum_of
+
+    # what is given is looked at before torch and the predictor are loaded
+    molecules = None if options.batch is None else read_molecules(options.batch)
+    spectra = {
+        name: spectrum_of(text, name, **{key: values[name] for key, values in reading.items() if name in values})
+        for name, text in sources.items()
+    }
     from symspectra.predict.batch import predict_table, write_csv
     from symspectra.predict.predictor import SHIPPED, Predictor
 
     predictor = Predictor(options.model or SHIPPED)
-    if options.batch is not None:
-        table, rejects = predict_table(predictor, options.batch, progress=True)
+    if molecules is not None:
+        table, rejects = predict_table(predictor, molecules, progress=True)
         write_csv(options.out, table)
         print(f"{len(table)} molecules in {options.out}")
         if len(rejects):
             write_csv(_rejects(options.out), rejects)
             print(f"{len(rejects)} spectra could not be read: {_rejects(options.out)}", file=sys.stderr)
         return
-    prediction = predictor.predict(sources, **reading)
+    prediction = predictor.predict(spectra)
     for sentence in prediction.warnings:
         print(f"symspectra: warning: {sentence}", file=sys.stderr)
     if options.out is not None:
@@ -70,7 +78,8 @@ def run(options: argparse.Namespace) -> None:
             print(f"{name}: {prepared.spectrum.meta.get('source', 'typed list of peaks')}")
             print(*(f"  - {step}" for step in prepared.steps), sep="\n")
     table = prediction.table(0.0 if options.all else 0.1)
-    print(table.to_string(index=False) if len(table) else "none of the 37 groups with at least 10 %; --all shows them")
+    nothing = f"none of the {len(predictor.labels)} groups with at least 10 %; --all shows them"
+    print(table.to_string(index=False) if len(table) else nothing)
 
 
 def _rejects(out: Path) -> Path:

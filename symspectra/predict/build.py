@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import DataError
-from symspectra.files import write_manifest, written
+from symspectra.files import check_writable, write_manifest, written
 from symspectra.models.registry import save_model
 from symspectra.models.symspectra import SymSpectra
 from symspectra.predict.calibration import calibration_error, fit_scaling
@@ -41,14 +41,14 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, An
 
     Raises
     ------
+    ConfigError : the folder cannot be written.
     DataError : the folder holds something else, the run is of another model than SymSpectra, or no validation or test
         molecule has all spectra.
     """
     from safetensors.numpy import save
 
     folder = Path(folder)
-    if folder.exists() and not (folder / "predictor.json").exists() and any(folder.iterdir()):
-        raise DataError(f"{folder}: holds files and is no predictor; name a new folder")
+    check_folder(folder)
     model = run.load()
     if not isinstance(model, SymSpectra):
         raise DataError(f"{run.path}: is of {run.config.model.name}; a predictor can be made of SymSpectra alone")
@@ -78,6 +78,13 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, An
         (work / "predictor.json").write_text(json.dumps(card) + "\n")
         seal(work)
     return card
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `DataError` or `ConfigError`, before anything is computed, where a predictor cannot be written to it."""
+    if folder.exists() and not (folder / "predictor.json").exists() and any(folder.iterdir()):
+        raise DataError(f"{folder}: holds files and is no predictor; name a new folder")
+    check_writable(folder.parent, "a predictor")
 
 
 def seal(folder: Path) -> None:

@@ -9,7 +9,6 @@ tried on measured spectra, ``measured.json``.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations, compress
@@ -27,8 +26,8 @@ from symspectra.modalities import MODALITIES
 from symspectra.predict.calibration import Scaling
 from symspectra.predict.likeness import UNLIKE, Likeness
 from symspectra.predict.prediction import GroupPrediction, Prediction
+from symspectra.predict.tables import spectrum_of
 from symspectra.spectra.conversion import Prepared, prepare
-from symspectra.spectra.readers import read_one
 from symspectra.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -253,15 +252,6 @@ def _note(training: int, validation: int, informative: bool) -> str:
         if count < FEW[name]:
             return f"cannot know: {count} {name} molecules"
     return "" if informative else "cannot know: not told apart by these spectra"
-
-
-def spectrum_of(source: str | Path, modality: str, folder: Path = Path(), **reading: Any) -> Spectrum:
-    """The spectrum of a file in ``folder``, or of a typed list of peaks where no file has that name."""
-    from symspectra.spectra.readers.text import looks_like_peaks, parse_peaks
-
-    if isinstance(source, str) and looks_like_peaks(source) and not os.path.exists(folder / source):
-        return parse_peaks(source, modality)
-    return read_one(folder / source, modality, **reading)
 
 
 @lru_cache(maxsize=1)
