@@ -207,7 +207,6 @@ def test_a_damaged_file_is_named(tmp_path, name, kind):
         (lambda c: c["positives"]["train"].pop(), "positives.train"),
         (lambda c: c["molecules"].pop("train"), "'train'"),
         (lambda c: c["subsets"]["ir"]["scaling"].append(1), "cannot be read"),
-        (lambda c: c["modalities"].pop(), "of another model"),
     ],
 )
 def test_what_a_wrong_card_lacks_is_named(tmp_path, change, named):

@@ -40,7 +40,7 @@ def _check_input(path: Path, limit: float = math.inf) -> None:
     """`DataError` for a device or a pipe, which may never end, at a path or in a folder there; or a file too large."""
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if not file.is_dir():
-            check_size(file, limit)
+            check_size(file, limit, expected="a regular file")
 
 
 def run(options: argparse.Namespace) -> None:

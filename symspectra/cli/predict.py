@@ -42,17 +42,14 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"expected spectra ({', '.join(map(_option, MODALITIES))}) or --batch TABLE, one of the two")
     if options.batch is not None and options.out is None:
         raise ConfigError("--batch needs --out FILE for the answers")
-    reading = {name: _by_modality(name, getattr(options, name), sources) for name in ("block", "x_unit", "y_unit")}
+    reading = _reading(options, sources)
     if options.out is not None:
         _check_out(options.out, [*sources.values(), *([options.batch] if options.batch else [])])
     from symspectra.predict.tables import read_molecules, spectrum_of
 
     # what is given is looked at before torch and the predictor are loaded
     molecules = None if options.batch is None else read_molecules(options.batch)
-    spectra = {
-        name: spectrum_of(text, name, **{key: values[name] for key, values in reading.items() if name in values})
-        for name, text in sources.items()
-    }
+    spectra = {name: spectrum_of(text, name, **reading[name]) for name, text in sources.items()}
     from symspectra.predict.batch import predict_table, write_csv
     from symspectra.predict.predictor import SHIPPED, Predictor
 
@@ -99,20 +96,20 @@ def _check_out(out: Path, sources: list[str | Path]) -> None:
             raise ConfigError(f"--out {out}: {path} is what is read; name another file")
 
 
-def _by_modality(name: str, texts: list[str], sources: dict[str, str]) -> dict[str, Any]:
-    """``["ir=absorbance"]`` as ``{"ir": "absorbance"}``."""
-    values: dict[str, Any] = {}
-    for text in texts:
-        modality, equals, value = text.rpartition("=")
-        modality = modality.replace("-", "_")
-        if not equals:
-            if len(sources) != 1:
-                raise ConfigError(f"{_option(name)} {text}: of which spectrum? Write ir={text}, for example")
-            modality = next(iter(sources))
-        if modality not in sources:
-            known = tuple(sources) or MODALITIES
-            raise ConfigError(f"{_option(name)} {text}: {suggest(modality, known)}")
-        if name == "block" and not value.isdecimal():
-            raise ConfigError(f"--block {text}: expected a number, from 1")
-        values[modality] = int(value) if name == "block" else value
+def _reading(options: argparse.Namespace, sources: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """``--y-unit ir=absorbance`` as ``{"ir": {"y_unit": "absorbance"}}``."""
+    values: dict[str, dict[str, Any]] = {name: {} for name in sources}
+    for name in ("block", "x_unit", "y_unit"):
+        for text in getattr(options, name):
+            modality, equals, value = text.rpartition("=")
+            modality = modality.replace("-", "_")
+            if not equals:
+                if len(sources) != 1:
+                    raise ConfigError(f"{_option(name)} {text}: of which spectrum? Write ir={text}, for example")
+                modality = next(iter(sources))
+            if modality not in sources:
+                raise ConfigError(f"{_option(name)} {text}: {suggest(modality, tuple(sources) or MODALITIES)}")
+            if name == "block" and not value.isdecimal():
+                raise ConfigError(f"--block {text}: expected a number, from 1")
+            values[modality][name] = int(value) if name == "block" else value
     return values

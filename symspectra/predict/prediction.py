@@ -55,7 +55,7 @@ class Prediction:
         return sorted(self.groups, key=lambda g: -g.probability)
 
     def table(self, least: float = 0.0) -> pandas.DataFrame:
-        """One row a group, most probable first; only those of at least ``least`` probability, or predicted."""
+        """One row per group, most probable first; only those of at least ``least`` probability, or predicted."""
         import pandas as pd
 
         shown = [g for g in self._ranked() if g.predicted or g.probability >= least]

@@ -3,7 +3,7 @@
 A predictor is a folder: ``model.safetensors`` (the weights), ``predictor.json`` (calibration, thresholds and test
 scores of every subset of the spectra), ``likeness.safetensors`` (what training spectra look like), and, where it was
 tried on measured spectra, ``measured.json``.
-`symspectra.predict.build` writes it.
+`symspectra.predict.build` writes it, and its checksums.
 """
 
 from __future__ import annotations
@@ -74,10 +74,8 @@ class Predictor:
         self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
         self.labels = labels_of(config)
-        self.card = _read_card(folder / "predictor.json", len(self.labels))
+        self.card = _read_card(folder / "predictor.json", config.data.modalities, len(self.labels))
         self.model: SymSpectra = quick(self._trained, config.data.modalities)
-        if list(config.data.modalities) != self.card["modalities"]:
-            raise DataError(f"{folder}: predictor.json is of another model than model.safetensors")
         measured = folder / "measured.json"  # of `symspectra.predict.evaluate`, where it was run
         self.measured: dict[str, dict[str, float]] = json.loads(measured.read_text()) if measured.exists() else {}
         self.likeness = _read_likeness(folder / "likeness.safetensors", config.data.modalities)
@@ -268,13 +266,13 @@ def predict(sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Pred
     return shipped().predict(sources, **reading)
 
 
-def _read_card(path: Path, labels: int) -> dict[str, Any]:
+def _read_card(path: Path, modalities: Sequence[str], labels: int) -> dict[str, Any]:
     """What `build` wrote; of an older version it may lack something."""
     try:
         card = json.loads(path.read_text())
         int(card["molecules"]["train"])
         lists = {f"positives.{split}": card["positives"][split] for split in ("train", "validation")}
-        for spectra in map(subset_key, subsets(card["modalities"])):
+        for spectra in map(subset_key, subsets(modalities)):
             subset = card["subsets"][spectra]
             lists |= {f"{spectra}.{key}": subset[key] for key in ("threshold", "informative", "f1")}
             Scaling(*map(float, subset["scaling"])), float(subset["micro_f1"])
