@@ -114,10 +114,10 @@ def _complete(dataset: SpectraDataset, split: str) -> tuple[torch.Tensor, torch.
 
 
 def describe_subset(
-    y_validation: Bool[np.ndarray, "molecule 37"],
-    p_validation: Float[np.ndarray, "molecule 37"],
-    y_test: Bool[np.ndarray, "molecule 37"],
-    p_test: Float[np.ndarray, "molecule 37"],
+    y_validation: Bool[np.ndarray, "molecule label"],
+    p_validation: Float[np.ndarray, "molecule label"],
+    y_test: Bool[np.ndarray, "molecule label"],
+    p_test: Float[np.ndarray, "molecule label"],
 ) -> dict[str, Any]:
     """Scaling, thresholds and what the spectra can tell, from validation; scores and calibration error, from test."""
     scaling = fit_scaling(p_validation, y_validation)
@@ -141,7 +141,7 @@ def describe_subset(
     }
 
 
-def informative(y: Bool[np.ndarray, "molecule 37"], p: Float[np.ndarray, "molecule 37"]) -> Bool[np.ndarray, " 37"]:
+def informative(y: Bool[np.ndarray, "molecule label"], p: Float[np.ndarray, "molecule label"]) -> Bool[np.ndarray, " label"]:
     """Groups that the spectra tell apart: their molecules rank higher than others by more than chance explains.
 
     The area under the ROC curve must exceed one half by three of its standard errors under no information (Mann and

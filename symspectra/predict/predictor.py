@@ -123,7 +123,7 @@ class Predictor:
 
     def answers(
         self, molecules: Sequence[Mapping[str, Prepared]]
-    ) -> tuple[Float[np.ndarray, "molecule 37"], list[tuple[str, ...]]]:
+    ) -> tuple[Float[np.ndarray, "molecule label"], list[tuple[str, ...]]]:
         """Calibrated probabilities of each molecule, and its warnings: what `predict_prepared` is made of."""
         x, present = self._tensors(molecules)
         unlike = self._unlike(x.numpy(), present.numpy())
@@ -134,13 +134,13 @@ class Predictor:
         ]
         return self.probabilities(x, present), warnings
 
-    def thresholds(self, modalities: Sequence[str]) -> Float[np.ndarray, " 37"]:
+    def thresholds(self, modalities: Sequence[str]) -> Float[np.ndarray, " label"]:
         """From which probability each group counts as predicted, with these spectra."""
         return np.array(self._subset(modalities)["threshold"])
 
     def probabilities(
         self, x: Float[torch.Tensor, "molecule modality 600"], present: Bool[torch.Tensor, "molecule modality"]
-    ) -> Float[np.ndarray, "molecule 37"]:
+    ) -> Float[np.ndarray, "molecule label"]:
         """Calibrated probabilities; each molecule's by its own subset of spectra.
 
         Raises
@@ -169,7 +169,7 @@ class Predictor:
         names: tuple[str, ...],
         x: Float[torch.Tensor, "molecule modality 600"],
         present: Bool[torch.Tensor, "molecule modality"],
-    ) -> Float[np.ndarray, "molecule 37"]:
+    ) -> Float[np.ndarray, "molecule label"]:
         """What a model of the named spectra alone says of molecules that have no others."""
         from symspectra.models.base import probabilities
         from symspectra.models.restriction import quick
