@@ -141,7 +141,9 @@ def describe_subset(
     }
 
 
-def informative(y: Bool[np.ndarray, "molecule label"], p: Float[np.ndarray, "molecule label"]) -> Bool[np.ndarray, " label"]:
+def informative(
+    y: Bool[np.ndarray, "molecule label"], p: Float[np.ndarray, "molecule label"]
+) -> Bool[np.ndarray, " label"]:
     """Groups that the spectra tell apart: their molecules rank higher than others by more than chance explains.
 
     The area under the ROC curve must exceed one half by three of its standard errors under no information (Mann and
