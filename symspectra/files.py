@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from symspectra.errors import DataError
+from symspectra.errors import ConfigError, DataError
 
 MANIFEST = "manifest.json"
 SEAL = "manifest.json.sha256"  # checksum of the manifest itself, as ``sha256sum -c`` reads it
@@ -91,14 +92,15 @@ def check(folder: str | Path, instead: str = "make the folder again") -> dict[st
     """
     path = Path(folder) / MANIFEST
     try:
-        data, seal = path.read_bytes(), path.with_name(SEAL)
-        sealed = not seal.exists() or seal.read_bytes() == _seal(data)  # folders of older versions have no seal
-        manifest = json.loads(data) if sealed else None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); {instead}") from error
+        data, seal = path.read_bytes(), path.with_name(SEAL).read_bytes()
+        manifest = json.loads(data) if seal == _seal(data) else None
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); {instead}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read ({error}); {instead}") from error
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict):
-        raise DataError(f"{path}: is damaged; {instead}")
+        raise DataError(f"{path}: is damaged or was changed (or {SEAL}, its checksum, was); {instead}")
     for name, expected in files.items():
         file = path.with_name(name)
         try:
@@ -126,3 +128,12 @@ def check_size(path: Path, limit: int, error: type[ValueError] = DataError, expe
         raise error(f"{path}: {'not a file' if path.exists() else 'no such file'}; expected {expected}")
     if path.stat().st_size > limit:
         raise error(f"{path}: has {path.stat().st_size / 1e6:.0f} MB; expected at most {limit / 1e6:.0f} MB")
+
+
+def check_writable(folder: Path, what: str) -> None:
+    """Make a folder where there is none; `ConfigError`, before long work, where no file can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be written to {folder}: {error.strerror}") from error

@@ -32,6 +32,8 @@ def test_label_prints_the_groups_with_their_numbers(capsys):
         (["train", "/dev/zero"], ["/dev/zero", "not a file"]),
         (["data", "build", "open", "--molecules", "-5"], ["-5"]),
         (["reproduce", "--profile", "smoke", "--workers", "0"], ["workers is 0"]),
+        (["data", "prepare", "peaks", "--table", "/dev/zero", "--out", "new"], ["/dev/zero", "not a file"]),
+        (["data", "prepare", "experimental", "--massbank", "/dev/zero", "--out", "new"], ["/dev/zero", "not a file"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, words, capsys):
@@ -39,6 +41,27 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, words, capsys):
     error = capsys.readouterr().err
     assert error.startswith("symspectra: ") and "Traceback" not in error
     assert all(word in error for word in words)
+
+
+def test_what_has_no_end_or_is_too_large_is_not_prepared(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with open(tmp_path / "sparse.csv", "wb") as file:
+        file.truncate(2**31)
+    for options, words in (
+        (["experimental", "--massbank", tmp_path], "pipe.txt: not a file"),
+        (["alberts", "--source", tmp_path], "pipe.txt: not a file"),
+        (["peaks", "--table", tmp_path / "sparse.csv"], "sparse.csv: has 2147 MB; expected at most 2000 MB"),
+    ):
+        assert main(["data", "prepare", *map(str, options), "--out", str(tmp_path / "new")]) == 2
+        assert words in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_a_predictor_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("symspectra.training.runs.run", None)
+    (tmp_path / "run.toml").write_text("epochs = 1")
+    for out in (tmp_path, tmp_path / "run.toml" / "new"):
+        assert main(["calibrate", str(tmp_path / "run.toml"), "--out", str(out)]) == 2
+        assert f"{tmp_path}" in capsys.readouterr().err
 
 
 def test_settings_have_the_types_of_the_configuration():

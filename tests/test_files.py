@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import DAMAGES, damage
 
 from symspectra import files
 from symspectra.errors import DataError
@@ -49,6 +50,16 @@ def test_checksums_are_computed_once_and_again_after_a_change(tmp_path, monkeypa
     (tmp_path / "a").write_text("won")
     with pytest.raises(DataError, match=f"{tmp_path / 'a'}: .*do this"):
         files.check(tmp_path, "do this")
+
+
+@pytest.mark.parametrize("name", [files.MANIFEST, files.SEAL])
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_manifest_or_seal_is_named(tmp_path, name, kind):
+    (tmp_path / "a").write_text("one")
+    files.write_manifest(tmp_path, {"kind": "test"})
+    damage(tmp_path / name, kind)
+    with pytest.raises(DataError, match=name):
+        files.check(tmp_path)
 
 
 def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path):

@@ -194,8 +194,7 @@ def test_what_cannot_be_tested_is_refused(tmp_path, folder, monkeypatch):
 def test_folders_of_older_versions_are_read(folder):
     content = read_manifest(folder)
     del content["kind"]
-    (folder / "manifest.json").write_text(json.dumps(content))
-    (folder / "manifest.json.sha256").unlink()
+    write_manifest(folder, content)
     assert read_folder(folder).measured
 
 

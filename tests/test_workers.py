@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -14,7 +15,7 @@ from symspectra.errors import WorkerError
 from symspectra.experiments import engine
 from symspectra.experiments.reproduce import FailedRuns, train_missing
 from symspectra.models import registry
-from symspectra.training.runs import code_digest, find_run
+from symspectra.training.runs import code_digest, find_run, name_of
 
 psutil = pytest.importorskip("psutil", reason="comes with Dask")
 pytest.importorskip("distributed")
@@ -103,6 +104,21 @@ def test_a_worker_with_other_data_trains_nothing(other_data, tmp_path, monkeypat
     with pytest.raises(WorkerError, match="worker at tcp.* has other data of the name 'own'"):
         list(engine.train(other_data, [tiny(dataset="own")], tmp_path / "runs", "cpu"))
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_worker_that_waits_for_a_run_says_so_at_the_command(other_data, tmp_path):
+    config, said = tiny(molecules=100, epochs=1), []
+    work = tmp_path / f"{name_of(config)}.partial"
+    work.mkdir()
+    with open(work / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        def show(text: str) -> None:
+            said.append(text)
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+        assert list(engine.train(other_data, [config], tmp_path, "cpu", show=show)) == [(config, None)]
+    assert "tcp://" in said[0] and f"{work} is in use by another process; waiting for it" in said[0]
 
 
 def test_a_worker_that_cannot_be_used_trains_nothing(other_data, tmp_path):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from symspectra.errors import ConfigError
+from symspectra.files import check_size
 from symspectra.settings import Data, choices
+
+TABLE_BYTES = 2_000_000_000  # a line of a table is read whole; the other sources are read piece by piece
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +36,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         p.add_argument("--workers", type=int, default=1, metavar="N", help="processes (1)")
 
 
+def _check_input(path: Path, limit: float = math.inf) -> None:
+    """`DataError` for a device or a pipe, which may never end, at a path or in a folder there; or a file too large."""
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if not file.is_dir():
+            check_size(file, limit, expected="a regular file")
+
+
 def run(options: argparse.Namespace) -> None:
     """Prepare, and print what there is."""
     from symspectra.datasets.writer import described
 
+    for name in ("nmrshiftdb2", "massbank", "source"):
+        if getattr(options, name, None) is not None:
+            _check_input(getattr(options, name))
+    if options.dataset == "peaks":
+        _check_input(options.table, TABLE_BYTES)
     if options.dataset == "alberts":
         from symspectra.datasets.alberts.prepare import prepare
 

@@ -190,10 +190,11 @@ def _train(options: argparse.Namespace) -> None:
 
 def _calibrate(options: argparse.Namespace) -> None:
     from symspectra.datasets.base import load_dataset
-    from symspectra.predict.build import build
+    from symspectra.predict.build import build, check_folder
     from symspectra.training.runs import run
 
     config = load_config(options.config)
+    check_folder(options.out)
     card = build(run(config, options.store, options.device), load_dataset(config), options.out)
     for name, subset in card["subsets"].items():
         error = subset["calibration_error"]

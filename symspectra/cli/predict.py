@@ -24,10 +24,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, kind in KINDS.items():
         text = f"{kind.said} spectrum" + (f", or a list such as '{LISTS[name]}'" if name in LISTS else "")
         parser.add_argument(_option(name), dest=name, type=str.strip, metavar="FILE", help=text)
-    parser.add_argument("--batch", type=Path, metavar="TABLE", help="many molecules: a CSV or parquet table (README)")
+    parser.add_argument("--batch", type=Path, metavar="TABLE", help="many molecules: a CSV or parquet table")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the table there as CSV")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.add_argument("--all", action="store_true", help="show all 37 groups, not only those of at least 10 %%")
+    parser.add_argument("--all", action="store_true", help="show all groups, not only those of at least 10 %%")
     parser.add_argument("--steps", action="store_true", help="show what was done to each spectrum")
     for name, what in (("block", "number of the spectrum in its file"), ("x_unit", "unit of x"), ("y_unit", "of y")):
         text = f"{what}, where the file does not say; SPECTRUM= may be left out when one is given"
@@ -42,22 +42,27 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"expected spectra ({', '.join(map(_option, MODALITIES))}) or --batch TABLE, one of the two")
     if options.batch is not None and options.out is None:
         raise ConfigError("--batch needs --out FILE for the answers")
-    reading = {name: _by_modality(name, getattr(options, name), sources) for name in ("block", "x_unit", "y_unit")}
+    reading = _reading(options, sources)
     if options.out is not None:
         _check_out(options.out, [*sources.values(), *([options.batch] if options.batch else [])])
+    from symspectra.predict.tables import read_molecules, spectrum_of
+
+    # what is given is looked at before torch and the predictor are loaded
+    molecules = None if options.batch is None else read_molecules(options.batch)
+    spectra = {name: spectrum_of(text, name, **reading[name]) for name, text in sources.items()}
     from symspectra.predict.batch import predict_table, write_csv
     from symspectra.predict.predictor import SHIPPED, Predictor
 
     predictor = Predictor(options.model or SHIPPED)
-    if options.batch is not None:
-        table, rejects = predict_table(predictor, options.batch, progress=True)
+    if molecules is not None:
+        table, rejects = predict_table(predictor, molecules, progress=True)
         write_csv(options.out, table)
         print(f"{len(table)} molecules in {options.out}")
         if len(rejects):
             write_csv(_rejects(options.out), rejects)
             print(f"{len(rejects)} spectra could not be read: {_rejects(options.out)}", file=sys.stderr)
         return
-    prediction = predictor.predict(sources, **reading)
+    prediction = predictor.predict(spectra)
     for sentence in prediction.warnings:
         print(f"symspectra: warning: {sentence}", file=sys.stderr)
     if options.out is not None:
@@ -70,7 +75,8 @@ def run(options: argparse.Namespace) -> None:
             print(f"{name}: {prepared.spectrum.meta.get('source', 'typed list of peaks')}")
             print(*(f"  - {step}" for step in prepared.steps), sep="\n")
     table = prediction.table(0.0 if options.all else 0.1)
-    print(table.to_string(index=False) if len(table) else "none of the 37 groups with at least 10 %; --all shows them")
+    nothing = f"none of the {len(predictor.labels)} groups with at least 10 %; --all shows them"
+    print(table.to_string(index=False) if len(table) else nothing)
 
 
 def _rejects(out: Path) -> Path:
@@ -90,20 +96,20 @@ def _check_out(out: Path, sources: list[str | Path]) -> None:
             raise ConfigError(f"--out {out}: {path} is what is read; name another file")
 
 
-def _by_modality(name: str, texts: list[str], sources: dict[str, str]) -> dict[str, Any]:
-    """``["ir=absorbance"]`` as ``{"ir": "absorbance"}``."""
-    values: dict[str, Any] = {}
-    for text in texts:
-        modality, equals, value = text.rpartition("=")
-        modality = modality.replace("-", "_")
-        if not equals:
-            if len(sources) != 1:
-                raise ConfigError(f"{_option(name)} {text}: of which spectrum? Write ir={text}, for example")
-            modality = next(iter(sources))
-        if modality not in sources:
-            known = tuple(sources) or MODALITIES
-            raise ConfigError(f"{_option(name)} {text}: {suggest(modality, known)}")
-        if name == "block" and not value.isdecimal():
-            raise ConfigError(f"--block {text}: expected a number, from 1")
-        values[modality] = int(value) if name == "block" else value
+def _reading(options: argparse.Namespace, sources: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """``--y-unit ir=absorbance`` as ``{"ir": {"y_unit": "absorbance"}}``."""
+    values: dict[str, dict[str, Any]] = {name: {} for name in sources}
+    for name in ("block", "x_unit", "y_unit"):
+        for text in getattr(options, name):
+            modality, equals, value = text.rpartition("=")
+            modality = modality.replace("-", "_")
+            if not equals:
+                if len(sources) != 1:
+                    raise ConfigError(f"{_option(name)} {text}: of which spectrum? Write ir={text}, for example")
+                modality = next(iter(sources))
+            if modality not in sources:
+                raise ConfigError(f"{_option(name)} {text}: {suggest(modality, tuple(sources) or MODALITIES)}")
+            if name == "block" and not value.isdecimal():
+                raise ConfigError(f"--block {text}: expected a number, from 1")
+            values[modality][name] = int(value) if name == "block" else value
     return values

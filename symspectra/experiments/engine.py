@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,11 @@ from symspectra.files import check_size
 from symspectra.parallel import cores
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, Worker
 
 RETRIES = 2  # of what a process of this machine was at when it was killed
 CONNECT_SECONDS = 20
+TOPIC = "symspectra"  # of the events in which workers say something
 VISIBLE_SECONDS = 90  # until a network file system has shown what another machine wrote
 
 
@@ -131,9 +133,16 @@ def results(client: Client, futures: Iterable[Future]) -> Iterator[tuple[Future,
 
 
 def train(
-    client: Client, configs: list[Config], store: Path, device: str, imports: Sequence[str] = ()
+    client: Client,
+    configs: list[Config],
+    store: Path,
+    device: str,
+    imports: Sequence[str] = (),
+    show: Callable[[str], None] = print,
 ) -> Iterator[tuple[Config, str | None]]:
     """Train on the workers, which first import ``imports``; each run as it ends, and why it failed, if it did.
+
+    What a worker says meanwhile, for example that it waits for a run that another process trains, goes to ``show``.
 
     Raises
     ------
@@ -142,6 +151,7 @@ def train(
     from symspectra.training.runs import code_digest, find_run, name_of
 
     store.mkdir(parents=True, exist_ok=True)
+    client.subscribe_topic(TOPIC, lambda event: show(event[1]))
     own, futures = (list(imports), os.getcwd()), {}
     arguments = (str(store.resolve()), device, code_digest(), own)
     for config in configs:
@@ -180,4 +190,17 @@ def _train(settings: dict, name: str, store: str, device: str, code: str, own: t
     if name_of(config) != name:
         more = f", or another {' or '.join(own[0])}" if own[0] else ""
         raise WorkerError(f"{who} has other data of the name {config.data.dataset!r} than this command{more}")
-    run(config, store, device)
+    with contextlib.redirect_stderr(_ToTheCommand(worker)):
+        run(config, store, device)
+
+
+class _ToTheCommand(io.TextIOBase):
+    """What a run says on standard error, for the command that waits for it: a worker's own log is elsewhere."""
+
+    def __init__(self, worker: Worker):
+        self.worker = worker
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            self.worker.log_event(TOPIC, f"{self.worker.address}: {text.strip()}")
+        return len(text)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from symspectra.errors import ConfigError
 from symspectra.experiments import engine
 from symspectra.experiments.plan import find_notebooks, planned_runs, project
 from symspectra.experiments.profiles import load_profile
+from symspectra.files import check_writable
 from symspectra.parallel import cores
 
 LAST = "12_report"  # reads what the others write
@@ -115,7 +115,7 @@ def train_missing(
         with engine.local(min(workers, len(missing)), device) if local else engine.elsewhere(scheduler_file) as client:
             if not local:
                 show(f"{scheduler_file}: {len(client.nthreads()) or 'waiting for'} workers")
-            yield from engine.train(client, missing, store, device, imports)
+            yield from engine.train(client, missing, store, device, imports, show)
 
     failed, done, start = {}, 0.0, time.monotonic()
     every = 1 if sys.stderr.isatty() else 60  # the log of a batch system holds one line a minute
@@ -149,12 +149,8 @@ def check_notebooks(notebooks: list[str], store: Path, figures: Path) -> None:
             if name not in known:
                 of = f"its parameters are {', '.join(known)}" if known else "no cell of it is tagged `parameters`"
                 raise ConfigError(f"{path} has no parameter {name!r}; {of}")
-    for what, path in (("figures", figures), ("runs", store)):
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path).close()
-        except OSError as error:
-            raise ConfigError(f"{what} cannot be written to {path}: {error.strerror}") from error
+    check_writable(figures, "figures")
+    check_writable(store, "runs")
 
 
 def execute_all(

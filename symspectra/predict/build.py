@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import DataError
-from symspectra.files import write_manifest, written
+from symspectra.files import check_writable, write_manifest, written
 from symspectra.models.registry import save_model
 from symspectra.models.symspectra import SymSpectra
 from symspectra.predict.calibration import calibration_error, fit_scaling
@@ -41,14 +41,14 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, An
 
     Raises
     ------
+    ConfigError : the folder cannot be written.
     DataError : the folder holds something else, the run is of another model than SymSpectra, or no validation or test
         molecule has all spectra.
     """
     from safetensors.numpy import save
 
     folder = Path(folder)
-    if folder.exists() and not (folder / "predictor.json").exists() and any(folder.iterdir()):
-        raise DataError(f"{folder}: holds files and is no predictor; name a new folder")
+    check_folder(folder)
     model = run.load()
     if not isinstance(model, SymSpectra):
         raise DataError(f"{run.path}: is of {run.config.model.name}; a predictor can be made of SymSpectra alone")
@@ -80,6 +80,13 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, An
     return card
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `DataError` or `ConfigError`, before anything is computed, where a predictor cannot be written to it."""
+    if folder.exists() and not (folder / "predictor.json").exists() and any(folder.iterdir()):
+        raise DataError(f"{folder}: holds files and is no predictor; name a new folder")
+    check_writable(folder.parent, "a predictor")
+
+
 def seal(folder: Path) -> None:
     """Write the checksums of a predictor's files, which `symspectra.predict.predictor.Predictor` compares."""
     write_manifest(folder, {}, without=["README.md"])
@@ -107,10 +114,10 @@ def _complete(dataset: SpectraDataset, split: str) -> tuple[torch.Tensor, torch.
 
 
 def describe_subset(
-    y_validation: Bool[np.ndarray, "molecule 37"],
-    p_validation: Float[np.ndarray, "molecule 37"],
-    y_test: Bool[np.ndarray, "molecule 37"],
-    p_test: Float[np.ndarray, "molecule 37"],
+    y_validation: Bool[np.ndarray, "molecule label"],
+    p_validation: Float[np.ndarray, "molecule label"],
+    y_test: Bool[np.ndarray, "molecule label"],
+    p_test: Float[np.ndarray, "molecule label"],
 ) -> dict[str, Any]:
     """Scaling, thresholds and what the spectra can tell, from validation; scores and calibration error, from test."""
     scaling = fit_scaling(p_validation, y_validation)
@@ -134,7 +141,9 @@ def describe_subset(
     }
 
 
-def informative(y: Bool[np.ndarray, "molecule 37"], p: Float[np.ndarray, "molecule 37"]) -> Bool[np.ndarray, " 37"]:
+def informative(
+    y: Bool[np.ndarray, "molecule label"], p: Float[np.ndarray, "molecule label"]
+) -> Bool[np.ndarray, " label"]:
     """Groups that the spectra tell apart: their molecules rank higher than others by more than chance explains.
 
     The area under the ROC curve must exceed one half by three of its standard errors under no information (Mann and

@@ -33,29 +33,21 @@ def logit(p: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
 
 
 def fit_scaling(p: Float[np.ndarray, "*shape"], y: Bool[np.ndarray, "*shape"]) -> Scaling:
-    """Slope and shift of the greatest likelihood, by Newton's method; one pair for all molecules and groups.
+    """Slope and shift of the greatest likelihood, one pair for all molecules and groups.
 
     Raises
     ------
     ValueError : shapes differ, or the labels are all the same.
     """
-    z, t = logit(p).ravel(), np.asarray(y, dtype=np.float64).ravel()
-    if z.shape != t.shape:
-        raise ValueError(f"{z.size} probabilities and {t.size} labels")
+    from sklearn.linear_model import LogisticRegression
+
+    z, t = logit(p).reshape(-1, 1), np.asarray(y, dtype=bool).ravel()
+    if len(z) != len(t):
+        raise ValueError(f"{len(z)} probabilities and {len(t)} labels")
     if t.min() == t.max():
         raise ValueError("calibration needs labels of both kinds")
-    a, b = 1.0, 0.0
-    for _ in range(100):
-        q = 1 / (1 + np.exp(-(a * z + b)))
-        w, r = q * (1 - q), q - t
-        gradient = np.array([(r * z).sum(), r.sum()])
-        hessian = np.array([[(w * z * z).sum(), (w * z).sum()], [(w * z).sum(), w.sum()]]) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        step /= max(1.0, float(np.abs(step).max()))  # at most 1 at a time: the start may be far off
-        a, b = a - step[0], b - step[1]
-        if np.abs(step).max() < 1e-9:
-            break
-    return Scaling(float(a), float(b))
+    fitted = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-9).fit(z, t)
+    return Scaling(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
 
 
 class Bin(NamedTuple):

@@ -38,7 +38,7 @@ class GroupPrediction(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """The 37 groups of one molecule, the spectra they were read from, and what to be careful about."""
+    """The groups of one molecule, the spectra they were read from, and what to be careful about."""
 
     groups: tuple[GroupPrediction, ...]
     spectra: dict[str, Prepared]
@@ -55,7 +55,7 @@ class Prediction:
         return sorted(self.groups, key=lambda g: -g.probability)
 
     def table(self, least: float = 0.0) -> pandas.DataFrame:
-        """One row a group, most probable first; only those of at least ``least`` probability, or predicted."""
+        """One row per group, most probable first; only those of at least ``least`` probability, or predicted."""
         import pandas as pd
 
         shown = [g for g in self._ranked() if g.predicted or g.probability >= least]
@@ -71,7 +71,7 @@ class Prediction:
         return pd.DataFrame(columns)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; groups in the order of Table 8."""
+        """Everything, ready for JSON; groups in the order of the labels."""
         return {
             "groups": [{**g._asdict(), "predicted": g.predicted} for g in self.groups],
             "spectra": {name: list(prepared.steps) for name, prepared in self.spectra.items()},

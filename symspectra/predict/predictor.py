@@ -3,13 +3,12 @@
 A predictor is a folder: ``model.safetensors`` (the weights), ``predictor.json`` (calibration, thresholds and test
 scores of every subset of the spectra), ``likeness.safetensors`` (what training spectra look like), and, where it was
 tried on measured spectra, ``measured.json``.
-`symspectra.predict.build` writes it.
+`symspectra.predict.build` writes it, and its checksums.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations, compress
@@ -27,8 +26,8 @@ from symspectra.modalities import MODALITIES
 from symspectra.predict.calibration import Scaling
 from symspectra.predict.likeness import UNLIKE, Likeness
 from symspectra.predict.prediction import GroupPrediction, Prediction
+from symspectra.predict.tables import spectrum_of
 from symspectra.spectra.conversion import Prepared, prepare
-from symspectra.spectra.readers import read_one
 from symspectra.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -75,10 +74,8 @@ class Predictor:
         self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
         self.labels = labels_of(config)
-        self.card = _read_card(folder / "predictor.json", len(self.labels))
+        self.card = _read_card(folder / "predictor.json", config.data.modalities, len(self.labels))
         self.model: SymSpectra = quick(self._trained, config.data.modalities)
-        if list(config.data.modalities) != self.card["modalities"]:
-            raise DataError(f"{folder}: predictor.json is of another model than model.safetensors")
         measured = folder / "measured.json"  # of `symspectra.predict.evaluate`, where it was run
         self.measured: dict[str, dict[str, float]] = json.loads(measured.read_text()) if measured.exists() else {}
         self.likeness = _read_likeness(folder / "likeness.safetensors", config.data.modalities)
@@ -126,7 +123,7 @@ class Predictor:
 
     def answers(
         self, molecules: Sequence[Mapping[str, Prepared]]
-    ) -> tuple[Float[np.ndarray, "molecule 37"], list[tuple[str, ...]]]:
+    ) -> tuple[Float[np.ndarray, "molecule label"], list[tuple[str, ...]]]:
         """Calibrated probabilities of each molecule, and its warnings: what `predict_prepared` is made of."""
         x, present = self._tensors(molecules)
         unlike = self._unlike(x.numpy(), present.numpy())
@@ -137,13 +134,13 @@ class Predictor:
         ]
         return self.probabilities(x, present), warnings
 
-    def thresholds(self, modalities: Sequence[str]) -> Float[np.ndarray, " 37"]:
+    def thresholds(self, modalities: Sequence[str]) -> Float[np.ndarray, " label"]:
         """From which probability each group counts as predicted, with these spectra."""
         return np.array(self._subset(modalities)["threshold"])
 
     def probabilities(
         self, x: Float[torch.Tensor, "molecule modality 600"], present: Bool[torch.Tensor, "molecule modality"]
-    ) -> Float[np.ndarray, "molecule 37"]:
+    ) -> Float[np.ndarray, "molecule label"]:
         """Calibrated probabilities; each molecule's by its own subset of spectra.
 
         Raises
@@ -172,7 +169,7 @@ class Predictor:
         names: tuple[str, ...],
         x: Float[torch.Tensor, "molecule modality 600"],
         present: Bool[torch.Tensor, "molecule modality"],
-    ) -> Float[np.ndarray, "molecule 37"]:
+    ) -> Float[np.ndarray, "molecule label"]:
         """What a model of the named spectra alone says of molecules that have no others."""
         from symspectra.models.base import probabilities
         from symspectra.models.restriction import quick
@@ -255,15 +252,6 @@ def _note(training: int, validation: int, informative: bool) -> str:
     return "" if informative else "cannot know: not told apart by these spectra"
 
 
-def spectrum_of(source: str | Path, modality: str, folder: Path = Path(), **reading: Any) -> Spectrum:
-    """The spectrum of a file in ``folder``, or of a typed list of peaks where no file has that name."""
-    from symspectra.spectra.readers.text import looks_like_peaks, parse_peaks
-
-    if isinstance(source, str) and looks_like_peaks(source) and not os.path.exists(folder / source):
-        return parse_peaks(source, modality)
-    return read_one(folder / source, modality, **reading)
-
-
 @lru_cache(maxsize=1)
 def shipped() -> Predictor:
     """The predictor that comes with the package, read once."""
@@ -278,13 +266,13 @@ def predict(sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Pred
     return shipped().predict(sources, **reading)
 
 
-def _read_card(path: Path, labels: int) -> dict[str, Any]:
+def _read_card(path: Path, modalities: Sequence[str], labels: int) -> dict[str, Any]:
     """What `build` wrote; of an older version it may lack something."""
     try:
         card = json.loads(path.read_text())
         int(card["molecules"]["train"])
         lists = {f"positives.{split}": card["positives"][split] for split in ("train", "validation")}
-        for spectra in map(subset_key, subsets(card["modalities"])):
+        for spectra in map(subset_key, subsets(modalities)):
             subset = card["subsets"][spectra]
             lists |= {f"{spectra}.{key}": subset[key] for key in ("threshold", "informative", "f1")}
             Scaling(*map(float, subset["scaling"])), float(subset["micro_f1"])

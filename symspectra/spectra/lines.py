@@ -160,25 +160,25 @@ def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
 
     manifest = directory / "manifest.json"
     try:
-        shards = json.loads(manifest.read_text())["shards"]
-        total = sum(shard["molecules"] for shard in shards)
+        shards = [(s["file"], s["sha256"], s["molecules"]) for s in json.loads(manifest.read_text())["shards"]]
+        total = sum(n for *_, n in shards)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{manifest}: cannot be read as a manifest of line-list shards ({error})") from error
     if molecules > total:
         raise DataError(f"{directory} holds {total} molecules; {molecules} were asked for")
     tables, rows = [], 0
-    for shard in shards:
-        path = directory / shard["file"]
+    for name, checksum, n in shards:
+        path = directory / name
         if not path.exists():
             raise DataError(f"{path}: the shard is named in {manifest.name} but missing")
-        if digest(path) != shard["sha256"]:
+        if digest(path) != checksum:
             raise DataError(f"{path}: its checksum is not that in {manifest.name}; it is damaged, fetch it again")
         tables.append(pq.read_table(path))
-        rows += shard["molecules"]
+        rows += n
         if molecules and rows >= molecules:
             break
     table = pa.concat_tables(tables).slice(0, molecules or rows)
-    used = [shard["sha256"] for shard in shards[: len(tables)]]
+    used = [checksum for _, checksum, _ in shards[: len(tables)]]
     return table, hashlib.sha256(json.dumps([used, table.num_rows]).encode()).hexdigest()
 
 
