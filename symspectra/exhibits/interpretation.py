@@ -171,6 +171,12 @@ def by_group_count(
     return {n: (summarise(weights[:, groups == n].mean(axis=1)), k) for n, k in counts.items() if k >= least}
 
 
+def _of_table8(runs: Sequence[Run]) -> None:
+    for run in runs:
+        if run.labels != NAMES:
+            raise ValueError(f"this exhibit is of the groups of Table 8; run {run.id} has labels of its own")
+
+
 def group_weights(runs: Sequence[Run], positives: bool = False) -> dict[str, Score]:
     """Mean weight of each functional group in the loss, over epochs and training molecules: all, or those that have it.
 
@@ -180,12 +186,14 @@ def group_weights(runs: Sequence[Run], positives: bool = False) -> dict[str, Sco
     ------
     ValueError : a run whose model weighs nothing.
     """
+    _of_table8(runs)
     by_seed = [weights[2 if positives else 1] for weights in _weights(runs)]
     return {k: summarise([groups[k] for groups in by_seed]) for k in NAMES if not np.isnan(by_seed[0][k])}
 
 
 def group_f1(runs: Sequence[Run]) -> dict[str, Score]:
     """Test F1 of each group, from the lowest to the highest; groups without a test positive are left out."""
+    _of_table8(runs)
     f1 = {name: score(runs, "macro_f1", [k]) for k, name in enumerate(NAMES)}
     f1 = {name: value for name, value in f1.items() if value.values}
     return dict(sorted(f1.items(), key=lambda item: item[1].mean))
