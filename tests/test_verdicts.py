@@ -282,7 +282,7 @@ def test_scores_of_two_test_sets_are_paired_where_these_overlap():
 
 def test_one_run_of_a_model_without_chance_is_enough():
     ours = scores(np.random.default_rng(0), [0.9], 3)[0]
-    trees = one_seed(scores(np.random.default_rng(1), [0.8], 1, model="XGBoost")[0])
+    trees = one_seed(scores(np.random.default_rng(1), [0.8], 1, model="xgboost")[0])
     assert judge("", "", {"row": difference(ours, trees)}).outcome == HOLDS
 
 

@@ -45,7 +45,7 @@ HOLDS, FAILS, UNDECIDED, UNTESTED = OUTCOMES = "holds", "does not hold", "undeci
 COLOURS = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#E69F00", "#999999"), strict=True))
 MARGIN = 0.01  # of micro-F1: smaller differences do not count
 LEVEL, POWER, DOUBT = 0.05, 0.8, 0.05
-WITHOUT_CHANCE = {"XGBoost"}  # models that draw no random numbers: one run is all there is
+WITHOUT_CHANCE = {"xgboost"}  # models that draw no random numbers: one run is all there is
 
 
 class NoVerdict(ValueError):
