@@ -19,10 +19,10 @@ reproduce: .venv/ready
 	$(BIN)/symspectra reproduce --profile $(PROFILE)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/ready
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "slow or not slow"
 
 lab: .venv/lab
 	$(BIN)/jupyter lab notebooks

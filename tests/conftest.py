@@ -173,6 +173,14 @@ def damage(path: Path, kind: str) -> None:
 DAMAGES = ("flipped first", "flipped middle", "flipped last", "truncated", "a byte short", "empty", "missing")
 
 
+#: Files that take long, longest first: the short ones fill the cores to the end (``make test``).
+LONG = ("test_notebooks", "test_reproduce", "test_runs", "test_training", "test_verdicts", "test_predictor")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(autouse=True)
 def no_data_of_the_user(monkeypatch):
     """Prepared data sets that lie in ``data`` change what is planned; tests make their own."""

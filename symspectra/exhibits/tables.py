@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,6 +200,7 @@ def _with_index(table: pd.DataFrame) -> pd.DataFrame:
     return table if counts else table.rename_axis(table.index.name or "").reset_index()
 
 
+@lru_cache(maxsize=1)
 def git_commit() -> str | None:
     """Commit of the package's repository, ``-dirty`` where the package differs from it; None outside of one."""
 
