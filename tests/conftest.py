@@ -25,10 +25,10 @@ CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))" 
 jaxtyping.install_import_hook([f"symspectra.{name}" for name in CHECKED.split()], CHECKER)
 
 from symspectra.config import Config  # noqa: E402
-from symspectra.datasets.base import ArrayDataset, LineDataset  # noqa: E402
+from symspectra.datasets.base import ArrayDataset  # noqa: E402
 from symspectra.files import write_manifest  # noqa: E402
 from symspectra.groups.table8 import to_bits  # noqa: E402
-from symspectra.spectra.lines import LineTable, append_shard, line_table, read_lines, read_rows  # noqa: E402
+from symspectra.spectra.lines import LineTable, append_shard, read_lines  # noqa: E402
 
 
 class LinesBuilder:
@@ -194,7 +194,3 @@ def dev_data() -> Path:
     if not path:
         pytest.skip("SYMSPECTRA_DEV_DATA is not set")
     return Path(path)
-
-
-__all__ = ["DAMAGES", "LineDataset", "LinesBuilder", "damage", "line_table", "marker_dataset", "read_rows", "tiny"]
-__all__ += ["write_prepared"]

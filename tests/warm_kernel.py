@@ -19,7 +19,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-IMPORTED = "ipykernel.kernelapp symspectra.exhibits.charts symspectra.exhibits.tables symspectra.exhibits.report"
+IMPORTED = ["ipykernel.kernelapp", "symspectra.predict.batch"]
+IMPORTED += [f"symspectra.exhibits.{name}" for name in ("charts", "chemical_space", "drawing", "explorer", "report")]
 
 
 @contextlib.contextmanager
@@ -43,8 +44,16 @@ def warm_kernels() -> Iterator[str]:
 
 def serve(listening: socket.socket) -> None:
     """Import everything, then fork a kernel for each request: its arguments and directory, and its open files."""
-    for name in IMPORTED.split():
+    from matplotlib.figure import Figure
+
+    from symspectra.exhibits import save_exhibit
+
+    for name in IMPORTED:
         importlib.import_module(name)
+    with tempfile.TemporaryDirectory() as folder:  # fonts are read and more is imported when a picture is first written
+        figure = Figure()
+        figure.text(0.5, 0.5, "words and $x^2$")
+        save_exhibit(figure, {}, folder, "first", "smoke")
     while True:
         connection, _ = listening.accept()
         message, files, *_ = socket.recv_fds(connection, 100_000, 3)
