@@ -8,6 +8,8 @@ PYTHON ?= python3
 PROFILE ?= demo
 TORCH_INDEX ?=
 BIN := .venv/bin
+QUIET := --quiet --disable-pip-version-check --no-compile
+LOCKED := -r requirements.lock -e .
 # Modules are compiled when they are first imported, and kept.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -17,10 +19,10 @@ reproduce: .venv/ready
 	$(BIN)/symspectra reproduce --profile $(PROFILE)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: .venv/ready
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow or not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "slow or not slow"
 
 lab: .venv/lab
 	$(BIN)/jupyter lab notebooks
@@ -36,9 +38,9 @@ lint: .venv/ready
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SymSpectra needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.lock)")
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/pip install $(QUIET) --no-deps $(TORCH_INDEX:%=--index-url %) "$$(grep '^torch==' requirements.lock)"
+	-$(BIN)/pip install $(QUIET) uv
+	$(BIN)/uv pip install --quiet --python .venv $(LOCKED) || $(BIN)/pip install $(QUIET) $(LOCKED)
 	touch .venv/ready
 
 .venv/lab: .venv/ready requirements-lab.lock

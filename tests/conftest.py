@@ -25,10 +25,10 @@ CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))" 
 jaxtyping.install_import_hook([f"symspectra.{name}" for name in CHECKED.split()], CHECKER)
 
 from symspectra.config import Config  # noqa: E402
-from symspectra.datasets.base import ArrayDataset, LineDataset  # noqa: E402
+from symspectra.datasets.base import ArrayDataset  # noqa: E402
 from symspectra.files import write_manifest  # noqa: E402
 from symspectra.groups.table8 import to_bits  # noqa: E402
-from symspectra.spectra.lines import LineTable, append_shard, line_table, read_lines, read_rows  # noqa: E402
+from symspectra.spectra.lines import LineTable, append_shard, read_lines  # noqa: E402
 
 
 class LinesBuilder:
@@ -173,6 +173,14 @@ def damage(path: Path, kind: str) -> None:
 DAMAGES = ("flipped first", "flipped middle", "flipped last", "truncated", "a byte short", "empty", "missing")
 
 
+#: Files that take long, longest first: the short ones fill the cores to the end (``make test``).
+LONG = ("test_notebooks", "test_reproduce", "test_runs", "test_training", "test_verdicts", "test_predictor")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(autouse=True)
 def no_data_of_the_user(monkeypatch):
     """Prepared data sets that lie in ``data`` change what is planned; tests make their own."""
@@ -186,7 +194,3 @@ def dev_data() -> Path:
     if not path:
         pytest.skip("SYMSPECTRA_DEV_DATA is not set")
     return Path(path)
-
-
-__all__ = ["DAMAGES", "LineDataset", "LinesBuilder", "damage", "line_table", "marker_dataset", "read_rows", "tiny"]
-__all__ += ["write_prepared"]

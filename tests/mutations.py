@@ -39,10 +39,8 @@ def mutated(seed: bytes, rng: Random) -> bytes:
                 del data[at:]
             case _:
                 other = rng.randint(0, len(data))
-                data[at : at + length], data[other : other + length] = (
-                    data[other : other + length],
-                    data[at : at + length],
-                )
+                here, there = slice(at, at + length), slice(other, other + length)
+                data[here], data[there] = data[there], data[here]
     return bytes(data)
 
 

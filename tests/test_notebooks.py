@@ -1,6 +1,7 @@
 """Notebooks: short cells, no outputs, public names; and each of them runs at the smoke profile."""
 
 import ast
+import contextlib
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import write_prepared
+from warm_kernel import warm_kernels
 
 from symspectra.config import Config
 from symspectra.datasets import base as datasets
@@ -126,10 +128,12 @@ def workplace(tmp_path_factory):
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("PYTHONWARNINGS", "ignore")
         patch.setenv("SYMSPECTRA_DATA", str(write_measured(folder / "data" / "experimental").parent))
-        command = [sys.executable, "-m", "symspectra", "reproduce", "--profile", "smoke", "--device", "cpu"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        yield folder
+        with warm_kernels() if sys.platform == "linux" else contextlib.nullcontext("") as kernels:
+            patch.setenv("JUPYTER_PATH", kernels)
+            command = [sys.executable, "-m", "symspectra", "reproduce", "--profile", "smoke", "--device", "cpu"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+            yield folder
 
 
 def check_numbers(content, key=""):

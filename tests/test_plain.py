@@ -1,5 +1,7 @@
 """The package's model against the method written down plainly (`plain`): the same numbers, term by term."""
 
+import functools
+
 import pytest
 import torch
 from conftest import marker_dataset, tiny
@@ -20,8 +22,9 @@ def settings(n):
     return tiny(modalities=MODALITIES[:n], heads=2, **OTHER_RATES)
 
 
-def build(n):
-    """A model without dropout that was trained for some steps, save its gates: they would open or shut wholly."""
+@functools.cache
+def weights(n):
+    """Of a model that was trained for some steps, save its gates: they would open or shut wholly."""
     torch.manual_seed(n)
     model = without_dropout(build_model(settings(n)))
     with torch.no_grad():
@@ -32,6 +35,13 @@ def build(n):
     optimizer = torch.optim.Adam(trained, 1e-2)
     for _ in range(20):
         step(model, optimizer, *inputs(n))
+    return model.state_dict()
+
+
+def build(n):
+    """The model of `weights`, without dropout."""
+    model = without_dropout(build_model(settings(n)))
+    model.load_state_dict(weights(n))
     return model
 
 

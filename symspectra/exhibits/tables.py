@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +206,7 @@ def _with_index(table: pd.DataFrame) -> pd.DataFrame:
     return table if counts else table.rename_axis(table.index.name or "").reset_index()
 
 
+@lru_cache(maxsize=1)
 def git_commit() -> str | None:
     """Commit of the package's repository, ``-dirty`` where the package differs from it; None outside of one."""
 
