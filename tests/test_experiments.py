@@ -33,7 +33,7 @@ def test_every_profile_can_be_planned(name):
 
 
 # Runs per profile, with simulated spectra alone and with measured ones.
-COUNTS = {"smoke": (68, 153), "demo": (119, 265), "evening": (244, 462), "open": (534, 1052), "paper": (534, 1052)}
+COUNTS = {"smoke": (77, 162), "demo": (137, 283), "evening": (271, 489), "open": (606, 1124), "paper": (590, 1108)}
 
 
 @pytest.mark.parametrize(("name", "counts"), COUNTS.items())
@@ -61,8 +61,8 @@ def test_what_is_asked_twice_is_planned_once():
     assert all_seeds(profile, weighting="paper") == table_1(profile, "symspectra", row)
     assert all_seeds(profile, weighting="none") != all_seeds(profile)
     assert all_seeds(profile, "jung_cnn", resample="blockmax") == table_1(profile, "jung_cnn", row)
-    # 5 rows, 5 models; 3 linear ones; one without weights. Two seeds each.
-    assert len(planned_runs(profile, ["02"])) == 2 * (5 * 5 + 3 + 1)
+    # 5 rows, 5 models; 3 linear ones; absolute infrared twice; one without weights. Two seeds each.
+    assert len(planned_runs(profile, ["02"])) == 2 * (5 * 5 + 3 + 2 + 1)
     assert planned_runs(profile, ["01", "02"]) == list(
         dict.fromkeys(planned_runs(profile, ["01"]) + planned_runs(profile, ["02"]))
     )

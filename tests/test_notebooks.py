@@ -110,7 +110,7 @@ def write_measured(folder, n=700, complete=400):
     x, present = data.spectra(torch.arange(n), draw=1)
     present[complete:] = torch.rand(n - complete, 3, generator=torch.Generator().manual_seed(1)) < 0.5
     present[:, 0] |= ~present.any(dim=1)
-    own = datasets.ArrayDataset(x, present, data.y, data.lines.inchikey, ["train"] * n, config.data.modalities)
+    own = datasets.ArrayDataset(x, present, data.y[:n], data.lines.inchikey[:n], ["train"] * n, config.data.modalities)
     return write_prepared(folder, own)
 
 

@@ -101,6 +101,11 @@ def scarce(profile: Profile, model: str, share: float) -> list[Config]:
     return few_seeds(profile, model, scarce_groups=groups, scarce_share=share)
 
 
+def intensities(profile: Profile) -> tuple[str, ...]:
+    """Kinds of infrared intensity that the data have: those of ``open`` are known in km/mol."""
+    return ("absolute", "relative") if profile.config().data.dataset == "open" else ()
+
+
 def have_measured() -> bool:
     """Whether measured spectra are there (``symspectra data prepare experimental``)."""
     return find_folder("experimental") is not None
@@ -142,7 +147,7 @@ NOTEBOOKS: dict[str, Callable[[Profile], Cells]] = {
     "02_performance": lambda p: [
         *(table_1(p, model, row) for row in TABLE_1_SIMULATED for model in MODELS),
         *(all_seeds(p, model, modalities=spectra, resample="linear") for model, spectra in RESAMPLED),
-        *(all_seeds(p, modalities=m, ir_intensity=how) for m in (("ir",), THREE) for how in ("absolute", "relative")),
+        *(all_seeds(p, modalities=m, ir_intensity=how) for m in (("ir",), THREE) for how in intensities(p)),
         all_seeds(p, weighting="none"),
     ],
     "03_imbalance_strategies": lambda p: [

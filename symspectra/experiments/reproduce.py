@@ -24,8 +24,8 @@ from symspectra.parallel import cores
 
 LAST = "12_report"  # reads what the others write
 OPTIONS = (  # what an experiment may change, to tell runs apart in a line
-    "resample split scarce_share imbalance augment bottleneck beta prior penalty "
-    "weighting s1 s2 decoder order nuisance dataset molecules pretrain_epochs"
+    "resample ir_intensity split scarce_share imbalance augment bottleneck beta aggregate prior penalty "
+    "weighting s1 s2 decoder teacher_forcing order hidden nuisance dataset molecules pretrain_epochs"
 ).split()
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs, {elapsed}{postfix}"
 
