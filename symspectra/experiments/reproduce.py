@@ -199,6 +199,7 @@ def execute(source: Path, target: Path, parameters: dict[str, str], imports: Seq
             progress_bar=False,
             cwd=str(source.parent),
             log_output=False,
+            start_timeout=600,  # seconds: a busy machine takes its time to start a kernel
             extra_arguments=arguments,
         )
     except papermill.PapermillExecutionError as error:
