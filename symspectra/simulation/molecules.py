@@ -1,12 +1,18 @@
-"""The molecule list of the `open` data set, from the tables of the `chemicals` package."""
+"""Lists of molecules: that of the `open` data set, from the tables of the `chemicals` package, and files of SMILES."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
+import lzma
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from rdkit import Chem, rdBase
+
+from symspectra.errors import DataError
 
 TABLES = ("chemical identifiers pubchem large.tsv", "chemical identifiers pubchem small.tsv")
 ELEMENTS = frozenset({1, 6, 7, 8, 9, 15, 16, 17, 35, 53})  # H C N O F P S Cl Br I
@@ -59,3 +65,40 @@ def open_molecules(max_heavy: int = 20) -> list[str]:
                 found.update(flat_smiles(row[SMILES_FIELD], max_heavy) for row in rows)
     found.discard(None)
     return sorted(found, key=lambda smiles: hashlib.sha256(smiles.encode()).hexdigest())
+
+
+def read_smiles(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers (from 1) and SMILES of a list of molecules, one line at a time.
+
+    ``.smi`` or ``.txt``: the first word of every line, empty lines and comments (#) left out. ``.csv`` or ``.tsv``: the
+    column ``smiles`` (any capitals). Each may be compressed: ``.xz`` or ``.gz``.
+
+    Raises
+    ------
+    DataError : the file is missing, no text or damaged, has another ending, or no column ``smiles``.
+    """
+    packed = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
+    kind = path.with_suffix("").suffix if packed is not open else path.suffix
+    if kind not in (".smi", ".txt", ".csv", ".tsv"):
+        raise DataError(f"{path}: expected a list of SMILES that ends in .smi, .txt, .csv or .tsv, then .xz or .gz")
+    number = 0
+    try:
+        with packed(path, "rt", encoding="utf-8-sig", newline="") as file:
+            if kind in (".smi", ".txt"):
+                for number, line in enumerate(file, 1):
+                    if line.strip() and not line.startswith("#"):
+                        yield number, line.split()[0]
+                return
+            rows = csv.reader(file, delimiter="," if kind == ".csv" else "\t")
+            header = [name.strip().lower() for name in next(rows, [])]
+            if "smiles" not in header:
+                raise DataError(f"{path}: no column 'smiles' in its first line; expected a table that has one")
+            column = header.index("smiles")
+            for row in rows:
+                number = rows.line_num
+                if row:
+                    yield number, row[column].strip() if len(row) > column else ""
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (UnicodeDecodeError, csv.Error, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise DataError(f"{path}: no list of SMILES, or damaged, after line {number} ({error})") from error
