@@ -13,6 +13,7 @@ from pathlib import Path
 from rdkit import Chem, rdBase
 
 from symspectra.errors import DataError
+from symspectra.simulation.quantum import SimulationError
 
 TABLES = ("chemical identifiers pubchem large.tsv", "chemical identifiers pubchem small.tsv")
 ELEMENTS = frozenset({1, 6, 7, 8, 9, 15, 16, 17, 35, 53})  # H C N O F P S Cl Br I
@@ -26,21 +27,35 @@ def flat_smiles(smiles: str, max_heavy: int = 20) -> str | None:
     A molecule belongs if it parses, is one neutral fragment without radicals, consists of C, H, N, O, F, P, S, Cl,
     Br and I with at least one carbon, and has 4 to `max_heavy` heavy atoms.
     """
+    try:
+        return checked_smiles(smiles, max_heavy)
+    except SimulationError:
+        return None
+
+
+def checked_smiles(smiles: str, max_heavy: int = 20) -> str:
+    """As `flat_smiles`, but a `SimulationError` says why a molecule does not belong in the list."""
     if "." in smiles:
-        return None
+        raise SimulationError("more than one fragment (a salt or a mixture), expected one molecule")
     molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None or Chem.GetFormalCharge(molecule) != 0:
-        return None
+    if molecule is None or not smiles:
+        raise SimulationError("not a SMILES")
+    if charge := Chem.GetFormalCharge(molecule):
+        raise SimulationError(f"charge {charge:+d}, expected a neutral molecule")
     atoms = list(molecule.GetAtoms())
+    if strange := sorted({atom.GetSymbol() for atom in atoms if atom.GetAtomicNum() not in ELEMENTS}):
+        raise SimulationError(f"element {', '.join(strange)}, expected C, H, N, O, F, P, S, Cl, Br and I")
     numbers = {atom.GetAtomicNum() for atom in atoms}
-    if not numbers <= ELEMENTS or 6 not in numbers or any(atom.GetNumRadicalElectrons() for atom in atoms):
-        return None
+    if 6 not in numbers:
+        raise SimulationError("no carbon")
+    if any(atom.GetNumRadicalElectrons() for atom in atoms):
+        raise SimulationError("a radical, expected a closed-shell molecule")
     for atom in atoms:
         atom.SetIsotope(0)
     if 1 in numbers:  # deuterium was an explicit atom; as plain H it becomes implicit again
         molecule = Chem.RemoveHs(molecule)
-    if not MIN_HEAVY <= molecule.GetNumHeavyAtoms() <= max_heavy:
-        return None
+    if not MIN_HEAVY <= (heavy := molecule.GetNumHeavyAtoms()) <= max_heavy:
+        raise SimulationError(f"{heavy} heavy atoms, expected {MIN_HEAVY} to {max_heavy}")
     return Chem.MolToSmiles(molecule, isomericSmiles=False)
 
 
