@@ -9,7 +9,7 @@ from rdkit import Chem
 
 from symspectra.simulation import force_field, quantum
 from symspectra.simulation.force_field import ForceFieldRecord
-from symspectra.simulation.fragmentation import fragment
+from symspectra.simulation.fragmentation import fragment, fragment_tree
 from symspectra.simulation.molecules import checked_smiles
 from symspectra.simulation.nmr import nmr_lines
 from symspectra.simulation.quantum import QuantumRecord, SimulationError
@@ -62,8 +62,9 @@ def line_lists(
         row = {"smiles": record.smiles, **_infrared(record, mol, level), "polar_h": _polar_hydrogens(mol)}
         row |= nmr_lines(mol, record.xyz_angstrom, shifts)
         orders = _bond_orders(record, mol) if isinstance(record, QuantumRecord) else None
+        tree = fragment_tree(mol, orders)
         for name, polarity in (("msms_pos", "positive"), ("msms_neg", "negative")):
-            mz, intensity = fragment(mol, orders, polarity)
+            mz, intensity = fragment(mol, orders, polarity, tree=tree)
             percent = np.maximum(1, np.round(100 * intensity)).astype(int)
             row |= {f"{name}_mz": np.round(mz, 2), f"{name}_percent": percent}
         rows.append({key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in row.items()})
