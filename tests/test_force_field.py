@@ -147,7 +147,7 @@ def test_quantum_slopes_are_kept_and_not_computed_again(tmp_path, monkeypatch):
     (example,) = fit_flux.read_examples(tmp_path)
     assert example.smiles == "CCCO"
     slopes = example.slopes.reshape(-1, 3, 3)
-    np.testing.assert_allclose(slopes.sum(axis=0), 0, atol=0.01)  # a neutral molecule
+    np.testing.assert_allclose(slopes.sum(axis=0), 0, atol=0.1)  # a neutral molecule, forward differences
     monkeypatch.setattr(fit_flux, "quantum_slopes", lambda smiles: pytest.fail("computed again"))
     fit_flux.compute(["CCCO"], tmp_path)
 

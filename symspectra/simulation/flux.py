@@ -54,13 +54,12 @@ def atom_types(mol: Chem.Mol) -> list[tuple[str, str]]:
     properties = AllChem.MMFFGetMoleculeProperties(mol)
     if properties is None:
         raise SimulationError("an atom has no MMFF94 type")
-    return [
-        (
-            "H" if atom.GetAtomicNum() == 1 else f"{atom.GetSymbol()}{atom.GetDegree()}",
-            str(properties.GetMMFFAtomType(k)),
-        )
-        for k, atom in enumerate(mol.GetAtoms())
-    ]
+    return [(coarse_type(atom), str(properties.GetMMFFAtomType(k))) for k, atom in enumerate(mol.GetAtoms())]
+
+
+def coarse_type(atom: Chem.Atom) -> str:
+    """Element and number of neighbours, such as ``C4``; ``H`` alone."""
+    return "H" if atom.GetAtomicNum() == 1 else f"{atom.GetSymbol()}{atom.GetDegree()}"
 
 
 def dipole_terms(mol: Chem.Mol, xyz: Float[np.ndarray, "atom 3"]) -> Terms:
@@ -153,7 +152,7 @@ def _slopes(atoms: np.ndarray, gradient: np.ndarray, xyz: np.ndarray) -> np.ndar
     """Rows of derivatives from those by the atoms of each coordinate: (coordinate, k) and (coordinate, k, 3)."""
     rows = np.zeros((len(atoms), len(xyz), 3))
     rows[np.arange(len(atoms))[:, None], atoms] = gradient
-    return rows.reshape(len(atoms), -1)
+    return rows.reshape(len(atoms), xyz.size)
 
 
 def _angle_slopes(angles: np.ndarray, xyz: np.ndarray) -> np.ndarray:
