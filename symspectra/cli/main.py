@@ -235,6 +235,8 @@ def _build(options: argparse.Namespace) -> None:
     from symspectra.datasets.base import OPEN_DIRECTORY
     from symspectra.datasets.open_data import build, build_list, import_records
 
+    if options.max_heavy is not None and options.max_heavy < 4:
+        raise ConfigError(f"--max-heavy {options.max_heavy}: expected at least 4")
     if options.workers < 1 or (options.molecules or 0) < 0:
         raise ConfigError(f"--workers {options.workers}, --molecules {options.molecules}: expected 1 and 0, or more")
     names = {True: ("smiles", "level", "out"), False: ("molecules", "records", "source", "directory")}
