@@ -115,7 +115,7 @@ def test_slopes_of_the_coordinates_are_their_differences(amide):
 
 
 def test_fit_finds_the_dipole_that_made_the_slopes(monkeypatch):
-    monkeypatch.setattr(fit_flux, "RIDGE", {"coarse": 1e-6, "fine": 1e-4})
+    monkeypatch.setattr(fit_flux, "RIDGE", 1e-5)
     monkeypatch.setattr(fit_flux, "FEWEST", 1)
     examples = []
     for smiles in ("CCCO", "CC(C)O", "CCOC", "CCC(C)O"):

@@ -1,8 +1,8 @@
 """Fit the charge flux on GFN2-xTB dipole derivatives and measure it on held-out molecules.
 
 ``python -m symspectra.simulation.fit_flux LIST ... --slopes FOLDER --workers 2`` takes molecules from lists of SMILES
-(`symspectra.simulation.molecules.read_smiles`), computes their dipole derivatives at the MMFF94 minimum into FOLDER (a
-third of a second per molecule on one core; what is there is not computed again) and writes the parameters.
+(`symspectra.simulation.molecules.read_smiles`), computes their dipole derivatives at the MMFF94 minimum into FOLDER
+(half a second per molecule on one core; what is there is not computed again) and writes the parameters.
 
 Fitted are, along the lists, the molecules that have a bond or an angle between MMFF94 types still seen in few of them:
 so that rare types are covered. Held out are those whose first InChIKey block has a hash of remainder 0 (the test split
@@ -38,9 +38,9 @@ from symspectra.simulation.train_shifts import split_of
 
 STEP = 0.01  # bohr: GFN2's field converged to its default leaves 1e-6 e bohr of noise in the dipole
 ENOUGH = 15  # molecules with a type of bond or angle, after which it is no reason to take another
-MAX_HEAVY = 16
-FEWEST = 5  # molecules in which a parameter has to occur
-RIDGE = {"coarse": 0.02, "fine": 0.5}  # on values in e, e per angstrom or e per radian, per row of squared error
+MAX_HEAVY = 10  # the cost grows with the third power
+FEWEST = 2  # molecules in which a parameter has to occur
+RIDGE = 0.5  # weight of the squared parameters (e, e per angstrom, e per radian) beside the squared errors (e)
 SHARD = 25
 SCHEMA = pa.schema(
     [("smiles", pa.string()), ("xyz_angstrom", pa.list_(pa.float64())), ("slopes", pa.list_(pa.float32()))]
@@ -154,8 +154,7 @@ def fit(examples: list[Example]) -> dict[str, float]:
         parts.append((*design(dipole_terms(mol, example.xyz)), example.slopes.ravel()))
     number = Counter(name for names, _, _ in parts for name in names)
     position = {name: k for k, name in enumerate(sorted(n for n, count in number.items() if count >= FEWEST))}
-    fine = np.array([name.split()[1].isdigit() for name in position])
-    square, product = np.diag(np.where(fine, RIDGE["fine"], RIDGE["coarse"])), np.zeros(len(position))
+    square, product = RIDGE * np.eye(len(position)), np.zeros(len(position))
     for names, columns, target in parts:
         used = [k for k, name in enumerate(names) if name in position]
         where = [position[names[k]] for k in used]
@@ -194,12 +193,29 @@ def evaluate(examples: list[Example], parameters: dict[str, float]) -> dict[str,
     }
 
 
+def fitted(parts: dict[str, list[Example]], lists: list[Path]) -> dict:
+    """Parameters, figures and provenance, as written to the parameter file."""
+    parameters = fit(parts["fit"])
+    return {
+        "parameters": parameters,
+        "held_out": evaluate(parts["held_out"], parameters),
+        "provenance": {
+            "command": "python -m symspectra.simulation.fit_flux",
+            "lists": [path.name for path in lists],
+            "reference": f"GFN2-xTB dipole derivatives (tblite) at MMFF94 minima, forward differences, {STEP} bohr",
+            "molecules": {name: len(part) for name, part in parts.items()},
+            "heavy_atoms": MAX_HEAVY,
+            "versions": {"rdkit": rdkit.__version__, "numpy": np.__version__},
+        },
+    }
+
+
 def main() -> None:
     """Command line: compute what is missing, fit, print the figures, write the parameter file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lists", type=Path, nargs="+", help="lists of SMILES")
     parser.add_argument("--slopes", type=Path, required=True, metavar="FOLDER", help="dipole derivatives")
-    parser.add_argument("--molecules", type=int, default=1200, help="to fit on (1200)")
+    parser.add_argument("--molecules", type=int, default=1000, help="to fit on (1000)")
     parser.add_argument("--held-out", type=int, default=200, help="to measure on (200)")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, default=PARAMETERS, help="JSON file to write (default: the package's own)")
@@ -213,21 +229,10 @@ def main() -> None:
         if example.smiles in wanted:
             key = Chem.MolToInchiKey(Chem.MolFromSmiles(example.smiles))
             parts["held_out" if split_of(key) == "reserved" else "fit"].append(example)
-    parameters = fit(parts["fit"])
-    result = {
-        "parameters": parameters,
-        "provenance": {
-            "command": "python -m symspectra.simulation.fit_flux",
-            "lists": [path.name for path in options.lists],
-            "reference": f"GFN2-xTB dipole derivatives (tblite) at MMFF94 minima, step {STEP} bohr",
-            "molecules": {name: len(part) for name, part in parts.items()},
-            "versions": {"rdkit": rdkit.__version__, "numpy": np.__version__},
-        },
-        **{name: evaluate(part, parameters) for name, part in parts.items()},
-    }
+    result = fitted(parts, options.lists)
     with written(options.out) as temporary:
         temporary.write_text(json.dumps(result, indent=0) + "\n", encoding="utf-8")
-    print(len(parameters), "parameters;", result["fit"], result["held_out"])
+    print(len(result["parameters"]), "parameters;", result["held_out"])
 
 
 if __name__ == "__main__":
