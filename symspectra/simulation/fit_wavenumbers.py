@@ -67,8 +67,9 @@ def table(level: Level, pairs: Pairs) -> list[dict[str, str | float | int]]:
         errors = [
             round(float(np.median(np.abs(measured - f * computed))), 1) if len(measured) else "" for f in (1, factor)
         ]
-        names = ("level", "kind", "factor", "bands", "error_before", "error_after")
-        rows.append(dict(zip(names, (level, kind, factor, len(measured), *errors), strict=True)))
+        names = ("level", "kind", "factor", "bands", "error_before", "error_after", "source")
+        values = (level, kind, factor, len(measured), *errors, BANDS.name if len(measured) else "none: unscaled")
+        rows.append(dict(zip(names, values, strict=True)))
     return rows
 
 
@@ -76,8 +77,13 @@ def main() -> None:
     """Command line: fit, print and write the table of factors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=FACTORS, help="CSV file to write (default: the package's own)")
+    parser.add_argument("--level", choices=list(SIMULATE), action="append", help="to fit; the others stay (both)")
     options = parser.parse_args()
-    rows = [row for level in SIMULATE for row in table(level, compare(level))]
+    levels = options.level or list(SIMULATE)
+    rows = [row for level in levels for row in table(level, compare(level))]
+    if FACTORS.exists():
+        with open(FACTORS, newline="", encoding="utf-8") as file:
+            rows += [row for row in csv.DictReader(file) if row["level"] not in levels]
     with written(options.out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
