@@ -161,7 +161,8 @@ def fit(examples: list[Example]) -> dict[str, float]:
         square[np.ix_(where, where)] += columns[:, used].T @ columns[:, used]
         product[where] += columns[:, used].T @ target
     values = np.linalg.solve(square, product)
-    return {name: round(float(v), 3) for name, v in zip(position, values, strict=True) if abs(v) >= 5e-4}
+    found = {name: round(float(v), 3) for name, v in zip(position, values, strict=True)}
+    return {name: v for name, v in found.items() if v or name.startswith("charge")}  # which tell the known bonds
 
 
 def broadened(cm1: np.ndarray, km_mol: np.ndarray) -> Float[np.ndarray, " point"]:

@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from symspectra.files import written
 from symspectra.simulation import force_field, quantum
+from symspectra.simulation.quantum import SimulationError
 from symspectra.simulation.shifts import molecule_with_geometry
 from symspectra.simulation.wavenumbers import FACTORS, KINDS, Level, mode_kinds
 
@@ -30,16 +31,22 @@ Pairs = dict[str, list[tuple[float, float]]]  # kind: measured and computed wave
 def compare(level: Level, path: Path = BANDS) -> Pairs:
     """Measured and computed wavenumbers by kind of mode; where the numbers of bands differ, their means.
 
+    A molecule outside what the level can do is named and left out.
+
     Raises
     ------
-    ValueError : a row whose molecule has no line of that kind, or another number of modes.
+    ValueError : a row of all fundamentals whose molecule has another number of modes.
     """
     pairs: Pairs = defaultdict(list)
     computed: dict[str, tuple[Float[np.ndarray, " mode"], list[str]]] = {}
     with open(path, newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.DictReader(file), 2):
             if row["smiles"] not in computed:
-                record = SIMULATE[level](row["smiles"])
+                try:
+                    record = SIMULATE[level](row["smiles"])
+                except SimulationError as error:
+                    print(f"{row['smiles']} left out at level {level}: {error}")
+                    continue
                 mol = molecule_with_geometry(row["smiles"], record.xyz_angstrom)
                 kinds = mode_kinds(mol, record.freq_cm1, record.inten_km_mol)
                 computed[row["smiles"]] = record.freq_cm1, kinds
@@ -48,8 +55,9 @@ def compare(level: Level, path: Path = BANDS) -> Pairs:
             order = np.argsort(-cm1)
             if row["kind"] != "all":
                 order = [k for k in order if kinds[k] == row["kind"]]
-                if order and len(order) != len(measured):
-                    pairs[row["kind"]].append((float(np.mean(measured)), float(cm1[order].mean())))
+                if len(order) != len(measured):
+                    if order:
+                        pairs[row["kind"]].append((float(np.mean(measured)), float(cm1[order].mean())))
                     continue
             if len(order) != len(measured):
                 raise ValueError(f"{path}, line {number}: {len(measured)} bands, {len(order)} modes computed ({level})")
