@@ -23,6 +23,7 @@ from symspectra.simulation.fragmentation import (
     MAX_PEAKS,
     enumerate_fragments,
     fragment,
+    fragment_tree,
     heavy_atom_graph,
     ions,
     load_parameters,
@@ -50,12 +51,14 @@ def masses(smiles, polarity, parameters=None):
     ],
 )
 def test_exact_masses(smiles, polarity, mz):
-    all_mz, _ = ions(Chem.MolFromSmiles(smiles), None, polarity, ())
+    all_mz, _ = ions(fragment_tree(Chem.MolFromSmiles(smiles), None), polarity, ())
     assert np.abs(all_mz - mz).min() < 1e-4
 
 
 def test_precursor_is_the_heaviest_formula_at_zero_shift():
-    mz, table = ions(Chem.MolFromSmiles(CAFFEINE), None, "positive", ("bond_energy", "hydrogen_shift_squared"))
+    mz, table = ions(
+        fragment_tree(Chem.MolFromSmiles(CAFFEINE), None), "positive", ("bond_energy", "hydrogen_shift_squared")
+    )
     whole = table.sum(axis=1) == 0
     np.testing.assert_allclose(mz[whole], [195.08765], atol=1e-5)
     assert mz.max() <= 195.08766
@@ -72,9 +75,9 @@ def test_peak_list_is_sorted_and_limited(smiles, polarity):
 
 def test_ring_needs_two_cuts_and_chain_one():
     ring = Chem.MolFromSmiles("C1CCCCC1")
-    _, table = ions(ring, None, "positive", ("bond_energy", "lost_atoms"))
+    _, table = ions(fragment_tree(ring, None), "positive", ("bond_energy", "lost_atoms"))
     assert table[table[:, 1] > 0, 0].min() == pytest.approx(2)
-    _, table = ions(Chem.MolFromSmiles("CCCCCC"), None, "positive", ("bond_energy", "lost_atoms"))
+    _, table = ions(fragment_tree(Chem.MolFromSmiles("CCCCCC"), None), "positive", ("bond_energy", "lost_atoms"))
     assert table[table[:, 1] > 0, 0].min() == pytest.approx(1)
 
 
@@ -88,10 +91,10 @@ def test_fragments_are_connected():
 def test_wiberg_orders_scale_the_energy():
     mol = Chem.MolFromSmiles("CCO")
     with_hydrogens = Chem.AddHs(mol).GetNumBonds()
-    _, formal = ions(mol, None, "positive", ("bond_energy",))
-    _, doubled = ions(mol, np.full(with_hydrogens, 2.0), "positive", ("bond_energy",))
+    _, formal = ions(fragment_tree(mol, None), "positive", ("bond_energy",))
+    _, doubled = ions(fragment_tree(mol, np.full(with_hydrogens, 2.0)), "positive", ("bond_energy",))
     np.testing.assert_allclose(doubled, 2 * formal, atol=2e-6)  # energies are rounded to 1e-6
-    _, explicit = ions(Chem.AddHs(mol), np.full(with_hydrogens, 2.0), "positive", ("bond_energy",))
+    _, explicit = ions(fragment_tree(Chem.AddHs(mol), np.full(with_hydrogens, 2.0)), "positive", ("bond_energy",))
     np.testing.assert_allclose(explicit, doubled)
     np.testing.assert_array_equal(fragment(mol, None, "positive"), fragment(Chem.AddHs(mol), None, "positive"))
 

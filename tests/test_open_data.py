@@ -108,3 +108,65 @@ def test_what_cannot_be_simulated_is_named(smiles):
 def test_a_folder_without_records_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no part-"):
         open_data.import_records(tmp_path, tmp_path / "open")
+
+
+def rejects(folder):
+    with open(folder / "rejects.csv", newline="") as f:
+        return list(csv.reader(f))
+
+
+LIST = "CCCO a\nC(C\nOCCC\nCCCC.O\nCC(C)=O\nCCB(C)C\nCCCC\n"
+
+
+def test_a_list_is_built_with_its_rejects(tmp_path):
+    (tmp_path / "list.smi").write_text(LIST)
+    assert open_data.build_list(tmp_path / "list.smi", tmp_path / "out") == (3, 4)
+    table, _ = read_rows(tmp_path / "out")
+    assert table["smiles"].to_pylist() == ["CCCO", "CC(C)=O", "CCCC"]
+    header, *left_out = rejects(tmp_path / "out")
+    assert header == ["line", "smiles", "reason"]
+    assert [row[:2] for row in left_out] == [["2", "C(C"], ["3", "OCCC"], ["4", "CCCC.O"], ["6", "CCB(C)C"]]
+    assert [row[2].split()[0] for row in left_out] == ["not", "an", "more", "element"]
+    row = table.to_pylist()[1]
+    strongest = row["ir_cm1"][int(np.argmax(row["ir_km_mol"]))]
+    assert abs(0.973 * strongest - 1731) < 25  # as drawn; acetone, gas
+    assert row["c13_count"] == [1, 2] and len(row["msms_pos_mz"]) > 0
+
+
+def test_a_build_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(open_data, "LIST_BATCH", {"ff": 2})
+    monkeypatch.setattr(open_data, "LIST_CHUNK", {"ff": 1})
+    (tmp_path / "list.smi").write_text(LIST)
+    open_data.build_list(tmp_path / "list.smi", tmp_path / "whole")
+    appended = open_data.append_shard
+
+    def killed(folder, rows):
+        if (folder / "lines-001.parquet").exists():
+            raise KeyboardInterrupt
+        appended(folder, rows)
+
+    monkeypatch.setattr(open_data, "append_shard", killed)
+    with pytest.raises(KeyboardInterrupt):
+        open_data.build_list(tmp_path / "list.smi", tmp_path / "out")
+    monkeypatch.setattr(open_data, "append_shard", appended)
+    for _ in range(2):  # the second finds everything done
+        assert open_data.build_list(tmp_path / "list.smi", tmp_path / "out") == (3, 4)
+        files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+        assert files == {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+
+
+def test_a_folder_of_another_build_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    (tmp_path / "list.smi").write_text("CCCO\n")
+    (tmp_path / "other.smi").write_text("CCCN\n")
+    (tmp_path / "words.smi").write_text("these are\nno molecules\n")
+    open_data.build_list(tmp_path / "list.smi", tmp_path / "out")
+    monkeypatch.setattr(open_data, "_simulated", lambda *_, **__: pytest.fail("computed"))
+    for arguments, problem in (
+        (("list.smi", "out", "gfn2"), "level 'ff', not 'gfn2'"),
+        (("other.smi", "out"), "list 'list.smi', not 'other.smi'"),
+        (("list.smi", "."), "not empty"),
+        (("words.smi", "new"), "no SMILES among its first 2 entries"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            open_data.build_list(tmp_path / arguments[0], tmp_path / arguments[1], *arguments[2:])
+    assert not (tmp_path / "new").exists()

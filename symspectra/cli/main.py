@@ -109,16 +109,21 @@ def _parser() -> argparse.ArgumentParser:
     p.set_defaults(resumes=True)
 
     data = commands.add_parser("data", help="extend the data sets").add_subparsers(required=True, metavar="COMMAND")
-    text = "simulate more molecules of the open data set; can be interrupted and resumed"
+    text = "simulate molecules: more of the open data set, or a list of your own; can be interrupted and resumed"
     p = add("build", _build, text, to=data)
-    p.add_argument("dataset", choices=["open"])
-    p.add_argument("--max-heavy", type=int, default=20, help="largest number of heavy atoms (20)")
-    p.add_argument("--molecules", type=int, help="how many to try; all that are missing by default")
+    p.add_argument("dataset", nargs="?", choices=["open"], help="extend the open data set, at level gfn2")
+    p.add_argument("--max-heavy", type=int, help="largest number of heavy atoms (open: 20, a list: 40)")
     p.add_argument("--workers", type=int, default=1, help="processes, of one thread each")
-    text = "folder for quantum records (runs/records)"
-    p.add_argument("--records", type=Path, default=Path("runs/records"), help=text)
-    p.add_argument("--import", type=Path, dest="source", help="take the records of this folder and compute none")
-    p.add_argument("--directory", type=Path, help="data set to extend; the installed one by default")
+    text = "list of SMILES: .smi, .txt, .csv or .tsv (column smiles), each also .xz or .gz; with --out"
+    p.add_argument("--smiles", type=Path, metavar="FILE", help=text)
+    text = "of a list: ff (MMFF94, some 50 ms per molecule), gfn2 (GFN2-xTB, seconds); ff by default"
+    p.add_argument("--level", choices=["ff", "gfn2"], help=text)
+    p.add_argument("--out", type=Path, metavar="FOLDER", help="of a list: folder of line lists, and of rejects.csv")
+    p.add_argument("--molecules", type=int, help="open: how many to try; all that are missing by default")
+    p.add_argument("--records", type=Path, help="open: folder for quantum records (runs/records)")
+    text = "open: take the records of this folder and compute none"
+    p.add_argument("--import", type=Path, dest="source", metavar="FOLDER", help=text)
+    p.add_argument("--directory", type=Path, help="open: data set to extend; the installed one by default")
     p.set_defaults(resumes=True)
 
     p = add("prepare", data_cli.run, "prepare spectra: public collections, or a table of your own", to=data)
@@ -228,15 +233,31 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 def _build(options: argparse.Namespace) -> None:
     from symspectra.datasets.base import OPEN_DIRECTORY
-    from symspectra.datasets.open_data import build, import_records
+    from symspectra.datasets.open_data import build, build_list, import_records
 
+    if options.max_heavy is not None and options.max_heavy < 4:
+        raise ConfigError(f"--max-heavy {options.max_heavy}: expected at least 4")
     if options.workers < 1 or (options.molecules or 0) < 0:
         raise ConfigError(f"--workers {options.workers}, --molecules {options.molecules}: expected 1 and 0, or more")
+    names = {True: ("smiles", "level", "out"), False: ("molecules", "records", "source", "directory")}
+    for name in names[options.dataset is not None]:
+        if getattr(options, name) is not None:
+            what = "of a list of SMILES" if options.dataset else "of the data set 'open'"
+            raise ConfigError(f"--{'import' if name == 'source' else name} is {what}; expected one or the other")
+    if options.dataset is None:
+        if options.smiles is None or options.out is None:
+            raise ConfigError("expected open, or --smiles FILE and --out FOLDER")
+        made, rejected = build_list(
+            options.smiles, options.out, options.level or "ff", options.workers, options.max_heavy or 40
+        )
+        print(f"{made} molecules in {options.out}, {rejected} rejected (rejects.csv)")
+        return
     directory = options.directory or OPEN_DIRECTORY
     if options.source is not None:
         added = import_records(options.source, directory, options.workers)
     else:
-        added = build(options.records, directory, options.max_heavy, options.molecules, options.workers)
+        records = options.records or Path("runs/records")
+        added = build(records, directory, options.max_heavy or 20, options.molecules, options.workers)
     print(f"{added} molecules added to {directory}")
 
 

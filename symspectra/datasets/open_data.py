@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +17,22 @@ from tqdm import tqdm
 
 from symspectra.datasets.base import OPEN_DIRECTORY
 from symspectra.errors import DataError
-from symspectra.files import written
+from symspectra.files import digest, written
 from symspectra.groups.molecules import inchikey_block, parse, parsed
 from symspectra.groups.table8 import label, to_bits
 from symspectra.parallel import Workers, chunked
 from symspectra.simulation import quantum
 from symspectra.simulation import records as quantum_records
-from symspectra.simulation.molecules import flat_smiles, open_molecules
+from symspectra.simulation.molecules import flat_smiles, open_molecules, read_smiles
 from symspectra.simulation.quantum import QuantumRecord
-from symspectra.simulation.spectra import line_lists
+from symspectra.simulation.spectra import line_lists, simulated
+from symspectra.simulation.wavenumbers import Level
 from symspectra.spectra.lines import LIST_GROUPS, LineTable, append_shard, arrow_schema, line_table, read_rows
 
 BATCH = 500  # molecules between two additions to the data set
 CHUNK = 25
+LIST_BATCH = {"ff": 1000, "gfn2": 100}  # entries of a list between two shards
+LIST_CHUNK = {"ff": 25, "gfn2": 5}  # entries that a worker takes at once; a batch is a multiple of it
 
 
 def simulate(smiles: list[str]) -> LineTable:
@@ -147,6 +153,93 @@ def build(
         quantum_records.build_records(batch, folder, workers)
         added += import_records(folder, directory, workers)
     return added
+
+
+def build_list(smiles: Path, out: Path, level: Level = "ff", workers: int = 1, max_heavy: int = 40) -> tuple[int, int]:
+    """Simulate a list of molecules into a folder of line lists; return how many it holds and how many were rejected.
+
+    ``smiles`` is a file as `read_smiles` takes it, ``level`` ``ff`` (MMFF94) or ``gfn2`` (GFN2-xTB). Every
+    `LIST_BATCH` entries a shard is appended; entries without line list go to ``rejects.csv`` with line, SMILES and
+    reason. The same call goes on where an earlier one ended, however it ended, to the same bytes with any number of
+    workers. ``build.json`` says of what list and at what level the folder is.
+
+    Raises
+    ------
+    DataError : the file is no list of SMILES, or the folder is of another list or level, or has no ``build.json``.
+    """
+    number, readable = 0, False
+    for _, text in read_smiles(smiles):
+        number += 1
+        readable = readable or number > 100 or parsed(text) is not None
+    if not readable:
+        raise DataError(f"{smiles}: no SMILES among its first {min(number, 100)} entries; expected a list of SMILES")
+    _check_folder(out, {"list": smiles.name, "sha256": digest(smiles), "level": level, "max_heavy": max_heavy})
+    batch, chunk = LIST_BATCH[level], LIST_CHUNK[level]
+    keys = known_molecules(out)[1]
+    manifest = out / "manifest.json"
+    done = batch * len(json.loads(manifest.read_text())["shards"]) if manifest.exists() else 0
+    entries = read_smiles(smiles)
+    last = max((line for line, _ in islice(entries, done)), default=0)
+    rejects = out / "rejects.csv"
+    rejected = _keep_rejects(rejects, last)
+    simulate_chunk = partial(_simulated, level=level, max_heavy=max_heavy)
+    with Workers(workers) as pool, tqdm(total=number, initial=min(done, number), unit=" molecules") as bar:
+        results = (result for part in pool.in_order(simulate_chunk, chunked(entries, chunk)) for result in part)
+        for part in chunked(results, batch):
+            rows, left_out = [], []
+            for line, text, row in part:
+                if isinstance(row, dict) and row["inchikey"] in keys:
+                    row = f"an earlier molecule of the list has the same InChIKey block {row['inchikey']}"
+                if isinstance(row, dict):
+                    keys.add(row["inchikey"])
+                    rows.append(row)
+                else:
+                    left_out.append((line, text, row))
+            with open(rejects, "a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows(left_out)
+            append_shard(out, rows)  # last: its presence means that the batch is done
+            rejected += len(left_out)
+            bar.update(len(part))
+    return len(keys), rejected
+
+
+def _simulated(
+    entries: list[tuple[int, str]], level: Level, max_heavy: int
+) -> list[tuple[int, str, dict[str, Any] | str]]:
+    """As `symspectra.simulation.spectra.simulated`, the rows with InChIKey and functional groups."""
+    results = simulated(entries, level, max_heavy)
+    described = iter(_described([row for _, _, row in results if isinstance(row, dict)]))
+    return [(line, text, next(described) if isinstance(row, dict) else row) for line, text, row in results]
+
+
+def _check_folder(folder: Path, about: dict[str, Any]) -> None:
+    """Write ``build.json`` to a new folder; `DataError` where one tells of another list, level or size."""
+    path = folder / "build.json"
+    if not path.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise DataError(f"{folder}: not empty, and no build.json; expected a new folder, or one to go on with")
+        with written(path) as temporary:
+            temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        different = [name for name, value in about.items() if before[name] != value]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error!r}); expected what the build of a list wrote") from error
+    if different:
+        name = different[0]
+        raise DataError(f"{folder}: was built with {name} {before[name]!r}, not {about[name]!r}; expected a new folder")
+
+
+def _keep_rejects(path: Path, last: int) -> int:
+    """Drop rejects after line ``last``, whose batch was not finished, and return how many are left."""
+    rows = []
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [row for row in list(csv.reader(file))[1:] if len(row) == 3 and int(row[0]) <= last]
+    with written(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("line", "smiles", "reason"), *rows])
+    return len(rows)
 
 
 def summary(directory: Path = OPEN_DIRECTORY) -> dict[str, Any]:

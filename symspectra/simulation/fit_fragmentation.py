@@ -23,7 +23,7 @@ from rdkit.Chem.Descriptors import ExactMolWt
 from scipy.optimize import minimize
 
 from symspectra import files
-from symspectra.simulation.fragmentation import PARAMETERS, Polarity, fragment, ions
+from symspectra.simulation.fragmentation import PARAMETERS, Polarity, fragment, fragment_tree, ions
 
 TOLERANCE = 0.01  # Da
 REGULARISATION = 2e-5
@@ -98,7 +98,7 @@ def square_root_cosine(first: Peaks, second: Peaks) -> float:
 
 def ion_table(reference: Reference, polarity: Polarity, names: tuple[str, ...]) -> Ions:
     """Descriptors of the ions of a molecule with formal bond orders, and the reference intensities."""
-    mz, descriptors = ions(reference.mol, None, polarity, names)
+    mz, descriptors = ions(fragment_tree(reference.mol, None), polarity, names)
     formula_mz, formula = np.unique(np.round(mz, 5), return_inverse=True)
     target = np.zeros(len(formula_mz))
     peak_mz, intensity = reference.peaks[polarity]

@@ -173,13 +173,26 @@ def enumerate_fragments(graph: HeavyAtomGraph) -> UInt64[np.ndarray, " fragment"
     return known
 
 
+class Tree(NamedTuple):
+    """Fragments of a molecule, of which both polarities make their ions."""
+
+    graph: HeavyAtomGraph
+    masks: UInt64[np.ndarray, " fragment"]
+
+
+def fragment_tree(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None) -> Tree:
+    """All fragments of a molecule; arguments and errors as of `fragment`."""
+    graph = heavy_atom_graph(mol, wiberg_order)
+    return Tree(graph, enumerate_fragments(graph))
+
+
 def ions(
-    mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None, polarity: Polarity, names: tuple[str, ...]
+    tree: Tree, polarity: Polarity, names: tuple[str, ...]
 ) -> tuple[Float[np.ndarray, " ion"], Float[np.ndarray, "ion descriptor"]]:
-    """M/z and named descriptors of all even-electron ions, once for every way to a formula; arguments as `fragment`."""
-    charge, graph = CHARGE[polarity], heavy_atom_graph(mol, wiberg_order)
+    """M/z and named descriptors of all even-electron ions, once for every way to a formula."""
+    charge, graph = CHARGE[polarity], tree.graph
     z, n, most = graph.z, len(graph.z), graph.hydrogens.sum() + charge
-    masks = enumerate_fragments(graph) if most >= 0 else np.zeros(0, dtype=np.uint64)
+    masks = tree.masks if most >= 0 else tree.masks[:0]
     inside = ((masks[:, None] >> np.arange(n, dtype=np.uint64)) & np.uint64(1)).astype(np.int64)
     begin, end = inside[:, graph.bonds[:, 0]], inside[:, graph.bonds[:, 1]]
     cut, size, ends = begin != end, inside.sum(1), np.zeros_like(inside)
@@ -235,13 +248,14 @@ def fragment(
     wiberg_order: Float[np.ndarray, " bond"] | None,
     polarity: Polarity,
     parameters: Mapping[str, float] | None = None,
+    tree: Tree | None = None,
 ) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
     """Simulated MS/MS spectrum of [M+H]+ or [M-H]- at about 40 eV.
 
     ``mol`` is a neutral, connected molecule of 1 to 63 heavy atoms, with or without explicit hydrogens; isotope labels
     are ignored. ``wiberg_order`` is in the order of ``mol.GetBonds()``, or of ``AddHs(mol).GetBonds()`` as in quantum
     records, None for formal orders (aromatic 1.4); only bonds between heavy atoms are read. ``parameters`` are weights
-    by name of `DESCRIPTORS`, None for the fitted ones.
+    by name of `DESCRIPTORS`, None for the fitted ones; ``tree`` is that of the molecule, None to make it.
 
     Returns ascending m/z, and intensity relative to the base peak (1): at most 50 peaks of at least 0.01, none for a
     molecule without hydrogen in negative mode, which has no [M-H]-. A ValueError says that the molecule is too large or
@@ -249,5 +263,5 @@ def fragment(
     """
     if parameters is None:
         parameters = load_parameters()[polarity]
-    mz, descriptors = ions(mol, wiberg_order, polarity, tuple(parameters))
+    mz, descriptors = ions(tree or fragment_tree(mol, wiberg_order), polarity, tuple(parameters))
     return spectrum_from_ions(mz, -descriptors @ np.array(list(parameters.values()), dtype=float))

@@ -45,8 +45,13 @@ class QuantumRecord:
     wiberg_order: Float[np.ndarray, " bonds"]
 
 
-def force_field_geometry(smiles: str) -> Chem.Mol:
-    """Molecule with hydrogens and one conformer: ETKDGv3, then MMFF94s (UFF where it lacks parameters)."""
+def embedded(smiles: str) -> Chem.Mol:
+    """Molecule with hydrogens and one ETKDGv3 conformer of a fixed seed (random coordinates where that fails).
+
+    Raises
+    ------
+    SimulationError : not the SMILES of one neutral closed-shell fragment of two or more atoms; no conformer (`embed`).
+    """
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
         if molecule is None:
@@ -62,6 +67,13 @@ def force_field_geometry(smiles: str) -> Chem.Mol:
             parameters.useRandomCoords = True
             if AllChem.EmbedMolecule(molecule, parameters) != 0:
                 raise SimulationError("embed")
+    return molecule
+
+
+def force_field_geometry(smiles: str) -> Chem.Mol:
+    """Molecule with hydrogens and one conformer: ETKDGv3, then MMFF94s (UFF where it lacks parameters)."""
+    molecule = embedded(smiles)
+    with rdBase.BlockLogs():
         if AllChem.MMFFHasAllMoleculeParams(molecule):
             AllChem.MMFFOptimizeMolecule(molecule, mmffVariant="MMFF94s", maxIters=2000)
         elif AllChem.UFFHasAllMoleculeParams(molecule):
@@ -69,7 +81,7 @@ def force_field_geometry(smiles: str) -> Chem.Mol:
     return molecule
 
 
-class _Surface:
+class Surface:
     """GFN2-xTB energy surface of one molecule; each point starts from the density of the point before it."""
 
     def __init__(self, numbers: np.ndarray, positions: np.ndarray):
@@ -154,7 +166,7 @@ def simulate(smiles: str, start: Chem.Mol | None = None) -> QuantumRecord:
     numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
     masses = np.array([atom.GetMass() for atom in molecule.GetAtoms()])
     positions = molecule.GetConformer().GetPositions() / BOHR
-    surface = _Surface(numbers, positions)
+    surface = Surface(numbers, positions)
     for attempt in range(3):
         positions = surface.minimum(positions)
         result = surface.point(positions)

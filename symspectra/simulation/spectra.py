@@ -1,4 +1,4 @@
-"""From a quantum record to the line list of a molecule: infrared, NMR and MS/MS together."""
+"""From a record of either level to the line list of a molecule: infrared, NMR and MS/MS together."""
 
 from __future__ import annotations
 
@@ -7,17 +7,50 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
-from symspectra.simulation.fragmentation import fragment
+from symspectra.simulation import force_field, quantum
+from symspectra.simulation.force_field import ForceFieldRecord
+from symspectra.simulation.fragmentation import fragment, fragment_tree
+from symspectra.simulation.molecules import checked_smiles
 from symspectra.simulation.nmr import nmr_lines
-from symspectra.simulation.quantum import QuantumRecord
+from symspectra.simulation.quantum import QuantumRecord, SimulationError
 from symspectra.simulation.shifts import molecule_with_geometry, predict_shifts
+from symspectra.simulation.wavenumbers import Level, scaled
 
 IR_RANGE = (350.0, 4500.0)  # cm-1, unscaled
 IR_WEAKEST = 0.003  # of the strongest line
+DRAWN_BELOW, DRAWN_LOW, DRAWN_HIGH = 2600.0, 0.973, 1.010  # what the rendering multiplies stored wavenumbers by
+SIMULATE = {"ff": force_field.simulate, "gfn2": quantum.simulate}
 
 
-def line_lists(records: list[QuantumRecord]) -> list[dict[str, Any]]:
+def simulated(
+    entries: list[tuple[int, str]], level: Level, max_heavy: int
+) -> list[tuple[int, str, dict[str, Any] | str]]:
+    """Line number, SMILES as given, and the line list or the reason why there is none, of each entry of a list.
+
+    The wavenumbers are such that they are drawn where the band of a gas is expected (`wavenumbers.scaled`).
+    """
+    results: list[tuple[int, str, dict[str, Any] | str]] = []
+    records, places = [], []
+    for number, text in entries:
+        try:
+            records.append(SIMULATE[level](checked_smiles(text, max_heavy)))
+            places.append(len(results))
+            results.append((number, text, ""))
+        except SimulationError as error:
+            results.append((number, text, str(error)))
+    for place, row in zip(places, line_lists(records, level), strict=True):
+        results[place] = (*results[place][:2], row)
+    return results
+
+
+def line_lists(
+    records: list[QuantumRecord] | list[ForceFieldRecord], level: Level | None = None
+) -> list[dict[str, Any]]:
     """Line lists, one per record: the spectral columns of `symspectra.spectra.lines.COLUMNS`, and ``smiles``.
+
+    The wavenumbers are harmonic; with a ``level``, those of measured bands, divided by what the rendering multiplies
+    them by. A force-field record has no bond orders: its MS/MS are made with formal ones, on which the fragmentation
+    was fitted (square-root cosine with spectra of quantum bond orders: 0.995 positive, 0.989 negative, 40 molecules).
 
     Raises
     ------
@@ -26,23 +59,32 @@ def line_lists(records: list[QuantumRecord]) -> list[dict[str, Any]]:
     molecules = [molecule_with_geometry(record.smiles, record.xyz_angstrom) for record in records]
     rows = []
     for record, mol, shifts in zip(records, molecules, predict_shifts(molecules), strict=True):
-        row = {"smiles": record.smiles, **_infrared(record), "polar_h": _polar_hydrogens(mol)}
+        row = {"smiles": record.smiles, **_infrared(record, mol, level), "polar_h": _polar_hydrogens(mol)}
         row |= nmr_lines(mol, record.xyz_angstrom, shifts)
-        orders = _bond_orders(record, mol)
+        orders = _bond_orders(record, mol) if isinstance(record, QuantumRecord) else None
+        tree = fragment_tree(mol, orders)
         for name, polarity in (("msms_pos", "positive"), ("msms_neg", "negative")):
-            mz, intensity = fragment(mol, orders, polarity)
+            mz, intensity = fragment(mol, orders, polarity, tree=tree)
             percent = np.maximum(1, np.round(100 * intensity)).astype(int)
             row |= {f"{name}_mz": np.round(mz, 2), f"{name}_percent": percent}
         rows.append({key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in row.items()})
     return rows
 
 
-def _infrared(record: QuantumRecord) -> dict[str, np.ndarray]:
+def _infrared(record: QuantumRecord | ForceFieldRecord, mol: Chem.Mol, level: Level | None) -> dict[str, np.ndarray]:
     """Lines in range and not negligible; 1 cm-1 and two significant digits are all that the method is good for."""
     cm1, km_mol = record.freq_cm1, record.inten_km_mol
+    if level is not None:
+        cm1 = _as_drawn(scaled(mol, cm1, km_mol, level))
     keep = (cm1 > IR_RANGE[0]) & (cm1 < IR_RANGE[1]) & (km_mol > IR_WEAKEST * km_mol.max(initial=0.0))
     digits = 10.0 ** (np.floor(np.log10(km_mol[keep])) - 1)
     return {"ir_cm1": np.round(cm1[keep]), "ir_km_mol": np.round(km_mol[keep] / digits) * digits}
+
+
+def _as_drawn(cm1: np.ndarray) -> np.ndarray:
+    """What is drawn at these wavenumbers (between 2530 and 2626 cm-1 at 2626: the rendering leaves a gap there)."""
+    low, high = cm1 / DRAWN_LOW, cm1 / DRAWN_HIGH
+    return np.where(low < DRAWN_BELOW, low, np.maximum(high, DRAWN_BELOW))
 
 
 def _polar_hydrogens(mol: Chem.Mol) -> int:

@@ -1,0 +1,67 @@
+"""Which mode a line belongs to, and the factors that bring it to the measured band."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from symspectra.simulation import fit_wavenumbers, wavenumbers
+
+
+def kinds(smiles, lines):
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    cm1, km_mol = np.array(list(lines)), np.array(list(lines.values()))
+    return dict(zip(lines, wavenumbers.mode_kinds(mol, cm1, km_mol), strict=True))
+
+
+def test_stretches_are_told_by_the_bonds_of_the_molecule():
+    found = kinds(
+        "OCC(C)=O", {3600.0: 5.0, 3050.0: 1.0, 2990.0: 2.0, 1760.0: 150.0, 1690.0: 1.0, 1200.0: 90.0, 500.0: 3.0}
+    )
+    assert found == {
+        3600.0: "O-H", 3050.0: "C-H, sp3", 2990.0: "C-H, sp3", 1760.0: "C=O, ketone or aldehyde",
+        1690.0: "1300 to 1800", 1200.0: "900 to 1300", 500.0: "below 900",
+    }  # fmt: skip
+
+
+def test_of_several_carbonyls_the_ester_is_above_the_amide():
+    found = kinds("COC(=O)CC(=O)NC", {3450.0: 30.0, 1790.0: 200.0, 1720.0: 250.0, 1640.0: 3.0})
+    assert found[1790.0] == "C=O, acyl" and found[1720.0] == "C=O, amide" and found[1640.0] == "1300 to 1800"
+
+
+def test_hydrogens_on_sp2_carbon_are_above_those_on_sp3():
+    found = kinds("Cc1ccccc1", {value: 1.0 for value in (3100.0, 3090.0, 3080.0, 3070.0, 3060.0, 3000.0, 2950.0)})
+    assert list(found.values()) == ["C-H, sp2"] * 5 + ["C-H, sp3"] * 2
+
+
+@pytest.mark.parametrize("level", ["ff", "gfn2"])
+def test_every_kind_has_a_factor(level):
+    factors = wavenumbers.load_factors(level)
+    assert set(factors) == set(wavenumbers.KINDS)
+    assert all(0.75 < factor < 1.25 for factor in factors.values())
+
+
+def test_factors_bring_bands_nearer():
+    """Stretches with three bands or more: below 30 cm-1 in the median, but C-O, which mixes with C-C."""
+    with open(wavenumbers.FACTORS, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["bands"])]
+    assert rows
+    for row in rows:
+        if int(row["bands"]) >= 3 and row["kind"] not in {*wavenumbers.REGIONS, "C-O, ester or acid"}:
+            assert float(row["error_after"]) < 30, row
+    assert sum(float(r["error_after"]) for r in rows) < 0.5 * sum(float(r["error_before"]) for r in rows)
+
+
+def test_the_table_is_what_the_script_computes(tmp_path, monkeypatch):
+    bands = tmp_path / "bands.csv"
+    with open(fit_wavenumbers.BANDS, encoding="utf-8") as file:
+        lines = [line for line in file if line.startswith(("smiles", "CC#N", "C=O,", "CCC#N"))]
+    bands.write_text("".join(lines))
+    pairs = fit_wavenumbers.compare("ff", bands)
+    assert len(pairs["C#N"]) == 2 and len(pairs["C=O, ketone or aldehyde"]) == 1
+    bands.write_text("smiles,kind,cm1,source\nC=O,all,2843 2783 1746,x\n")
+    with pytest.raises(ValueError, match="line 2: 3 bands, 6 modes"):
+        fit_wavenumbers.compare("ff", bands)
