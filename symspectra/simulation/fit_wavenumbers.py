@@ -4,7 +4,8 @@
 all fundamentals of a molecule, or those of one kind of mode, from Shimanouchi, Tables of Molecular Vibrational
 Frequencies I (NSRDS-NBS 39, 1972) and II (J. Phys. Chem. Ref. Data 6, 993, 1977), Bellamy, The Infrared Spectra of
 Complex Molecules (3rd ed., 1975), and Silverstein, Webster, Kiemle, Spectrometric Identification of Organic Compounds
-(7th ed., 2005, chapter 2). About a minute on one core.
+(7th ed., 2005, chapter 2). The values are quoted; they have not been compared with the prints line by line. About a
+minute on one core.
 """
 
 from __future__ import annotations
