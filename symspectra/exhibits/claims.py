@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
 from symspectra.exhibits.paper import paper_value
 from symspectra.exhibits.scores import Predictions, Score, Scored, predictions, scored
+from symspectra.exhibits.tables import markdown
 from symspectra.exhibits.verdicts import (
     FAILS,
     HOLDS,
@@ -201,14 +203,9 @@ def _terms(scores, make) -> Terms | str:
     return "there are no predictions behind a score: score the runs" if None in found else make(found)
 
 
-def decided(
-    source: str, text: str, holds: bool, why: str, rule: str, interval: tuple[float, float, float] | None = None
-) -> Verdict:
-    """A claim with a rule of its own, such as "a factor of 100 or more"; ``rule`` states it in a sentence.
-
-    ``interval`` is what is judged, above zero on the paper's side, and its limits.
-    """
-    return Verdict(source, text, HOLDS if holds else FAILS, f"{why} Rule: {rule}", *(interval or ()))
+def decided(source: str, text: str, holds: bool, why: str, rule: str) -> Verdict:
+    """A claim with a rule of its own, such as "a factor of 100 or more"; ``rule`` states it in a sentence."""
+    return Verdict(source, text, HOLDS if holds else FAILS, f"{why} Rule: {rule}")
 
 
 def untestable(source: str, text: str, why: str) -> Verdict:
@@ -259,8 +256,5 @@ def count_outcomes(claims: Sequence[Verdict]) -> dict[str, int]:
 
 def show_claims(claims: Sequence[Verdict]) -> str:
     """Claims as a Markdown table, for notebooks and the report."""
-    lines = ["| source | claim of the paper | verdict | why |", "| --- | --- | --- | --- |"]
-    for claim in claims:
-        words = claim.source, claim.text, f"**{claim.outcome}**", claim.sentence
-        lines.append("| " + " | ".join(" ".join(word.split()).replace("|", "\\|") for word in words) + " |")
-    return "\n".join(lines)
+    rows = [(claim.source, claim.text, f"**{claim.outcome}**", claim.sentence) for claim in claims]
+    return markdown(pd.DataFrame(rows, columns=["source", "claim of the paper", "verdict", "why"]))

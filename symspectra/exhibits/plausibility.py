@@ -81,7 +81,7 @@ def plausibility(y_hat: Bool[np.ndarray, "molecule 37"]) -> Plausibility:
             "probabilities compared with a threshold"
         )
     if_, then = np.array(IMPLICATIONS).T
-    breaks = y_hat[:, if_] & ~y_hat[:, then]  # (molecule, implication)
+    breaks = _breaks(y_hat)
     premises, broken = y_hat[:, if_].sum(0), breaks.sum(0)
     unrelated = premises @ (1 - y_hat[:, then].mean(0))  # broken, had premise and conclusion nothing to do with another
     implications = {
@@ -102,8 +102,13 @@ def over_seeds(runs: Sequence[Run] | Predictions) -> OverSeeds:
 
 def implausible(predicted: Bool[np.ndarray, "seed molecule 37"]) -> Bool[np.ndarray, "seed molecule"]:
     """Does a prediction break an implication?"""
+    return _breaks(predicted).any(-1)
+
+
+def _breaks(predicted: Bool[np.ndarray, "*shape 37"]) -> Bool[np.ndarray, "*shape implication"]:
+    """Which implications: the premise is predicted and the conclusion is not."""
     if_, then = np.array(IMPLICATIONS).T
-    return (predicted[..., if_] & ~predicted[..., then]).any(-1)
+    return predicted[..., if_] & ~predicted[..., then]
 
 
 @styled

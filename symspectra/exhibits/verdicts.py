@@ -325,7 +325,6 @@ def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
     axes.axvspan(-margin, margin, color="0.92", zorder=0)
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.hlines(frame.place, frame.low, frame.high, colors=frame.verdict.map(COLOURS), linewidth=1.2)
-    looks = {"hue_order": OUTCOMES, "palette": COLOURS, "style_order": OUTCOMES, "markers": ["o", "o", "o", "X"]}
     frame["drawn"] = np.where(frame.low.isna() & (frame.verdict != UNTESTED), "by a rule", "")
     points = frame.fillna({"difference": 0.0})
     looks = {"hue_order": OUTCOMES, "palette": COLOURS, "style_order": OUTCOMES}
