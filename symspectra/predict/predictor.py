@@ -241,6 +241,8 @@ def _other_kinds(spectra: Mapping[str, Prepared]) -> list[str]:
             kinds[name] = "an electron ionisation spectrum"
         elif meta.get("ms_level") == 1:
             kinds[name] = "a spectrum of the intact ions (MS1)"
+        elif "above_precursor" in meta:
+            kinds[name] = f"none of its precursor, m/z {meta['precursor_mz']:g}, since m/z {meta['above_precursor']:g} is strong"
     return [f"{name} is {kind}; the model has learned MS/MS only" for name, kind in kinds.items()]
 
 

@@ -49,20 +49,20 @@ _NUCLEUS = (
     r"|119\s?-?Sn|195\s?-?Pt|H-1|H-2|B-11|C-13|N-15|F-19|Si-29|P-31)(?!\w)"
 )
 _DELTA = r"(?:δ|(?<!\w)d)_?(?:Si|[HCPFBND])(?![a-z])|δ|(?<![\w-])d(?:elta)?(?=[\s,:=(]*(?:[–-]?\d|ppm|\())|ppm(?!\w)"
+_EXPERIMENT = "HSQC|HMQC|HMBC|COSY|NOESY|ROESY|TOCSY|DOSY|INADEQUATE|INEPT|DEPT|(?<![A-Z])APT(?![A-Z])|Raman"
 _KEYS = {
-    "NMR": rf"{_NUCLEUS}|(?i:(?<![a-z])NMR)|{_DELTA}",
+    "NMR": rf"{_NUCLEUS}|(?i:(?<![a-z])NMR)|{_EXPERIMENT}|{_DELTA}",
     "mass": r"m/z|(?<![A-Za-z])(?:[A-Z-]{0,6}MS\d?|ESI|APCI|MALDI|FAB|EI)(?![A-Za-z])",
     "infrared": r"(?i:(?<![a-z])(?:FT-?)?IR(?![a-z])|(?<![a-z])ATR|infrared|wavenumbers?|cm-1)|[νυ]|(?<!\w)v(?:max)?(?!\w)",
 }
 _KEY = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _KEYS.items())
-_LABEL = r"(?:[A-Za-z ]{0,20}\(?\d{1,3}[a-z]?\)?[:.]?\s+)?(?:\d+\s?MHz\W*)?"  # of a compound
+_LABEL = rf"(?:{_BRACKET}[+–-]?\W{{0,3}})?(?:[A-Za-z ]{{0,20}}\d{{1,3}}[a-z]?[:.]?\s+)?(?:\d+\s?MHz\W*)?"  # of a compound
 _HEAD = re.compile(rf"\s*(?:{_LABEL})?[^\d()/\\]{{0,20}}?(?:{_KEY})")
 _UNIT = r"\d+(?:\.\d+)?[ -]?(?:MHz\b|Hz\b|K\b|°\s?C\b|[km]?eV\b|k?V\b|m?M\b|%)"
 _WORD = r"(?![δνυ])[^\W\d_][^\s,;:=()δ]*"
 _CONDITIONS = re.compile(
-    rf"(?:[\s,;:=*]|\.(?!\d)|[–-](?!\d)|/(?=ppm|cm)|{_BRACKET}|{'|'.join(_KEYS.values())}|{_UNIT}|{_WORD})*+"
+    rf"(?:[\s,;:=*]|\.(?!\d)|[–-](?!\d)|/(?=ppm|cm|MS)|{_BRACKET}|{'|'.join(_KEYS.values())}|{_UNIT}|{_WORD})*+"
 )
-_EXPERIMENT = re.compile(r"HSQC|HMQC|HMBC|COSY|NOESY|ROESY|TOCSY|DOSY|INADEQUATE|INEPT|DEPT|(?<![A-Z])APT(?![A-Z])|Raman")
 _SYMBOLS = {"H": "1H", "C": "13C", "P": "31P", "F": "19F", "B": "11B", "N": "15N", "D": "2H", "Si": "29Si"}  # δP
 _POLARITY = {
     "positive": r"\bpos(?:itive)?\b|(?<=[A-Z)(])\+(?=[\s,;:)]|$)|\+(?=\s*[,;)])",
@@ -148,7 +148,7 @@ def looks_like_peaks(text: str) -> bool:
         return False
     head = _HEAD.match(text)
     start = _CONDITIONS.match(text, head.end()).end() if head else 0
-    return bool(re.match(rf"{_NUMBER}(?:\s*(?:$|[,;:(.])|{_RANGE}\d|\s+(?:{_NUMBER}|{_WORDS['infrared']}))", text[start:]))
+    return bool(re.match(rf"{_NUMBER}(?:\s*(?:$|[,;:(.])|{_RANGE}\d|\s+{_NUMBER}|\s*(?:{_WORDS['infrared']}|ppm|cm-1))", text[start:]))
 
 
 def _plain(text: str) -> str:
@@ -167,7 +167,7 @@ def _heading(text: str, modality: str) -> tuple[int, dict[str, Any]]:
     asked, kind = KINDS[modality], _kind(modality)
     expected = f"expected a list of {asked.said} peaks"
     outside = re.sub(_BRACKET, "()", text)
-    if found := _EXPERIMENT.search(outside) or re.search(r"DEPT\W?\d+", text):
+    if found := re.search(_EXPERIMENT, outside) or re.search(r"DEPT\W?\d+", text):
         raise ReadError(f"the text says {found[0]!r}, which is another experiment; {expected}")
     head = _HEAD.match(text)
     end = _CONDITIONS.match(text, head.end()).end() if head else 0
@@ -192,7 +192,7 @@ def _heading(text: str, modality: str) -> tuple[int, dict[str, Any]]:
 
 
 def _ionisation(heading: str, modality: str) -> dict[str, Any]:
-    signs = [sign for sign, pattern in _POLARITY.items() if re.search(pattern, heading)]
+    signs = [sign for sign, pattern in _POLARITY.items() if re.search(pattern, heading.replace("–", "-"))]
     if signs and signs != [wanted := "negative" if modality == "msms_neg" else "positive"]:
         raise ReadError(f"the heading {heading.strip()[:60]!r} says {' and '.join(signs)} ions; {wanted} were asked for")
     if re.search(r"(?<![A-Za-z])EI(?![A-Za-z])|EI-?MS|GC-?MS|electron (?:impact|ioni[sz]ation)", heading):
@@ -206,9 +206,9 @@ def _peaks(text: str, modality: str) -> list[_Peak]:
     kind, expected = _kind(modality), f"expected {_EXPECTED[_kind(modality)]}"
     if kind == "infrared":
         text = re.sub(r"(?<=\d{3}),(?=\d{3})", ", ", text)
-    if comma := _AMBIGUOUS.search(re.sub(_BRACKET, "()", text)):
+    if comma := re.search(_AMBIGUOUS.pattern + r"\d+", re.sub(_BRACKET, "()", text)):
         raise ReadError(
-            f"a comma stands between digits in {comma.string[comma.start() :][:20]!r}; expected points as decimal marks "
+            f"a comma stands between digits in {comma[0][:20]!r}; expected points as decimal marks "
             "and a blank after a comma"
         )
     peaks, at = [], 0
@@ -224,11 +224,11 @@ def _peaks(text: str, modality: str) -> list[_Peak]:
     if rest or not peaks:
         raise ReadError(f"{rest[:40]!r} cannot be read; {expected}" if rest else f"no peak is in {text[:40]!r}; {expected}")
     _check_separators(peaks, kind)
-    for end in (end for peak in peaks[:: 1 if kind != "mass" else 2] for end in (peak.first, peak.last or peak.first)):
-        low, high = _BANDS if kind == "infrared" else KINDS[modality].limits
-        if not low <= float(end.replace("–", "-")) <= high:
-            raise ReadError(f"the peak at {end[:40]} is outside {low:g} to {high:g} {KINDS[modality].unit}")
     for peak in peaks:
+        low, high = _BANDS if kind == "infrared" else KINDS[modality].limits
+        for end in (peak.first, peak.last or peak.first) if kind != "mass" else ():
+            if not low <= _number(end) <= high:
+                raise ReadError(f"the peak at {end[:40]} is outside {low:g} to {high:g} {KINDS[modality].unit}")
         widest = WIDEST.get(modality, 0) * (2 if re.search(r"\bbr", peak.remark) else 1)
         if peak.last and abs(_number(peak.first) - _number(peak.last)) > widest:
             wide = f"expected one of at most {WIDEST[modality]:g} {KINDS[modality].unit}" if modality in WIDEST else expected
@@ -289,8 +289,10 @@ def _masses(peaks: list[_Peak], meta: dict[str, Any]) -> tuple[list[float], list
             raise ReadError(f"{said!r} cannot be read; expected {_EXPECTED['mass']}")
         pairs = [(mz.first, height.first) for mz, height in zip(peaks[::2], peaks[1::2], strict=True)]
     x, y = ([_number(text) for text in column] for column in zip(*pairs, strict=True))
-    if min(x) <= 0 or min(y) < 0:
-        raise ReadError(f"m/z {min(x):g} and intensity {min(y):g} occur; expected numbers above zero")
+    most = KINDS["msms_pos"].limits[1]
+    for mz, height in zip(x, y, strict=True):
+        if not (0 < mz <= most and height >= 0):
+            raise ReadError(f"the peak at m/z {mz:g} of intensity {height:g} is outside 0 to {most:g}, or below zero")
     return x, y, steps
 
 
@@ -301,7 +303,7 @@ def _parts(remark: str) -> list[str]:
     """Pieces between the commas that are no decimal commas; ``t J = 7 Hz`` and ``s 3H`` are two each."""
     remark = _AMBIGUOUS.sub(lambda match: match[0].replace(",", _UNSPLIT), " ".join(remark.split()))
     pieces = re.findall(rf"(?:{_BRACKET}|[^,;()])+", remark)
-    between = r"(?<=[a-z.]) (?=\d?J)|(?<=[a-z.]) (?=\d+ ?H$)|(?<=\dH) (?=[a-z])"
+    between = r"(?<=[a-z.]) (?=\d?J)|(?<=[a-wyz.]) (?=\d+ ?H$)|(?<=\dH) (?=[a-wyz])"
     return [part.strip() for piece in pieces for part in re.split(between, piece.strip()) if part.strip()]
 
 
