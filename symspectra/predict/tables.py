@@ -52,7 +52,7 @@ def spectrum_of(source: str | Path, modality: str, folder: Path = Path(), **read
     if isinstance(source, str) and not os.path.exists(folder / source):
         if looks_like_peaks(source):
             return parse_peaks(source, modality)
-        if re.search(r"\d.*[\s,;]", source) and not re.search(r"\.\w{1,5}$", source):
+        if re.search(r"\d.*[\s,;]", source) and not re.search(r"\.[A-Za-z]\w{0,5}$", source):
             begin = "a list of peaks begins with a number or a heading such as 1H NMR (400 MHz, CDCl3)"
             raise ReadError(f"{source[:60]}: there is no such file, and {begin}")
     return read_one(folder / source, modality, **reading)

@@ -61,7 +61,7 @@ _HEAD = re.compile(rf"\s*(?:{_LABEL})?[^\d()/\\]{{0,20}}?(?:{_KEY})")
 _UNIT = r"\d+(?:\.\d+)?[ -]?(?:MHz\b|Hz\b|K\b|°\s?C\b|[km]?eV\b|k?V\b|m?M\b|%)"
 _WORD = r"(?![δνυ])[^\W\d_][^\s,;:=()δ]*"
 _CONDITIONS = re.compile(
-    rf"(?:[\s,;:=*]|\.(?!\d)|[–-](?!\d)|/(?=ppm|cm|MS)|{_BRACKET}|{'|'.join(_KEYS.values())}|{_UNIT}|{_WORD})*+"
+    rf"(?:[\s,;:=*]|\.(?!\d)|[+–-](?!\d)|/(?=ppm|cm|MS)|{_BRACKET}|{'|'.join(_KEYS.values())}|{_UNIT}|{_WORD})*+"
 )
 _SYMBOLS = {"H": "1H", "C": "13C", "P": "31P", "F": "19F", "B": "11B", "N": "15N", "D": "2H", "Si": "29Si"}  # δP
 _POLARITY = {
@@ -257,7 +257,7 @@ def _check_separators(peaks: list[_Peak], kind: str) -> None:
         odd = next((pair for pair in bare if pair[1].separator != bare[0][1].separator), bare[0])
         said = f"{odd[0].first}{odd[1].separator}{odd[1].first}".replace("\n", " / ")
         raise ReadError(f"{said!r} may be two peaks, a range, or a peak and its count or number; {_ONE_SEPARATOR}")
-    if bare_list and len(peaks) > (1 if blanks else 3):
+    if bare_list and len(peaks) % 2 == 0 and len(peaks) > (0 if blanks else 3):
         for every, other in (peaks[::2], peaks[1::2]), (peaks[1::2], peaks[::2]):
             counts = [peak.first for peak in every]
             whole = not any("." in first for first in counts) and all("." in peak.first for peak in other)

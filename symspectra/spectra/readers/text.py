@@ -52,6 +52,9 @@ def read_table(data: bytes, modality: str | None, x_unit: str | None = None, y_u
     listed = looks_like_peaks(header) if header else len(table.rows) == 1 and x_unit is None
     if modality and len(table.rows) < _CURVE_POINTS and listed:
         return parse_peaks(text, modality)
+    whole = all(field.isdigit() for _, row in table.rows for field in row)
+    if whole and table.separator == "," and not header and x_unit is None and len(table.rows) < _CURVE_POINTS:
+        raise ReadError(f"the comma in {text.strip()[:9]!r} may be a decimal mark; expected points, or a header")
     names = _names(table)
     at, header_x, header_y = _columns(table, names)
     x_unit = _agreed("x_unit", header_x, x_unit, X_UNITS)
@@ -134,9 +137,6 @@ def _split(text: str) -> _Table:
                 expected = f"expected {len(fields)} as in line {first + 1}"
                 raise ReadError(f"line {number} has {len(row)} columns ({stripped[:_SHOWN]!r}); {expected}")
             table.rows.append((number, row))
-    whole = all(field.isdigit() for _, row in table.rows for field in row)
-    if whole and separator == "," and not any(line.strip() for line in lines[:first]) and len(table.rows) < _CURVE_POINTS:
-        raise ReadError(f"the comma in {lines[0].strip()[:_SHOWN]!r} may be a decimal mark; expected points, or a header")
     return table
 
 
