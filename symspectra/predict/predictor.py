@@ -242,7 +242,8 @@ def _other_kinds(spectra: Mapping[str, Prepared]) -> list[str]:
         elif meta.get("ms_level") == 1:
             kinds[name] = "a spectrum of the intact ions (MS1)"
         elif "above_precursor" in meta:
-            kinds[name] = f"none of its precursor, m/z {meta['precursor_mz']:g}, since m/z {meta['above_precursor']:g} is strong"
+            at, above = meta["precursor_mz"], meta["above_precursor"]
+            kinds[name] = f"no spectrum of its precursor, m/z {at:g}, above which m/z {above:g} lies"
     return [f"{name} is {kind}; the model has learned MS/MS only" for name, kind in kinds.items()]
 
 

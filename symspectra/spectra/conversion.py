@@ -226,7 +226,9 @@ def _nmr(s: Spectrum) -> Spectrum:
         return _listed(s, *sorted(KINDS[s.modality].axis))
     s = _on_the_axis(s)
     if found := re.search("DEPT|APT", str(s.meta.get("pulse_sequence", "")), re.I):
-        raise ReadError(f"is a {found[0].upper()} spectrum; expected a plain 13C spectrum, in which all carbons are alike")
+        raise ReadError(
+            f"is a {found[0].upper()} spectrum; expected a plain 13C spectrum, in which all carbons are alike"
+        )
     s = _without_solvent(s.then("baseline (median) set to zero", y=s.y - np.median(s.y)))
     noise = 1.4826 * np.median(np.abs(s.y))
     if -s.y.min() > max(NOISE * noise, INVERTED * s.y.max()):

@@ -164,7 +164,9 @@ def _unconnected(x: np.ndarray) -> bool:
 def _check_numbering(values: np.ndarray) -> None:
     for column, name in zip(values, ("first", "second"), strict=True):
         if len(column) > 2 and (column == np.arange(1, len(column) + 1)).all():
-            raise ReadError(f"the {name} column counts 1, 2, 3, as numbers of atoms do; expected shifts and intensities")
+            raise ReadError(
+                f"the {name} column counts 1, 2, 3, as numbers of atoms do; expected shifts and intensities"
+            )
 
 
 def _names(table: _Table) -> list[str]:
