@@ -130,7 +130,7 @@ def test_kinds_of_spectra_that_fail_when_measured_are_warned_of(monkeypatch):
 
 
 @pytest.mark.parametrize("meta, words", [({"ionisation": "EI"}, "electron ionisation"), ({"ms_level": 1}, "MS1"),
-                                         ({"precursor_mz": 30.0, "above_precursor": 61.0}, "above which m/z 61 lies")])  # fmt: skip
+                                         ({"precursor_mz": 30.0, "above_precursor": 61.0}, "m/z 61 lies")])  # fmt: skip
 def test_a_mass_spectrum_of_another_kind_is_warned_of(meta, words):
     spectrum = Spectrum([43.0, 61.0], [100.0, 15.0], "m/z", "intensity", None, meta, peaks=True)
     assert words in predict({"msms_pos": spectrum}).warnings[0]

@@ -88,7 +88,7 @@ def test_a_curve_with_a_region_cut_out_or_changing_steps_is_a_curve(x):
 
 
 def test_what_follows_the_table_is_left_out():
-    text = "XUNITS\t1/CM\nYUNITS\tTRANSMITTANCE\n400\t0.9\n402\t0.8\n404\t0.7\n\n##### Information\n[Comments]\nUser\tx\n"
+    text = "XUNITS\t1/CM\nYUNITS\tTRANSMITTANCE\n400\t0.9\n402\t0.8\n404\t0.7\n\n##### More\n[Comments]\nUser\tx\n"
     spectrum = table(text)
     assert (spectrum.x_unit, spectrum.y_unit, len(spectrum)) == ("1/cm", "transmittance", 3)
     assert "lines after the table not read: 2" in spectrum.steps
@@ -115,6 +115,7 @@ def test_comments_and_other_columns_are_said():
         ("cm-1,A\n400,0.1\n402", "line 3 has 1 columns .'402'.; expected 2 as in line 2"),
         ("cm-1,A\n400,1e999", "y is inf at point 1 of 1"),
         ("cm-1;A\n1234.5;0,1", "both commas and points are used as decimal marks"),
+        ("atom,ppm\n1,171.4\n2,60.5", "second column is 'ppm'"),
         ("a,b,c\n1,2,3", "3 columns .'a', 'b', 'c'.; expected two, or a header"),
         ("1 " * 500, "500 columns"),
         ("only words\nhere", "no line holds two numbers; .* found 'only words'"),

@@ -41,7 +41,7 @@ def read_peak_table(
     path
         CSV or parquet with the columns ``smiles``; ``modality`` (``c13``, ``h1``, ``msms_pos``, ``msms_neg``, or ``ms``
         for electron ionisation); and ``peaks``, a list as it is typed, mass spectra as ``43.0:100 58.1:35``
-        (`symspectra.spectra.readers.peak_lists.parse_peaks`), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of
+        (`symspectra.spectra.parse_peaks`), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of
         equivalent atoms or intensities). Where there are, ``inchikey``, which must be that of the structure, and
         ``record`` and `TEXTS` are read too; other columns are not.
 

@@ -6,11 +6,11 @@
 3. A peak is a number, or two joined by a dash (a range, no wider than one signal is), and the brackets behind it. A
    dash behind a blank, a separator or an end of a line and before a digit is a minus.
 4. No separator means two things. Between numbers without brackets one stands throughout: the comma, the semicolon, the
-   end of the line or, where no bracket is, the blank; and no column of counts or of atom numbers is among them. In a mass spectrum one stands between m/z
-   and intensity, another one between the pairs.
+   end of the line or, where there is no bracket, the blank; and no column of counts or of atom numbers is among them.
+   In a mass spectrum one stands between m/z and intensity, another one between the pairs.
 5. A comma between two whole numbers without a blank may be a decimal comma: it is refused where a number is read.
-6. In a bracket, commas separate number of atoms, multiplicity and coupling constants, or strength and breadth of a band;
-   the rest is an assignment, and the steps say that it is not used.
+6. In a bracket, commas separate number of atoms, multiplicity and coupling constants, or strength and breadth of a
+   band; the rest is an assignment, and the steps say that it is not used.
 7. Whatever else there is, is refused.
 """
 
@@ -31,6 +31,7 @@ WIDEST = {"h1": 1.0, "c13": 5.0, "ir": 800.0}  # range of one signal, ppm or 1/c
 STRENGTHS = ("vw", "w", "m", "s", "vs")
 _BANDS = (100.0, 10_000.0)  # 1/cm
 _MAX_CHARACTERS, _MAX_HZ, _MAX_LETTERS, _MAX_ATOMS = 50_000, 1000.0, 6, 1000.0
+_MAX_WORDS = 4  # of a heading, beside those that are known
 
 # ---- the signs that the grammar knows
 
@@ -54,12 +55,10 @@ _EXPERIMENT = "HSQC|HMQC|HMBC|COSY|NOESY|ROESY|TOCSY|DOSY|INADEQUATE|INEPT|DEPT|
 _KEYS = {
     "NMR": rf"{_NUCLEUS}|(?i:(?<![a-z])NMR)|{_EXPERIMENT}|{_DELTA}",
     "mass": r"m/z|(?<![A-Za-z])(?:[A-Z-]{0,6}MS\d?|ESI|APCI|MALDI|FAB|EI)(?![A-Za-z])",
-    "infrared": r"(?i:(?<![a-z])(?:FT-?)?IR(?![a-z])|(?<![a-z])ATR|infrared|wavenumbers?|cm-1)|[νυ]|(?<!\w)v(?:max)?(?!\w)",
+    "infrared": r"(?i:(?<![a-z])(?:(?:FT-?)?IR(?![a-z])|ATR)|infrared|wavenumbers?|cm-1)|[νυ]|(?<!\w)v(?:max)?(?!\w)",
 }
 _ANY_KEY = "|".join(_KEYS.values())
-_LABEL = (
-    rf"(?:{_BRACKET}[+–-]?\W{{0,3}})?(?:[A-Za-z ]{{0,20}}\d{{1,3}}[a-z]?[:.]?\s+)?(?:\d+\s?MHz\W*)?"  # a compound's
-)
+_LABEL = rf"(?:{_BRACKET}[+–-]?\W{{0,3}})?(?:[A-Za-z ]{{0,20}}\d{{1,3}}[a-z]?[:.]?\s+)?(?:\d+\s?MHz\W*)?"
 _KEY = "|".join(f"(?P<{name}>{pattern})" for name, pattern in _KEYS.items())
 _HEAD = re.compile(rf"\s*(?:{_LABEL})?[^\d()/\\]{{0,20}}?(?:{_KEY})")
 _UNIT = r"\d+(?:\.\d+)?[ -]?(?:MHz\b|Hz\b|K\b|°\s?C\b|[km]?eV\b|k?V\b|m?M\b|%)"
@@ -205,11 +204,14 @@ def _heading(text: str, modality: str, kind: str) -> tuple[int, dict[str, Any]]:
         raise ReadError(f"the text says {', '.join(others)}; {expected}")
     if head and head.lastgroup != kind:
         raise ReadError(f"the text says {head[head.lastgroup]!r}, as {head.lastgroup} spectra do; {expected}")
+    bare = re.sub(_BRACKET, ",", heading)
+    if len(re.findall(rf"(?<!\S){_WORD}", re.sub(_ANY_KEY, "", bare))) > _MAX_WORDS:
+        raise ReadError(f"{heading[:60]!r} is no heading; {expected}, such as {_EXPECTED[kind]}")
     if kind == "mass":
         return end, _ionisation(heading, modality)
     meta: dict[str, Any] = {}
     conditions = ",".join(bracket[1:-1] for bracket in re.findall(_BRACKET, heading))
-    words = ",".join(re.findall(r"(?<!\S)[A-Za-z]\S*\d\w*|\d+\s*MHz", re.sub(_BRACKET, ",", heading)))  # DMSO-d6
+    words = ",".join(re.findall(r"(?<!\S)[A-Za-z]\S*\d\w*|\d+\s*MHz", bare))  # DMSO-d6
     for part in re.split(r"[,;]", f"{re.sub(_ANY_KEY, '', conditions)},{re.sub(_ANY_KEY, '', words)}"):
         if frequency := re.search(r"(\d{1,5}(?:\.\d{1,9})?)\s*MHz", part):
             meta["frequency_mhz"] = float(frequency[1])
@@ -287,7 +289,7 @@ def _check_separators(peaks: list[_Peak], kind: str) -> None:
 
 
 def _masses(peaks: list[_Peak]) -> tuple[list[float], list[float], list[str]]:
-    """m/z, intensities and remarks: intensities stand in brackets, or pairs have one separator in and one between them."""
+    """m/z, intensities and remarks; of pairs one separator stands within, and another one between them."""
     pairs, remarks = [], []
     if any(peak.remark for peak in peaks):
         for peak in peaks:

@@ -1,4 +1,4 @@
-"""Two columns of text, a position and a value per line; and peak lists as they are typed (`parse_peaks`)."""
+"""Two columns of text, a position and a value per line; or a list of peaks as it is typed (`peak_lists`)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from symspectra.modalities import KINDS
 from symspectra.spectra.readers.peak_lists import looks_like_peaks, parse_peaks
 from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
-
-__all__ = ["looks_like_peaks", "parse_peaks", "read_table"]
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*|,\d+)?|[.,]\d+)(?:[eEdD][+-]?\d+)?")
 _COMMENT = ("#", "//", ";", "%", "!", "$$")
@@ -34,7 +32,7 @@ class _Table:
 
 
 def read_table(data: bytes, modality: str | None, x_unit: str | None = None, y_unit: str | None = None) -> Spectrum:
-    """The spectrum of a table of two columns, separated by tabs, semicolons, commas or blanks.
+    """The spectrum of a table of two columns, separated by tabs, semicolons, commas or blanks; or of a typed list.
 
     Parameters
     ----------
@@ -182,6 +180,8 @@ def _names(table: _Table) -> list[str]:
 def _columns(table: _Table, names: list[str]) -> tuple[tuple[int, int], str | None, str | None]:
     """Which columns are read, and the units that the header names."""
     if len(names) == 2:
+        if _x_unit_of(names[1]) and not _x_unit_of(names[0]):
+            raise ReadError(f"the second column is {names[1][:_SHOWN]!r}; expected positions first, then their values")
         pairs = [pair for line in table.header[: -_HEADER_LINES - 1 : -1] for pair in _pairs_of(line)]
         units = [(_x_unit_of(left), _y_unit_of(right)) for left, right in pairs]
         said = {left.upper(): right for left, right in pairs}  # JASCO
