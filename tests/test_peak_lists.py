@@ -59,7 +59,7 @@ READ = [
     # infrared: 1 very weak to 5 very strong
     ("ir", "IR (KBr) ν 3350, 2925 (s), 1715 (vs), 1600 w cm−1", [3350, 2925, 1715, 1600], [3, 4, 5, 2]),
     ("ir", "νmax (film)/cm⁻¹ 3420br, 1731vs, 1240 (C–O)", [3420, 1731, 1240], [3, 5, 3]),
-    ("ir", "FT-IR (ATR, cm-1): 3400–3200 (br, m), 1655 (strong)", [3300, 1655], [3, 4]),
+    ("ir", "FT-IR (ATR, cm–1): ν̃ = 3400–3200 (br, m), 1655 (strong)", [3300, 1655], [3, 4]),
     ("ir", "2960,2178,1736", [2960, 2178, 1736], [3, 3, 3]),
 ]
 
@@ -106,6 +106,7 @@ REFUSED = [
     # counts
     ("h1", "1.2 (s, each 3H)", "each"),
     ("h1", "1.2 (s, 3H, 2H)", "one number"),
+    ("h1", "1.2 (3)", "one number"),
     ("h1", "7.2 (0H)", "0 atoms"),
     # ions
     ("msms_pos", "MS/MS (ESI-): m/z 121.03 (100)", "negative"),

@@ -35,7 +35,9 @@ _MAX_WORDS = 4  # of a heading, beside those that are known
 
 # ---- the signs that the grammar knows
 
-_PLAIN = str.maketrans("‐−‒—×[]{}、\u2028\u2029", "--––x()(),\n\n")  # – stays: it is a range more often than a minus
+_PLAIN = str.maketrans(
+    "‐−‒—×[]{}、\u2028\u2029", "--––x()(),\n\n", "\u0303"
+)  # – stays: it is a range more often than a minus
 _NUMBER = r"[+–-]?\d+(?:\.\d+)?"
 _RANGE = r"(?:[–-] *| +[–-] +| to )"
 _BRACKET = r"\((?:[^()]++|\((?:[^()]++|\([^()]*+\))*+\))*+\)"
@@ -96,11 +98,7 @@ class _Peak(NamedTuple):
     first: str
     last: str | None
     remark: str
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        first, last = (float(text.replace("–", "-")) for text in (self.first, self.last or self.first))
-        return first, last
+    ends: tuple[float, float]  #: its position twice, where it is no range
 
     @property
     def position(self) -> float:
@@ -184,13 +182,15 @@ def looks_like_peaks(text: str) -> bool:
 def _plain(text: str) -> str:
     """A text in the signs that the grammar knows; a line that ends or begins with a separator goes on."""
     text = unicodedata.normalize("NFKC", text).translate(_PLAIN).strip()
-    text = re.sub(r"\s*[\r\n]\s*", "\n", text)
+    text = re.sub(r"\s*[\r\n]\s*", "\n", text).replace("cm–1", "cm-1").replace("cm -1", "cm-1")
     return re.sub(r"(?<=[,;])\n|\n(?=[,;(])|[^\S\n]+", " ", text)
 
 
 def _heading(text: str, modality: str, kind: str) -> tuple[int, dict[str, Any]]:
     """Where the heading ends, and what it says, which must agree with what is asked for."""
     asked, outside = KINDS[modality], re.sub(_BRACKET, "()", text)
+    if not re.search(r"[^\W\d_]", outside):
+        return 0, {}
     expected = f"expected a list of {asked.said} peaks"
     if found := re.search(_EXPERIMENT, outside) or re.search(r"DEPT\W?\d+", text):
         raise ReadError(f"the text says {found[0]!r}, which is another experiment; {expected}")
@@ -242,11 +242,15 @@ def _peaks(text: str, modality: str, kind: str) -> list[_Peak]:
     peaks, at = [], 0
     while match := _PEAK[kind].match(text, at):
         separator, at = match["separator"], match.end()
-        separator = "," if re.search(r"and|&", separator) else separator.strip(" ")[:1] or separator[:1]
-        said = [bracket[1:-1] for bracket in re.findall(_BRACKET, match["said"])]
+        separator = separator.strip(" ")[:1] or separator[:1]
+        said = [bracket[1:-1] for bracket in re.findall(_BRACKET, match["said"])] if match["said"] else []
         if kind == "infrared":
             said.insert(0, re.sub(_BRACKET, "", match["said"]))
-        peaks.append(_Peak(separator, match["first"], match["last"], ", ".join(filter(str.strip, said))))
+        remark = ", ".join(filter(str.strip, said))
+        first, last = match["first"], match["last"]
+        start = float(first.replace("–", "-"))
+        ends = (start, float(last.replace("–", "-")) if last else start)
+        peaks.append(_Peak("," if separator in ("a", "&") else separator, first, last, remark, ends))
     rest = re.sub(r"^[\s,;.]*(?:ppm|\(?cm-1\)?)?[\s,;.]*$", "", text[at:]).strip()
     if rest.startswith("("):
         raise ReadError(f"the bracket {rest[:40]!r} is not closed")
@@ -383,21 +387,25 @@ def _band(peak: _Peak) -> _Said:
     return _Said(STRENGTHS.index(strengths[0]) + 1 if strengths else None, meta, unused, [])
 
 
+def _unread(part: str, peak: _Peak, expected: str) -> ReadError:
+    said = part[:40].replace(_UNSPLIT, ",")
+    return ReadError(f"{said!r} at {peak.position:g} cannot be read; expected {expected}")
+
+
 def _proton(peak: _Peak) -> _Said:
     atoms, splitting, broad, hertz, unused = None, None, False, None, []
     for part in _parts(peak.remark):
-        said = f"{part[:40].replace(_UNSPLIT, ',')!r} at {peak.position:g} cannot be read; expected"
         match = _HYDROGENS.fullmatch(part)
-        if match or _COUNTED.search(part.replace(_UNSPLIT, " ")):
+        if match or _COUNTED.search(part.replace(_UNSPLIT, " ")) or part == peak.remark.strip() and part.isdigit():
             number = _atoms(match[2], match[1] or match[3], peak) if match else None
             if number is None or atoms not in (None, number) or _COUNTED.search(match[4]):
-                raise ReadError(f"{said} one number of hydrogens, such as 3H or 2 x 3H")
+                raise _unread(part, peak, "one number of hydrogens, such as 3H or 2 x 3H")
             atoms = number
             unused += [match[4]] if match[4] else []
         elif _COUPLING.match(part) or (hertz and re.match(rf"[\d.]+(?:\s|$)|\d+{_UNSPLIT}", part)):
             values = _COUPLING.sub(" ", part)
             if not _HERTZ.fullmatch(values):
-                raise ReadError(f"{said} coupling constants with decimal points, such as J = 8.0, 1.5 Hz")
+                raise _unread(part, peak, "coupling constants with decimal points, such as J = 8.0, 1.5 Hz")
             hertz = (hertz or []) + [float(value) for value in re.findall(r"\d+(?:\.\d+)?", values)]
             if max(hertz) > _MAX_HZ:
                 raise ReadError(f"the coupling constant in {part[:40]!r} is above {_MAX_HZ:g} Hz")
