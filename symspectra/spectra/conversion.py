@@ -22,6 +22,7 @@ from symspectra.spectra.spectrum import Spectrum
 
 MOST_ABSORBANCE = 3.0  # a transmittance below 0.1 % says no more
 MOST_PLAUSIBLE = 10.0  # absorbance; above it no spectrometer measures
+LEAST_TRANSMITTED = 2.0  # percent, somewhere in a spectrum; with less, the values are no percentages
 PEAKS = 50  # a mass spectrum in training has at most so many,
 LEAST_PERCENT = 1.0  # none below this share of the base peak
 INVERTED = 0.25  # of the highest line of an NMR curve: deeper ones are lines that point down
@@ -164,7 +165,7 @@ def _absorbance(s: Spectrum) -> Spectrum:
             f"the values are said to be transmittance and reach {t.max():g}; if they are percent, say "
             "y_unit='percent transmittance' (--y-unit)"
         )
-    if s.y_unit == "percent transmittance" and t.max() < LEAST_PERCENT / 100 * 2:
+    if s.y_unit == "percent transmittance" and high < LEAST_TRANSMITTED:
         raise ReadError(
             f"the values are said to be percent transmittance and reach only {high:g}; if they are not percent, say "
             "y_unit='transmittance' (--y-unit)"

@@ -121,7 +121,7 @@ def _split(text: str) -> _Table:
     before = _fields(lines[first - 1], separator) if first else []
     if len(before) == len(fields) and _is_number(before[0]):
         raise ReadError(f"line {first} holds {lines[first - 1].strip()[:_SHOWN]!r}; expected numbers or a header")
-    last = max(i for i, line in enumerate(lines) if line and _is_row(line)) + 1
+    last = next(i for i in range(len(lines), 0, -1) if lines[i - 1] and _is_row(lines[i - 1]))
     if last < len(lines) and not re.match(r"\s*[^\s#/;%!$]", lines[last]) and not any(map(_begins, lines[last:])):
         lines, after = lines[:last], sum(bool(line.strip()) for line in lines[last:] if not line.startswith(_COMMENT))
     else:
