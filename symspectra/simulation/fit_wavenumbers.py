@@ -10,8 +10,7 @@ The column `checked` names what a row was compared with: `NIST WebBook`, Shimano
 (copy: github.com/bartolsthoorn/MVF.json), or `CCCBDB` (copy: Fekete et al., Mol. Phys. 105, 2597, 2007,
 github.com/zfekete2/10.1080-00268970701598089, and the page of formamide). `contradicted` rows stand as quoted beside
 the other value; `not checked` rows, Bellamy's and Silverstein's among them, were found in no open source. Which of
-Shimanouchi's two tables a row is from was not checked. Acid fluorides and fluorinated alkenes with several halogens
-are left out: few molecules are like them. A few seconds on one core.
+Shimanouchi's two tables a row is from was not checked. A few seconds on one core.
 """
 
 from __future__ import annotations
