@@ -348,7 +348,7 @@ def table(verdict: Verdict) -> pd.DataFrame:
 
 @styled
 def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
-    """Every claim with the difference and interval of its deciding row, coloured by verdict, on one page."""
+    """Every claim with the difference and interval of its deciding row, on one page; squares are judged by a rule."""
     frame = pd.concat([table(replace(verdict, rows=())) for verdict in verdicts], ignore_index=True)
     frame["place"] = -np.arange(len(frame))
     size = min(6.0, 600 / len(frame))
@@ -365,14 +365,12 @@ def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
         style = {"hue": "verdict", "style": "verdict", "s": 3 * size, "legend": not drawn, **looks}
         sns.scatterplot(part, x="difference", y="place", ax=axes, **style)
     axes.set_xscale("symlog", linthresh=2 * margin)
-    ticks = [sign * 10.0**power for sign in (-1, 1) for power in (-2, -1, 0)]
-    axes.set_xticks([0, *(tick for tick in ticks if axes.get_xlim()[0] < tick < axes.get_xlim()[1])])
+    axes.set_xticks([-1, -0.1, 0, 0.1, 1])
     axes.xaxis.set_major_formatter("{x:g}")
     names = [f"{verdict.source}: {verdict.text}" for verdict in verdicts]
-    names = [name if len(name) <= 66 else f"{name[:63]}..." for name in names]
+    names = [name if len(name) <= 84 else f"{name[:81]}..." for name in names]
     axes.set_yticks(frame.place, names, fontsize=size)
-    label = "difference (right: as the paper says; squares: judged by a rule, without an interval)"
-    axes.set(ylim=(-len(frame) + 0.3, 0.7), ylabel="", xlabel=label)
+    axes.set(xlim=(-1.5, 1.5), ylim=(-len(frame) + 0.3, 0.7), ylabel="", xlabel="difference (right: as the paper says)")
     handles, labels = axes.get_legend_handles_labels()
     axes.get_legend().remove()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
