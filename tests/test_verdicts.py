@@ -286,13 +286,6 @@ def test_one_run_of_a_model_without_chance_is_enough():
     assert judge("", "", {"row": difference(ours, trees)}).outcome == HOLDS
 
 
-def test_sequential_levels():
-    levels = verdicts.sequential_levels((2, 4, 8))
-    walk = np.random.default_rng(0).standard_normal((100_000, 8)).cumsum(1)[:, [1, 3, 7]] / np.sqrt([2, 4, 8])
-    assert (2 * stats.norm.sf(abs(walk)) < list(levels.values())).any(1).mean() == pytest.approx(0.05, abs=0.003)
-    assert levels[2] < levels[4] < levels[8] < 0.05
-
-
 def bad_rows():
     rng = np.random.default_rng(0)
     a, b = predictions(rng, [0, 0], 200, 4)

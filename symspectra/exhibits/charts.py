@@ -85,11 +85,12 @@ def grouped_bars(
     ylabel: str,
     colours: Mapping[str, str] | None = None,
     width: float = COLUMN,
-    top: float = 1.0,
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
 ) -> Figure:
     """Bars with the standard deviation over seeds; ``scores[series][place]``. Places without a number are marked.
 
     The numbers over the bars are turned where bars are narrow, and left out where they are narrower than a letter.
+    ``intervals[series][place]``, from where to where, are drawn instead of the standard deviations.
     """
     figure = Figure(figsize=(width, 2.3), layout="constrained")
     ax = figure.subplots()
@@ -98,17 +99,23 @@ def grouped_bars(
     inches = 0.86 * width / len(places)
     bar = 0.8 * inches / len(scores)
     turned, written = bar < 0.2, bar > 0.075
-    sns.barplot(table, x="place", y="score", hue="series", palette=_palette(scores, colours), gap=0.08, ax=ax, **BARS)
+    style = BARS if intervals is None else {**BARS, "errorbar": None}
+    sns.barplot(table, x="place", y="score", hue="series", palette=_palette(scores, colours), gap=0.08, ax=ax, **style)
     above = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6, "rotation": 90 * turned}
-    for i, series in enumerate(scores.values()):
+    highest = 0.1
+    for i, (name, series) in enumerate(scores.items()):
         for k, place in enumerate(places):
             value, x = series[place], k + (i - (len(scores) - 1) / 2) * 0.8 / len(scores)
             text = "none" if value.mean is None else f"{value.mean:.2f}" if written else ""
-            ax.annotate(text, (x, (value.mean or 0) + (value.sd or 0)), (0, 2), **above)
-    highest = max((v.mean or 0) + (v.sd or 0) for series in scores.values() for v in series.values())
-    limit = min(top, max(0.1, highest))
+            ends = (intervals or {}).get(name, {}).get(place)
+            if ends:
+                ax.plot([x, x], ends, color="black", linewidth=0.7, marker="_", markersize=4)
+            upper = ends[1] if ends else (value.mean or 0) + (value.sd or 0 if intervals is None else 0)
+            ax.annotate(text, (x, upper), (0, 2), **above)
+            highest = max(highest, upper)
+    limit = min(1.0, highest)
     ax.set(xlabel="", ylabel=ylabel, ylim=(0, limit * (1.22 if turned and written else 1.12)))
-    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= top])
+    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1])
     ax.set_xticks(range(len(places)), [wrapped(place, inches) for place in places])
     ax.tick_params(axis="x", length=0)
     ax.yaxis.grid(True)

@@ -28,7 +28,7 @@ from symspectra.exhibits.verdicts import (
     judge,
     rise,
 )
-from symspectra.experiments.plan import MODELS, planned_runs
+from symspectra.experiments.plan import planned_runs, title_of
 from symspectra.experiments.profiles import Profile
 from symspectra.training.runs import find_run
 
@@ -98,7 +98,7 @@ class Judge:
         self._configs: dict[str, dict] = {}
         for config in planned_runs(profile) if len(profile.seeds) > 1 else ():
             if config.data.dataset != "experimental":
-                alike = self._configs.setdefault(MODELS.get(config.model.name, config.model.name), {})
+                alike = self._configs.setdefault(title_of(config), {})
                 alike.setdefault(config.replace(seed=0), []).append(config)
         self._runs: dict = {}
         self.others: list[Predictions] = []  # of other settings, from spoiled spectra, say, to take the spread from
@@ -127,11 +127,8 @@ class Judge:
 
     def largest(self, source: str, text: str, rows: Mapping[str, tuple[Pair, Pair]], across: bool = False) -> Verdict:
         """Is the difference of the first pair of each row larger than that of the second?"""
-
-        def terms(pairs: tuple[Score, ...]) -> Terms:
-            return list(zip((1.0, -1.0, -1.0, 1.0), pairs, strict=True))
-
-        found = {name: _terms((*a, *b), terms) for name, (a, b) in rows.items()}
+        weights = 1.0, -1.0, -1.0, 1.0
+        found = {name: _terms((*a, *b), lambda s: [*zip(weights, s, strict=True)]) for name, (a, b) in rows.items()}
         return self.rows(source, text, found, across=across)
 
     def trend(self, source: str, text: str, points: Mapping[float, Score], direction: str = "rises") -> Verdict:

@@ -188,11 +188,8 @@ def write_report(folder: str | Path, profile: str) -> Path:
 
 def _differently(claims: Sequence[Verdict]) -> str:
     """The claims of the paper that do not hold, with the difference and interval that say so."""
-    lines = []
-    for claim in claims:
-        if claim.outcome == FAILS:
-            here = "" if claim.low is None else f" {claim.difference:+.3f} [{claim.low:+.3f}, {claim.high:+.3f}]"
-            lines.append(f"- {' '.join(claim.text.split())} ({claim.source}){here}")
+    failed = [claim for claim in claims if claim.outcome == FAILS]
+    lines = [f"- {' '.join(c.text.split())} ({c.source}) {c.interval}".rstrip() for c in failed]
     return "\n".join(lines) or "No claim of the paper is shown not to hold."
 
 

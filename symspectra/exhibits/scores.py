@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from symspectra.config import Config
 from symspectra.exhibits.paper import PaperValue, paper_value
-from symspectra.experiments.plan import MODELS
+from symspectra.experiments.plan import title_of
 from symspectra.groups.scaffolds import scaffold_or_self
 from symspectra.training.metrics import Tier
 from symspectra.training.store import Run
@@ -145,9 +145,8 @@ def _predictions(runs: tuple[Run, ...], tuned: bool) -> Predictions:
     predicted = np.array([p >= t for (_, _, p), t in zip(found, thresholds, strict=True)])
     clusters = np.array(_scaffolds(molecules)) if config.data.split == "scaffold" else None
     seeds = tuple(Seed(run.config.training.seed, run.id) for run in runs)
-    model, counted = MODELS.get(config.model.name, config.model.name), tuple(runs[0].metrics.get("evaluated", ()))
-    condition = "tuned thresholds" if tuned else ""
-    names = model, setting_of(config), tuple(seed for seed, _ in seeds), np.array(molecules)
+    counted, condition = tuple(runs[0].metrics.get("evaluated", ())), "tuned thresholds" if tuned else ""
+    names = title_of(config), setting_of(config), tuple(seed for seed, _ in seeds), np.array(molecules)
     return Predictions(*names, labels, predicted, clusters, condition, counted, seeds)
 
 
