@@ -7,7 +7,6 @@ from symspectra.config import Config
 from symspectra.exhibits.cost import (
     GPU,
     MODEL,
-    PROCESS,
     cost_claim,
     costs_beside,
     duration,

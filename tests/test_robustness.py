@@ -11,7 +11,7 @@ from test_verdicts import predictions
 from symspectra.datasets.base import ArrayDataset
 from symspectra.datasets.views import Corrupted
 from symspectra.exhibits.claims import Judge
-from symspectra.exhibits.robustness import blind_score, corrupted_score, declines, no_collapse, no_sharp_drop
+from symspectra.exhibits.robustness import blind_score, corrupted, declines, no_collapse, no_sharp_drop
 from symspectra.exhibits.scores import score
 from symspectra.exhibits.verdicts import UNTESTED
 from symspectra.experiments.profiles import load_profile
@@ -32,17 +32,17 @@ def runs(data, tmp_path_factory):
 
 
 def test_score_is_that_of_each_model_on_the_spoiled_spectra(runs, data):
-    assert corrupted_score(runs, data, device="cpu").values == pytest.approx(score(runs).values)
+    assert score(corrupted(runs, data, device="cpu")).values == pytest.approx(score(runs).values)
     view, rows = Corrupted(data, 1.0, ("c13",)), data.rows("test")
     expected = [multilabel_metrics(data.y[rows], predict(r.load(), view, rows))["micro_f1"] for r in runs]
-    spoiled = corrupted_score(runs, data, 1.0, ["c13"], "cpu")
+    spoiled = score(corrupted(runs, data, 1.0, ["c13"], "cpu"))
     assert spoiled.values == pytest.approx(expected) and spoiled.values != score(runs).values
 
 
 def test_data_of_other_spectra_are_refused(runs):
     other = marker_dataset(12, ("ir", "h1"))
     with pytest.raises(ValueError, match=r"reads \('ir', 'c13'\), the data set has \('ir', 'h1'\)"):
-        corrupted_score(runs, other, device="cpu")
+        score(corrupted(runs, other, device="cpu"))
 
 
 def test_blind_score_names_the_groups_that_most_training_molecules_have():

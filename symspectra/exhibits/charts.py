@@ -53,22 +53,22 @@ def _legend_above(figure: Figure, ax: Axes, columns: int = 3, **heading: Any) ->
 
 
 @styled
-def group_frequencies(tiers: Mapping[str, Tier], what: str = "molecules in the training set") -> Figure:
+def group_frequencies(tiers: Mapping[str, Tier]) -> Figure:
     """Fig 1a: positives of each group, sorted, on a logarithmic axis, coloured by tier."""
     figure = Figure(figsize=(COLUMN, 5.0), layout="constrained")
     ax = figure.subplots()
-    parts = [
-        pd.DataFrame({"group": [NAMES[g] for g in tier.groups], "count": tier.counts, "tier": name})
-        for name, tier in ((name, tiers[name]) for name in ("high", "medium", "low"))
-    ]
-    table = pd.concat([part.sort_values("count", ascending=False, kind="stable") for part in parts])
+    lines = [(n, NAMES[g], t) for t in TIER_LABELS for g, n in zip(tiers[t].groups, tiers[t].counts, strict=True)]
+    order = list(TIER_LABELS)  # from low to high
+    lines.sort(key=lambda line: (-order.index(line[2]), -line[0]))
+    table = pd.DataFrame(lines, columns=["count", "group", "tier"])
     floor, top = 0.8, table["count"].max()
     shown = table.assign(count=table["count"].clip(lower=floor))
     style = {"hue": "tier", "palette": TIER_COLOURS, "width": 0.75, "saturation": 1}
     sns.barplot(shown, x="count", y="group", ax=ax, **style)
     for y, n in enumerate(table["count"]):
         ax.text(max(n, floor) * 1.08, y, f"{n:,}", va="center", fontsize=6)
-    ax.set(xscale="log", xlim=(floor, top * 20), ylim=(len(table) - 0.4, -0.6), xlabel=what, ylabel="")
+    ax.set(xscale="log", xlim=(floor, top * 20), ylim=(len(table) - 0.4, -0.6))
+    ax.set(xlabel="molecules in the training set", ylabel="")
     ax.tick_params(axis="y", length=0)
     labels = [
         f"{TIER_LABELS[name]}: {len(tiers[name].groups)} groups, {min(tiers[name].counts):,} to "
@@ -190,10 +190,9 @@ def score_grid(
     grid: Mapping[tuple[float, float], Score],
     xlabel: str,
     ylabel: str,
-    score_label: str = "micro-F1",
     ring: tuple[float, float] | None = None,
 ) -> Figure:
-    """Fig 11a: ``grid[row, column]`` as a heatmap with its numbers.
+    """Fig 11a: micro-F1, ``grid[row, column]``, as a heatmap with its numbers.
 
     ``ring`` frames one place, such as the optimum that the paper names; places without a number are marked.
     """
@@ -201,7 +200,7 @@ def score_grid(
     table = pd.DataFrame(lines).astype(float).pivot(index="row", columns="column", values="score").iloc[::-1]
     figure = Figure(figsize=(0.95 + 0.5 * table.shape[1], 0.85 + 0.42 * table.shape[0]), layout="constrained")
     ax = figure.subplots()
-    style = {"cmap": "viridis", "linewidths": 1, "annot_kws": {"fontsize": 6}, "cbar_kws": {"label": score_label}}
+    style = {"cmap": "viridis", "linewidths": 1, "annot_kws": {"fontsize": 6}, "cbar_kws": {"label": "micro-F1"}}
     sns.heatmap(table, annot=table.map(lambda mean: f"{mean:.3f}"[1:]), fmt="", ax=ax, **style)
     for row, column in np.argwhere(table.isna()):
         ax.text(column + 0.5, row + 0.5, "none", ha="center", va="center", fontsize=6, color="0.4")

@@ -26,7 +26,7 @@ def seconds(runs: Sequence[Run]) -> Score:
 
 
 def memory_kind(run: Run) -> str:
-    """Which memory `memory_gb` speaks of: that of the GPU, of the model on a CPU, or of the process of boosted trees."""
+    """Which memory `memory_gb` speaks of: of the GPU, of the model on a CPU, or that of a process for trees."""
     if run.config.model.name == "xgboost":
         return PROCESS
     return MODEL if run.metrics.get("peak_gpu_memory_mb") is None else GPU

@@ -10,7 +10,7 @@ import numpy as np
 from symspectra.datasets.base import SpectraDataset, evaluated_groups
 from symspectra.datasets.views import Corrupted
 from symspectra.exhibits.claims import Judge, untestable
-from symspectra.exhibits.scores import Predictions, Score, predictions, score
+from symspectra.exhibits.scores import Predictions, Score, predictions
 from symspectra.exhibits.verdicts import Verdict
 from symspectra.training.fit import predict_spectra
 from symspectra.training.machine import choose_device
@@ -68,11 +68,6 @@ def corrupted(
         condition=f"noise {noise:g}, without {', '.join(without) or 'nothing'}",
         counted=tuple(np.flatnonzero(evaluated_groups(dataset).cpu()).tolist()),
     )
-
-
-def corrupted_score(runs: Sequence[Run], dataset: SpectraDataset, *args: object, **settings: object) -> Score:
-    """Micro-F1 of `corrupted` predictions, one value per run."""
-    return score(corrupted(runs, dataset, *args, **settings))
 
 
 def blind_score(dataset: SpectraDataset) -> float:
