@@ -44,16 +44,12 @@ def test_trend(judge, levels):
     assert judge.trend("s", "t", points).outcome == HOLDS
     assert judge.trend("s", "t", points, "falls").outcome == FAILS
     assert judge.trend("s", "t", {1: levels[0], 2: levels[1]}).outcome == UNTESTED
-    with pytest.raises(ValueError, match="'up'"):
-        judge.trend("s", "t", points, "up")
 
 
 def test_optimum(judge, levels):
     points = dict(zip("abcd", levels, strict=False))
     assert judge.optimum("s", "t", points, "d").outcome == HOLDS
     assert judge.optimum("s", "t", points, "c").outcome == FAILS
-    with pytest.raises(ValueError, match="optimum e needs"):
-        judge.optimum("s", "t", points, "e")
 
 
 def test_spread_of_seeds_is_that_of_all_settings_in_the_store(monkeypatch, tmp_path):

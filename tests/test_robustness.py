@@ -77,8 +77,3 @@ def test_no_sharp_drop_and_decline(steps, blind, outcome):
     curve = {k / 10: LEVELS[step] for k, step in enumerate(steps)}
     assert no_sharp_drop(JUDGE, "J", "x", curve, blind).outcome == outcome
     assert declines(JUDGE, "J", "x", curve, blind).outcome == (UNTESTED if outcome == UNTESTED else "holds")
-
-
-def test_uneven_levels_are_refused():
-    with pytest.raises(ValueError, match=r"levels of noise \[0.0, 0.1, 0.4\]; expected three or more, evenly spaced"):
-        no_sharp_drop(JUDGE, "J", "x", dict.fromkeys((0.0, 0.1, 0.4), FULL), 0.1)

@@ -132,30 +132,13 @@ class Judge:
         return self.rows(source, text, found, across=across)
 
     def trend(self, source: str, text: str, points: Mapping[float, Score], direction: str = "rises") -> Verdict:
-        """Does the score rise (or fall) along a setting?
-
-        Raises
-        ------
-        ValueError : unknown direction.
-        """
-        if direction not in ("rises", "falls"):
-            raise ValueError(f"{source}: direction {direction!r}, expected 'rises' or 'falls'")
-        sign = 1 if direction == "rises" else -1
+        """Does the score rise (or fall) along a setting?"""
+        sign = {"rises": 1, "falls": -1}[direction]
         terms = _terms(points.values(), lambda found: rise(dict(zip((sign * x for x in points), found, strict=True))))
         return self.rows(source, text, {"from end to end": terms})
 
     def optimum(self, source: str, text: str, points: Mapping[Hashable, Score], place: Hashable) -> Verdict:
-        """Is one setting better than each of the others?
-
-        Raises
-        ------
-        ValueError : ``place`` is not among the points, or is the only one.
-        """
-        if place not in points or len(points) < 2:
-            known = ", ".join(map(str, points))
-            raise ValueError(
-                f"{source}: the optimum {place} needs a score there and at another place; scores at {known}"
-            )
+        """Is one setting better than each of the others?"""
         others = {str(other): (points[place], score) for other, score in points.items() if other != place}
         return self.ordering(source, text, others)
 

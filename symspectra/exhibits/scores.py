@@ -263,10 +263,14 @@ def exact_match_by_groups(runs: Sequence[Run]) -> dict[int, tuple[Score, int]]:
     return {int(n): (score(runs, "exact_match", where=size == n), int((size == n).sum())) for n in np.unique(size)}
 
 
+def paper_row(row: str) -> str:
+    """A row of `symspectra.experiments.plan.TABLE_1_SIMULATED`, as the paper's Table 1 has it."""
+    return "Simulated: " + row.replace("MS/MS+", "MS/MS pos").replace("MS/MS-", "MS/MS neg")
+
+
 def paper_cell(row: str, model: str) -> PaperValue:
-    """Table 1, simulated half: the paper's number for a row of `symspectra.experiments.plan.TABLE_1_SIMULATED`."""
-    row = row.replace("MS/MS+", "MS/MS pos").replace("MS/MS-", "MS/MS neg")
-    return paper_value("table1", f"Simulated: {row}", model)
+    """Table 1, simulated half: the paper's number for a model."""
+    return paper_value("table1", paper_row(row), model)
 
 
 def with_spread(value: PaperValue) -> str:
