@@ -139,10 +139,10 @@ def test_subsets_come_best_first():
     }
     figure = subset_figure(card)
     assert_no_text_is_cut(figure)
-    top, dots = figure.axes
-    assert [list(line.get_ydata()) for line in top.lines] == [[0.8, 0.7, 0.6], [0.6, 0.4, 0.5]]
-    black = [list(line.get_ydata()) for line in dots.lines if line.get_color() == "0.15"]
-    assert black == [[0, 1], [0], [1]]
+    top, below = figure.axes
+    assert top.collections[0].get_offsets()[:, 1].tolist() == [0.8, 0.7, 0.6, 0.6, 0.4, 0.5]
+    there = below.collections[0].get_array().reshape(2, 3)  # a row per spectrum, a column per subset
+    assert there.tolist() == [[True, True, False], [True, False, True]]
 
 
 # ---- explorer

@@ -127,10 +127,9 @@ def _prepared(modality: str, vector: Float[np.ndarray, " 600"]) -> Prepared:
 def answer_html(prediction: Prediction, smiles: str | None = None) -> str:
     """Warnings, and bars of the most probable groups with their thresholds; groups in the structure are marked."""
     held = None if smiles is None else dict(zip(NAMES, label([smiles])[0].tolist(), strict=True))
-    ranked = sorted(prediction.groups, key=lambda group: -group.probability)[:TOP]
     head = "".join(f"<p><b>Take care:</b> {escape(sentence)}.</p>" for sentence in prediction.warnings)
     used = " ".join(f'<span style="color:{KINDS[m].colour}"><b>{KINDS[m].label}</b></span>' for m in prediction.spectra)
-    bars = "".join(_bar(group, None if held is None else held[group.name]) for group in ranked)
+    bars = "".join(_bar(group, None if held is None else held[group.name]) for group in prediction.ranked()[:TOP])
     foot = "Blue: predicted. The black mark is the threshold of the group."
     if held is not None:
         foot += " \N{CHECK MARK}: in the structure."

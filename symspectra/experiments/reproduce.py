@@ -27,7 +27,7 @@ OPTIONS = (  # what an experiment may change, to tell runs apart in a line
     "resample ir_intensity split scarce_share imbalance augment bottleneck beta aggregate prior penalty "
     "weighting s1 s2 decoder teacher_forcing order hidden nuisance dataset molecules pretrain_epochs"
 ).split()
-BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs, {elapsed}{postfix}"
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left"
 
 
 def describe(config: Config) -> str:
@@ -116,17 +116,15 @@ def train_missing(
                 print(f"{scheduler_file}: {len(client.nthreads()) or 'waiting for'} workers")
             yield from engine.train(client, missing, store, device, imports)
 
-    failed, done, start = {}, 0.0, time.monotonic()
+    failed: dict[Config, str] = {}
     every = 1 if sys.stderr.isatty() else 60  # the log of a batch system holds one line a minute
-    with tqdm(total=len(missing), desc="training", bar_format=BAR, mininterval=every, disable=not missing) as bar:
-        for config, error in ended():
+    with tqdm(desc="training", total=sum(work.values()), bar_format=BAR, mininterval=every, disable=not missing) as bar:
+        for number, (config, error) in enumerate(ended(), 1):
             if error is not None:
                 failed[config] = error
                 print(f"failed: {describe(config)}: {error}")
-            done += work[config] / sum(work.values())
-            left = bar.format_interval((time.monotonic() - start) * (1 / done - 1))
-            bar.set_postfix_str(f"about {left} left" if bar.n + 1 < bar.total else "", refresh=False)
-            bar.update()
+            bar.set_description_str(f"training: {number} of {len(missing)} runs", refresh=False)
+            bar.update(work[config])
     if failed:
         named = [f"{describe(config)}: {error}" for config, error in failed.items()]
         more = [f"and {len(named) - 3} more"] if len(named) > 3 else []
