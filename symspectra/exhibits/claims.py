@@ -109,7 +109,6 @@ class Judge:
         text: str,
         pairs: Mapping[str, Pair],
         margin: float | None = None,
-        equivalent: bool = False,
         across: bool = False,
     ) -> Verdict:
         """Is the first score of every row better than the second?
@@ -119,11 +118,10 @@ class Judge:
         source, text : where the paper says it, and what
         pairs : row -> (the score that the paper finds better, the other)
         margin : differences below it do not count; by default 0.01 of micro-F1, 0.02 of other scores
-        equivalent : the claim is instead that they do not differ by more than the margin
         across : the scores may be of different test molecules, such as those of two splits
         """
         rows = {name: _terms(pair, lambda a: difference(*a)) for name, pair in pairs.items()}
-        return self.rows(source, text, rows, margin, equivalent, across)
+        return self.rows(source, text, rows, margin, across)
 
     def largest(self, source: str, text: str, rows: Mapping[str, tuple[Pair, Pair]], across: bool = False) -> Verdict:
         """Is the difference of the first pair of each row larger than that of the second?"""
@@ -148,7 +146,6 @@ class Judge:
         text: str,
         rows: Mapping[str, Terms | str],
         margin: float | None = None,
-        equivalent: bool = False,
         across: bool = False,
     ) -> Verdict:
         """The verdict on rows of weighted scores (`symspectra.exhibits.verdicts.judge`)."""
@@ -159,7 +156,7 @@ class Judge:
                 known[other[:4]] = other
         if margin is None:
             margin = min((MARGINS.get(one.metric[0], OTHER_MARGIN) for one in found), default=MARGIN)
-        return judge(source, text, rows, list(known.values()), equivalent, margin, across=across)
+        return judge(source, text, rows, list(known.values()), margin, across)
 
     def _alike(self, one: Scored) -> list[Scored]:
         """The same score of all other settings of the model with several seeds, on the same molecules."""

@@ -105,10 +105,9 @@ class Score:
         return f"{self.mean:.3f}" if self.sd is None else f"{self.mean:.3f} ({self.sd:.3f})"
 
 
-def summarise(values: Sequence[float], metric: str = "", runs: Sequence[Run] = ()) -> Score:
-    """Values over seeds that are not scores of predictions, such as times; ``runs`` are those of the values."""
-    seeds = tuple(Seed(run.config.training.seed, run.id) for run in runs)
-    return Score(tuple(float(v) for v in values), metric, seeds)
+def summarise(values: Sequence[float]) -> Score:
+    """Values over seeds that are not scores of predictions, such as times."""
+    return Score(tuple(float(v) for v in values))
 
 
 def setting_of(config: Config) -> str:
@@ -241,14 +240,12 @@ def _units(names: tuple[Any, ...]) -> tuple[Shaped[np.ndarray, " unit"], Shaped[
     return numbers, place
 
 
-def tier_scores(
-    runs: Sequence[Run] | Predictions, tiers: Mapping[str, Tier], metric: str = "macro_f1"
-) -> dict[str, Score]:
-    """Mean score of the groups of each tier (`symspectra.training.metrics.frequency_tiers`).
+def tier_scores(runs: Sequence[Run] | Predictions, tiers: Mapping[str, Tier]) -> dict[str, Score]:
+    """Mean F1 of the groups of each tier (`symspectra.training.metrics.frequency_tiers`).
 
     Groups without a positive in the test set are left out; a tier of only such groups has a `Score` without numbers.
     """
-    return {name: score(runs, metric, tier.groups) for name, tier in tiers.items()}
+    return {name: score(runs, "macro_f1", tier.groups) for name, tier in tiers.items()}
 
 
 def tested_groups(run: Run, tiers: Mapping[str, Tier]) -> dict[str, int]:

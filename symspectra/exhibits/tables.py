@@ -101,7 +101,6 @@ def save_exhibit(
     profile: str,
     runs: Sequence[Run] = (),
     molecules: Mapping[str, int] | None = None,
-    dataset: str = "open",
     cells: Sequence[Cell] = (),
     claims: Sequence[Verdict] = (),
 ) -> Path:
@@ -123,7 +122,7 @@ def save_exhibit(
     content = {
         "exhibit": exhibit,
         "profile": profile,
-        "dataset": runs[0].config.data.dataset if runs else dataset,
+        "dataset": runs[0].config.data.dataset if runs else "open",
         "molecules": dict(molecules) if molecules else runs[0].metrics["molecules"] if runs else {},
         "seeds": sorted({run.config.training.seed for run in runs}),
         "runs": sorted({run.id for run in runs}),

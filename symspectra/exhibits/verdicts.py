@@ -17,10 +17,9 @@ rise of a line. A verdict speaks of other seeds and of other molecules of the sa
 - Student's t with Satterthwaite's degrees of freedom; Holm's correction over the rows of a claim; the interval of a row
   has the level at which Holm's procedure tests it.
 - "No difference" is shown by two one-sided tests against a margin (Schuirmann 1987), never by the failure of a test.
-  Where all rows must be equivalent, that needs no correction (Berger 1982).
 
 Smyth, Stat. Appl. Genet. Mol. Biol. 3 (2004) 3; Owen, Ann. Appl. Stat. 1 (2007) 386; Schuirmann, J. Pharmacokinet.
-Biopharm. 15 (1987) 657; Berger, Technometrics 24 (1982) 295.
+Biopharm. 15 (1987) 657.
 """
 
 from __future__ import annotations
@@ -219,16 +218,14 @@ def judge(
     text: str,
     rows: Mapping[str, Terms | str],
     known: Sequence[Scored] = (),
-    equivalent: bool = False,
     margin: float = MARGIN,
     across: bool = False,
 ) -> Verdict:
     """The verdict on a claim, from the interval of each of its rows.
 
     A row holds when its interval lies above zero; it does not hold when the interval lies below, or when the difference
-    is shown to be within the margin. On a plateau (``equivalent``) it holds when the difference is shown to be within
-    the margin (its interval of 90 % is) and does not when it is shown to be larger; undecided
-    otherwise. The claim holds when every row does, and does not hold when one row does not.
+    is shown to be within the margin, as on a plateau; undecided otherwise. The claim holds when every row does, and
+    does not hold when one row does not.
 
     Parameters
     ----------
@@ -245,20 +242,20 @@ def judge(
             effects[name] = contrast(terms, known, across)
         except NoVerdict as error:
             judged[name] = Verdict(source, name, UNTESTED, f"No verdict: {error}.")
-    for name, row in zip(effects, _tested(list(effects.values()), equivalent, margin), strict=True):
+    for name, row in zip(effects, _tested(list(effects.values()), margin), strict=True):
         judged[name] = replace(row, source=source, text=name)
     if not rows:
         return Verdict(source, text, UNTESTED, "No verdict: there are no runs: train what the claim compares.")
     found = Counter(row.outcome for row in judged.values())
     outcome = next(outcome for outcome in (FAILS, UNTESTED, UNDECIDED, HOLDS) if found[outcome])
     alike = [row for row in judged.values() if row.outcome == outcome]
-    row = min(alike, key=lambda row: -abs(row.difference or 0) if equivalent else row.difference or 0)
+    row = min(alike, key=lambda row: row.difference or 0)
     counts = [f"Holds in {found[HOLDS]} of {len(rows)} rows", *(f"{o} in {found[o]}" for o in OUTCOMES[1:] if found[o])]
     sentence = row.sentence if len(rows) == 1 else f"{', '.join(counts)}. {row.text}: {row.sentence}"
     return replace(row, text=text, sentence=sentence, rows=tuple(judged[name] for name in rows))
 
 
-def _tested(effects: Sequence[Effect], equivalent: bool, margin: float) -> list[Verdict]:
+def _tested(effects: Sequence[Effect], margin: float) -> list[Verdict]:
     """The rows of a claim, tested together."""
     d, df = np.array([(effect.difference, effect.df) for effect in effects]).reshape(-1, 2).T
     se = np.array([max(effect.of_seeds + effect.of_molecules, 1e-24) ** 0.5 for effect in effects])
@@ -269,13 +266,9 @@ def _tested(effects: Sequence[Effect], equivalent: bool, margin: float) -> list[
         levels[row] = LEVEL / left
         left -= p[row] < levels[row]
     t = stats.t.isf(levels / 2, df)
-    if equivalent:
-        outcomes = np.where(p_same < LEVEL, HOLDS, np.where(abs(d) - t * se > margin, FAILS, UNDECIDED))
-        p, t, levels, reach = p_same, stats.t.isf(LEVEL, df), np.full(len(d), 2 * LEVEL), abs(abs(d) - margin)
-    else:
-        p, p_same = np.array(holm(p.tolist())), np.array(holm(p_same.tolist()))
-        reach = np.maximum(abs(d), margin - abs(d))
-        outcomes = np.where(d > t * se, HOLDS, np.where((d < -t * se) | (p_same < LEVEL), FAILS, UNDECIDED))
+    p, p_same = np.array(holm(p.tolist())), np.array(holm(p_same.tolist()))
+    reach = np.maximum(abs(d), margin - abs(d))
+    outcomes = np.where(d > t * se, HOLDS, np.where((d < -t * se) | (p_same < LEVEL), FAILS, UNDECIDED))
     quantile = stats.norm.isf(levels / 2) + stats.norm.ppf(POWER)
     goal = (np.maximum(reach, margin / 10) / quantile) ** 2  # the variance that would decide
     rows = []
@@ -289,7 +282,7 @@ def _tested(effects: Sequence[Effect], equivalent: bool, margin: float) -> list[
             seeds = effect.of_seeds * effect.seeds / (goal[k] - effect.of_molecules / more)
             needs = max(effect.seeds, int(np.ceil(seeds))), int(np.ceil(effect.molecules * more))
             sentence += f" About {needs[0]} seeds and {needs[1]:,} molecules would decide it."
-        elif outcome == (HOLDS if equivalent else FAILS) and low <= 0 <= high:
+        elif outcome == FAILS and low <= 0 <= high:
             sentence += f" Smaller than {margin:g} is shown."
         rows.append(Verdict("", "", outcome, sentence, float(d[k]), low, high, float(p[k]), effect.seeds,
                             effect.molecules, needs))  # fmt: skip

@@ -283,12 +283,7 @@ def _read_card(path: Path, modalities: Sequence[str], labels: int) -> dict[str, 
 
 
 def _read_likeness(path: Path, modalities: Sequence[str]) -> dict[str, Likeness]:
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    try:
-        arrays = load_file(path)
-        names = ("mean", "precision", "distances")
-        return {m: Likeness(*(arrays[f"{m}.{n}"].astype(np.float64) for n in names)) for m in modalities}
-    except (OSError, SafetensorError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+    arrays, names = load_file(path), ("mean", "precision", "distances")
+    return {m: Likeness(*(arrays[f"{m}.{n}"].astype(np.float64) for n in names)) for m in modalities}
