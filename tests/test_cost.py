@@ -72,7 +72,7 @@ def test_late_gain_is_of_the_best_epoch():
 def test_costs_stand_beside_the_papers(monkeypatch):
     monkeypatch.setattr("symspectra.exhibits.cost.score", lambda runs: summarise([0.9]))
     table, cells = costs_beside("table11", {"1": [Finished(3600.0, 0, 2048)], "3": [Finished(90.0, model="xgboost")]})
-    assert table.loc["1"].tolist() == ["3.5", "2.00", "2 h", "60 min", "0.914", cells[0].here]
+    assert table.loc["1"].tolist() == ["3.5", "2", "2 h", "60 min", "0.914", cells[0].here]
     assert table.loc["3", "memory, here (GB)"] == "not measured"
     assert [(c.row, c.column) for c in cells] == [
         ("1", "F1"),

@@ -86,7 +86,7 @@ def costs_beside(exhibit: str, runs: Mapping[str, Sequence[Run]]) -> tuple[pd.Da
         memory, time = memory_gb(found), seconds(found)
         lines[row] = {
             "memory, paper (GB)": f"{gb:g}",
-            "memory, here (GB)": "not measured" if memory.mean is None else f"{memory.mean:.2f}",
+            "memory, here (GB)": "not measured" if memory.mean is None else f"{memory.mean:.3g}",
             "time, paper": f"{h:g} h",
             "time, here": duration(time),
             "F1, paper": f"{f1:.3f}",
