@@ -11,7 +11,7 @@ from test_verdicts import predictions
 from symspectra.datasets.base import ArrayDataset
 from symspectra.datasets.views import Corrupted
 from symspectra.exhibits.claims import Judge
-from symspectra.exhibits.robustness import blind_score, corrupted, declines, no_collapse, no_sharp_drop
+from symspectra.exhibits.robustness import blind_score, corrupted, learned, no_collapse, no_sharp_drop
 from symspectra.exhibits.scores import score
 from symspectra.exhibits.verdicts import UNTESTED
 from symspectra.experiments.profiles import load_profile
@@ -65,7 +65,7 @@ JUDGE.others = SPOILED[6:]
     [({"IR": 1, "1H": 2}, 0.1, "holds"), ({"IR": 5, "1H": 2}, 0.1, "does not hold"), ({"IR": 1}, 0.99, UNTESTED)],
 )
 def test_no_collapse(without, blind, outcome):
-    claim = no_collapse(JUDGE, "J", "x", FULL, {name: LEVELS[k] for name, k in without.items()}, blind)
+    claim = learned(no_collapse(JUDGE, "J", "x", FULL, {name: LEVELS[k] for name, k in without.items()}), FULL, blind)
     assert claim.outcome == outcome and (len(claim.rows) == len(without) or "not learned enough" in claim.sentence)
 
 
@@ -75,5 +75,6 @@ def test_no_collapse(without, blind, outcome):
 )
 def test_no_sharp_drop_and_decline(steps, blind, outcome):
     curve = {k / 10: LEVELS[step] for k, step in enumerate(steps)}
-    assert no_sharp_drop(JUDGE, "J", "x", curve, blind).outcome == outcome
-    assert declines(JUDGE, "J", "x", curve, blind).outcome == (UNTESTED if outcome == UNTESTED else "holds")
+    smooth, falls = no_sharp_drop(JUDGE, "J", "x", curve), JUDGE.trend("J", "x", curve, "falls")
+    assert learned(smooth, FULL, blind).outcome == outcome
+    assert learned(falls, FULL, blind).outcome == (UNTESTED if outcome == UNTESTED else "holds")

@@ -81,48 +81,28 @@ def blind_score(dataset: SpectraDataset) -> float:
     return multilabel_metrics(y, frequent.double().expand(y.shape), groups=evaluated_groups(dataset))["micro_f1"]
 
 
-def no_collapse(
-    judge: Judge, source: str, text: str, complete: Score, without: Mapping[str, Score], blind: float
-) -> Verdict:
-    """Does the micro-F1 stay, whichever spectrum is withheld: at least `KEPT` of that with all of them?
+def learned(claim: Verdict, clean: Score, blind: float) -> Verdict:
+    """A claim on what is lost, where the clean score is above `blind_score`: else there is nothing to lose."""
+    if clean.mean > blind:
+        return claim
+    why = f"The model has a micro-F1 of {clean} with clean and complete spectra, naming the most frequent groups for "
+    why += f"every molecule has {blind:.3f}: it has not learned enough for a loss to mean anything."
+    return untestable(claim.source, claim.text, why)
 
-    Parameters
-    ----------
-    complete, without : micro-F1 with all spectra, and by the one withheld
-    blind : `blind_score`
-    """
-    if complete.mean <= blind:
-        return untestable(source, text, _blind(complete, blind))
-    kept = {
-        f"without {name}, {score.mean / complete.mean:.0%} stays": [(1.0, score.basis), (-KEPT, complete.basis)]
-        for name, score in without.items()
-    }
+
+def no_collapse(judge: Judge, source: str, text: str, complete: Score, without: Mapping[str, Score]) -> Verdict:
+    """Does the micro-F1 stay, whichever spectrum is withheld: at least `KEPT` of that with all of them?"""
+    share = {name: score.mean / max(complete.mean, 1e-9) for name, score in without.items()}
+    terms = {name: [(1.0, score.basis), (-KEPT, complete.basis)] for name, score in without.items()}
+    kept = {f"without {name}, {share[name]:.0%} stays": row for name, row in terms.items()}
     return judge.rows(source, f"{text}: {KEPT:.0%} of it stays", kept)
 
 
-def declines(judge: Judge, source: str, text: str, curve: Mapping[float, Score], blind: float) -> Verdict:
-    """Does the micro-F1 fall along the levels of noise? A trend, where there is something to lose."""
-    clean = curve[min(curve)]
-    if clean.mean <= blind:
-        return untestable(source, text, _blind(clean, blind))
-    return judge.trend(source, text, curve, "falls")
-
-
-def no_sharp_drop(judge: Judge, source: str, text: str, curve: Mapping[float, Score], blind: float) -> Verdict:
+def no_sharp_drop(judge: Judge, source: str, text: str, curve: Mapping[float, Score]) -> Verdict:
     """Does the micro-F1 fall smoothly along evenly spaced levels of noise: no step by `STEEP` times the average one?"""
     levels = sorted(curve)
-    first, last = curve[levels[0]], curve[levels[-1]]
-    if first.mean <= blind:
-        return untestable(source, text, _blind(first, blind))
     share, rows = STEEP / (len(levels) - 1), {}
     for a, b in pairwise(levels):
-        allowed = [(share, first.basis), (-share, last.basis), (-1.0, curve[a].basis), (1.0, curve[b].basis)]
-        rows[f"from noise {a:g} to {b:g}"] = allowed
+        allowed = [(share, levels[0]), (-share, levels[-1]), (-1.0, a), (1.0, b)]
+        rows[f"from noise {a:g} to {b:g}"] = [(weight, curve[level].basis) for weight, level in allowed]
     return judge.rows(source, f"{text}: no step of more than {STEEP:g} times the average one", rows, margin=1e-3)
-
-
-def _blind(score: Score, blind: float) -> str:
-    return (
-        f"The model has a micro-F1 of {score} with clean and complete spectra, naming the most frequent groups for "
-        f"every molecule has {blind:.3f}: it has not learned enough for a loss to mean anything."
-    )
