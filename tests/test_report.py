@@ -101,7 +101,7 @@ def test_claims_are_counted_first(folder):
     lines = write_report(folder, "smoke").read_text().splitlines()
     assert lines[0] == "# Report of profile smoke"
     assert lines[2].startswith(
-        "Of 4 claims of the paper, **1 holds**, **1 does not hold**, **1 is undecided** and **1 is not testable here**."
+        "4 claims of the paper: **holds 1**, **does not hold 1**, **undecided 1**, **not testable here 1**."
     )
     assert "Of its 165 printed numbers, 2 have one of ours" in lines[2]
     assert any(
@@ -113,7 +113,7 @@ def test_claims_of_ones_own_are_not_counted_as_the_papers(folder):
     own = replace(HOLDS, source="taste", text="Linear is enough.")
     save_exhibit(pd.DataFrame({"a": ["b"]}), {}, folder, "taste", "smoke", claims=[own], molecules={"train": 1})
     papers, rest = write_report(folder, "smoke").read_text().split("## Claims beyond the paper")
-    assert "Of 4 claims of the paper" in papers and own.text in rest and own.text not in papers
+    assert "4 claims of the paper:" in papers and own.text in rest and own.text not in papers
 
 
 def test_report_says_how_the_exhibits_were_made_and_which_are_missing(folder):

@@ -184,13 +184,10 @@ def _differently(claims: Sequence[Verdict]) -> str:
 
 def summary(claims: Sequence[Verdict], cells: Sequence[Cell]) -> str:
     """The outcome in two sentences."""
-    count = count_outcomes(claims)
+    count = ", ".join(f"**{outcome} {n}**" for outcome, n in count_outcomes(claims).items())
     answered = {cell[:3] for cell in cells if cell.paper is not None and cell.here.mean is not None}
-    *most, last = (f"**{n} {_plural(outcome, n)}**" for outcome, n in count.items())
-    return (
-        f"Of {len(claims)} claims of the paper, {', '.join(most)} and {last}. "
-        f"Of its {len(printed_numbers())} printed numbers, {len(answered)} have one of ours beside them."
-    )
+    numbers = f"Of its {len(printed_numbers())} printed numbers, {len(answered)} have one of ours beside them."
+    return f"{len(claims)} claims of the paper: {count}. {numbers}"
 
 
 def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits) -> str:
@@ -265,8 +262,3 @@ def _missing(contents: Exhibits, profile: str) -> list[str]:
     lines = [f"- {exhibit}: notebook {notebook}" for exhibit, notebook in missing.items()]
     how = f"Make them with `symspectra reproduce --profile {profile} --only {numbers}`."
     return ["## Exhibits that are not in this folder", "\n".join(lines), how]
-
-
-def _plural(outcome: str, n: int) -> str:
-    words = {"holds": "hold", "does not hold": "do not hold"}
-    return words.get(outcome, f"are {outcome}") if n != 1 else outcome if outcome in words else f"is {outcome}"
