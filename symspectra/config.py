@@ -132,7 +132,7 @@ def load_config(path: str | Path, **settings: Any) -> Config:
     path = Path(path)
     check_size(path, LIMIT_BYTES, ConfigError, "a TOML file of settings, or a run's config.json")
     try:
-        raw = json.loads(path.read_text()) if path.suffix == ".json" else tomllib.loads(path.read_text())
+        raw = (json if path.suffix == ".json" else tomllib).loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if not isinstance(raw, dict):

@@ -34,18 +34,19 @@ class Data(Block):
     """What is trained on.
 
     dataset : name of a data set (`symspectra.datasets.load_dataset`)
-    molecules : train and choose on so many of its molecules, 0 for all; they are in random order. Of ``open``, all the
-        others are tested on; of a prepared folder they are left out
-    least_positives : of ``open``, for every group so many training molecules, where the set has them, are among
+    molecules : train and choose on so many of its molecules, 0 for all; they are in random order. Of line lists, all
+        the others are tested on; of a prepared folder they are left out
+    least_positives : of line lists, for every group so many training molecules, where the set has them, are among
         ``molecules``; the others are the first ones, which keep the skew (`symspectra.datasets.splits.chosen`)
-    test_molecules : of ``open``, test on at most so many, 0 for all
+    test_molecules : of line lists, test on at most so many, 0 for all
     modalities : which spectra the model sees
     labels : names of what is predicted, where it is not the groups of Table 8; `symspectra.training.runs.run` takes
         them from an `ArrayDataset`
     resample : how NMR axes become 600 points (App. F.1): ``blockmax`` keeps narrow lines, ``linear`` is Eq. 32
-    ir_intensity : infrared spectra ``relative`` to their own maximum, as measured ones are; or, of ``open``,
+    ir_intensity : infrared spectra ``relative`` to their own maximum, as measured ones are; or, of line lists,
         ``absolute``, as App. F.2 keeps them: a typical molecule's maximum is 1
-    nuisance : instrument and simulation noise when line lists are rendered; redrawn for training every epoch
+    nuisance : noise when line lists are rendered, of the size of the simulation's errors; redrawn for training every
+        epoch. With ``measured``, infrared spectra also differ as measured ones do: baseline, state, strengths, range
     split : ``molecule``, by a hash of the InChIKey, or ``scaffold``: test scaffolds far from training (App. K)
     test_tenths : tenths of the molecules that the split by molecule keeps for testing
     scarce_groups, scarce_share : numbers of groups, from 1 (of Table 8, or of ``labels``), and the share of their
@@ -65,7 +66,7 @@ class Data(Block):
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     resample: Literal["blockmax", "blockmean", "linear"] = "blockmax"
     ir_intensity: Literal["relative", "absolute"] = "relative"
-    nuisance: bool = True
+    nuisance: bool | Literal["measured"] = True
     split: Literal["molecule", "scaffold"] = "molecule"
     scarce_groups: tuple[Size, ...] = ()
     scarce_share: Annotated[float, Field(ge=1e-6, le=1)] = 1.0
@@ -84,10 +85,6 @@ class Data(Block):
         scarce, last = self.scarce_groups, len(self.labels) or 37
         if len(set(scarce)) < len(scarce) or max(scarce, default=1) > last:
             raise ValueError(f"scarce_groups is {scarce}; expected numbers from 1 to {last}, each number once")
-        for name in ("least_positives", "test_molecules", "ir_intensity"):
-            default = Data.model_fields[name].default
-            if getattr(self, name) != default and self.dataset != "open":
-                raise ValueError(f"{name} is of the data set open; expected {default!r} for {self.dataset!r}")
         return self
 
 

@@ -42,7 +42,7 @@ class LinesBuilder:
         self.rows: list[dict] = []
 
     def molecule(
-        self, smiles="C", inchikey=None, groups=(), polar_h=0, ir=(), c13=(), h1=(), msms_pos=(), msms_neg=()
+        self, smiles="C", inchikey=None, groups=(), level="gfn2", ir=(), c13=(), h1=(), msms_pos=(), msms_neg=()
     ) -> LinesBuilder:
         """Add a molecule. Lines are tuples in the order of `symspectra.spectra.lines.LIST_GROUPS`."""
         y = np.zeros((1, 37), dtype=bool)
@@ -52,9 +52,10 @@ class LinesBuilder:
                 "smiles": smiles,
                 "inchikey": inchikey or f"KEY{len(self.rows):011d}",
                 "groups": int(to_bits(y)[0]),
+                "level": level,
                 "ir_cm1": [line[0] for line in ir],
                 "ir_km_mol": [line[1] for line in ir],
-                "polar_h": polar_h,
+                "ir_kind": [line[2] for line in ir],
                 "c13_ppm": [line[0] for line in c13],
                 "c13_count": [line[1] for line in c13],
                 "c13_hydrogens": [line[2] for line in c13],
@@ -74,6 +75,7 @@ class LinesBuilder:
         """Add n molecules with a random number of random lines, some of them with none."""
         rng = np.random.default_rng(seed)
         patterns = ["", "7.0*1", "7.0*3", "7.0*2 1.5*1"]
+        kinds = ["O-H", "C-H, sp3", "C=O, amide", "900 to 1300"]
 
         def lines(low, high, most, *columns):
             position = np.round(rng.uniform(low, high, rng.integers(0, most)), 1)
@@ -84,8 +86,7 @@ class LinesBuilder:
             self.molecule(
                 smiles=f"made-up {seed} {len(self.rows)}",
                 groups=np.flatnonzero(rng.random(37) < 0.2),
-                polar_h=int(rng.integers(0, 3)),
-                ir=lines(450, 3900, 12, lambda: float(rng.integers(1, 90))),
+                ir=lines(450, 3900, 12, lambda: float(rng.integers(1, 90)), lambda: str(rng.choice(kinds))),
                 c13=lines(0, 200, 8, lambda: int(rng.integers(1, 4)), lambda: int(rng.integers(0, 4))),
                 h1=lines(0, 9, 6, lambda: int(rng.integers(1, 4)), lambda: str(rng.choice(patterns)), spread),
                 msms_pos=lines(30, 500, 10, lambda: int(rng.integers(1, 101))),

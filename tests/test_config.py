@@ -115,6 +115,8 @@ def test_choices_are_those_of_the_modules():
 
 
 def test_files_of_settings(tmp_path):
+    (tmp_path / "windows.toml").write_bytes(b'\xef\xbb\xbfmodel = "symspectra"\r\nmodalities = ["c13"]\r\n')
+    assert load_config(tmp_path / "windows.toml").data.modalities == ("c13",)
     path = tmp_path / "mine.toml"
     path.write_text('model = "jung_cnn"\nmodalities = ["ir"]\nlr = 1e-4\n')
     expected = Config("jung_cnn", modalities=("ir",), lr=1e-4, seed=2)

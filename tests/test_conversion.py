@@ -62,6 +62,8 @@ def test_every_conversion_is_told():
     [
         (ir(y_unit="intensity"), None, "the values are intensity; expected absorbance or transmittance"),
         (ir(y=100 * 10**-ABSORBANCE, y_unit="transmittance"), None, "if they are percent"),
+        (ir(y=100 * 10**-ABSORBANCE), None, "seem to be percent transmittance"),
+        (ir(y=10**-ABSORBANCE, y_unit="percent transmittance"), None, "reach only 1"),
         (ir(x_unit="ppm"), None, "the axis is in ppm; expected 1/cm, um or nm"),
         (ir(np.linspace(-1, 20, 1801), x_unit="um"), None, "expected wavelengths above zero"),
         (ir(np.linspace(5000, 9000, 1801)), None, "nothing lies in the model's range, 400 to 4000"),
@@ -94,6 +96,24 @@ def nmr_curve(lines):
     x = np.linspace(240, -30, 65_536)
     y = sum(a * 0.02**2 / ((x - ppm) ** 2 + 0.02**2) for ppm, a in lines)
     return x, y + np.random.default_rng(0).normal(0, 0.002, len(x)) + 0.05
+
+
+@pytest.mark.parametrize("sign, sequence, words", [([-1, -1], "", "negative lines"), ([1, -1], "", "negative lines"),
+                                                   ([1, 1], "dept90", "is a DEPT spectrum")])  # fmt: skip
+def test_lines_that_point_down_and_spectra_that_lack_carbons_are_refused(sign, sequence, words):
+    x, y = nmr_curve(zip((60.5, 14.2), sign, strict=True))
+    with pytest.raises(ReadError, match=words):
+        prepare(c13(x, y, pulse_sequence=sequence))
+
+
+def test_a_region_that_was_cut_out_is_zero_and_said():
+    x, y = nmr_curve([(170.9, 1.0), (77.2, 9.0), (21.0, 1.0)])
+    kept = abs(x - 77.2) > 3
+    prepared = prepare(c13(x[kept], y[kept]))
+    assert "to 80.2 ppm: zero there" in " ".join(prepared.steps) and not prepared.vector[point("c13", 77.2)]
+    kept = abs(WAVENUMBER - 1715) > 40
+    vector = prepare(ir(WAVENUMBER[kept], ABSORBANCE[kept] + 0.3)).vector
+    assert not vector[point("ir", 1750) : point("ir", 1680)].any() and vector[point("ir", 2950)] > 0.9
 
 
 def test_solvent_and_tms_are_masked_when_the_solvent_is_stated_and_noise_is_gone():

@@ -3,16 +3,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import marker_dataset
+from conftest import marker_dataset, write_prepared
 
 from symspectra.config import Config
 from symspectra.datasets import base as datasets
 from symspectra.datasets.base import SPLITS, ArrayDataset, LineDataset, load_dataset, split_of
 from symspectra.datasets.splits import UNUSED, chosen, split_by_scaffold
 from symspectra.datasets.views import Resplit
-from symspectra.errors import ConfigError, DataError
+from symspectra.errors import DataError
 from symspectra.groups import NAMES, scaffolds
-from symspectra.spectra.rendering import Nuisance, render
+from symspectra.spectra.rendering import CLEAN, MEASURED, Nuisance, render
 
 
 def test_line_dataset_renders_what_render_does(random_lines, monkeypatch):
@@ -42,14 +42,15 @@ def test_digest_of_line_data_depends_on_how_they_are_rendered(random_lines):
 
 
 def test_open_data_set_by_configuration(lines_builder, monkeypatch):
-    monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.random(12).write())
+    monkeypatch.setitem(datasets.SHIPPED, "open", lines_builder.random(12).write())
     data = load_dataset(Config(molecules=10, modalities=("c13", "msms_neg"), resample="linear", nuisance=False))
     assert len(data.ids) == len(data.y) == 12 and data.modalities == ("c13", "msms_neg")
-    assert data.resampling == "linear" and data.nuisance == Nuisance(0, 0, 0, 0, 0, 0, 0, 0, 0)
+    assert data.resampling == "linear" and data.nuisance == CLEAN
     assert load_dataset(Config(molecules=10)).nuisance == Nuisance()
+    assert load_dataset(Config(molecules=10, nuisance="measured")).nuisance == MEASURED
     with pytest.raises(DataError, match="holds 12 molecules; 13 were asked for"):
         load_dataset(Config(molecules=13))
-    with pytest.raises(DataError, match="there is no data set 'opens'; expected 'open', or"):
+    with pytest.raises(DataError, match="there is no data set 'opens'; expected 'open' or 'uspto', or"):
         load_dataset(Config(dataset="opens"))
 
 
@@ -59,9 +60,9 @@ def open_lines(lines_builder, monkeypatch):
     for i in range(60):
         size, atom = divmod(i % 20 if i < 50 else 15 + i % 10, 5)
         smiles = "C" * (i // 20 + 1) + "C1" + "C" * (size + 2) + "CNOSP"[atom] + "1"
-        lines = {"c13": [(30.0 + i, 1, 2)], "ir": [(1700.0, 100.0 + i)]}
+        lines = {"c13": [(30.0 + i, 1, 2)], "ir": [(1700.0, 100.0 + i, "C=O, acyl")]}
         lines_builder.molecule(smiles, f"KEY{i}", groups={4, 0} if i >= 46 and i % 2 else {4}, **lines)
-    monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.write())
+    monkeypatch.setitem(datasets.SHIPPED, "open", lines_builder.write())
 
 
 def config_of(**settings):
@@ -136,9 +137,19 @@ def test_infrared_intensity_is_relative_or_absolute(open_lines):
 @pytest.mark.parametrize(
     ("name", "value"), [("least_positives", 3), ("test_molecules", 3), ("ir_intensity", "absolute")]
 )
-def test_settings_of_the_open_set_are_refused_for_others(name, value):
-    with pytest.raises(ConfigError, match=f"{name} is of the data set open; expected .* for 'experimental'"):
-        Config(dataset="experimental", **{name: value})
+def test_settings_of_line_lists_are_refused_for_prepared_spectra(tmp_path, monkeypatch, name, value):
+    monkeypatch.setenv("SYMSPECTRA_DATA", str(write_prepared(tmp_path / "mine", marker_dataset(40)).parent))
+    with pytest.raises(DataError, match=f"{name} is of data sets of line lists; expected .* for 'mine'"):
+        load_dataset(Config(dataset="mine", modalities=("c13",), **{name: value}))
+
+
+def test_a_folder_of_line_lists_is_a_data_set(lines_builder, tmp_path, monkeypatch):
+    folder = lines_builder.random(30).write()
+    monkeypatch.setenv("SYMSPECTRA_DATA", str(folder.parent))
+    data = load_dataset(Config(dataset=folder.name, molecules=20, test_molecules=5))
+    assert isinstance(data, LineDataset) and len(data.ids) > 20 and len(data.rows("test")) == 5
+    both = load_dataset(Config(dataset=f"open+{folder.name}", molecules=20))
+    assert set(both.ids) & set(data.ids)
 
 
 def arrays(**changes):

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from symspectra.simulation import fit_flux, flux, force_field
 from symspectra.simulation.fit_flux import Example
-from symspectra.simulation.quantum import BOHR, SimulationError, normal_modes
+from symspectra.simulation.quantum import BOHR, SimulationError
 from symspectra.simulation.shifts import molecule_with_geometry
 
 
@@ -50,9 +50,7 @@ def test_hessian_is_that_of_the_energy(amide):
 
 
 def test_a_saddle_point_is_left():
-    mol, hessian = force_field.minimum("CC=CC=C")
-    masses, positions = np.array([a.GetMass() for a in mol.GetAtoms()]), mol.GetConformer().GetPositions()
-    assert normal_modes(masses, positions / BOHR, hessian, np.zeros((positions.size, 3)))[0][0] > -50
+    assert force_field.minimum("CC=CC=C")[1][0] > -50
 
 
 @pytest.mark.parametrize(

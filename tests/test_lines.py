@@ -8,10 +8,11 @@ import torch
 from conftest import LinesBuilder
 
 from symspectra.errors import DataError
+from symspectra.simulation.wavenumbers import factor
 from symspectra.spectra.lines import COLUMNS, LIST_GROUPS, Ragged, molecule_seed, multiplet, read_lines, read_rows
 
 ETHANOL = {
-    "ir": [(2900.0, 50.0), (1050.5, 90.0), (3700.0, 20.0)],
+    "ir": [(2900.0, 50.0, "C-H, sp3"), (1050.5, 90.0, "S=O"), (3700.0, 20.0, "O-H")],
     "c13": [(58.1, 1, 2), (18.2, 1, 3), (170.0, 2, 0)],
     "h1": [(3.69, 2, "7.0*3", 0.0), (1.25, 3, "7.0*2", 0.0), (2.6, 1, "", 1.5)],
     "msms_pos": [(47.05, 100), (29.04, 7)],
@@ -20,9 +21,8 @@ ETHANOL = {
 
 
 def test_round_trip_through_parquet(lines_builder):
-    builder = lines_builder.molecule("CCO", "LFQSCWFLJHTTHZ", groups=(2, 4), polar_h=1, **ETHANOL).molecule(
-        "C", groups=(36,)
-    )
+    builder = lines_builder.molecule("CCO", "LFQSCWFLJHTTHZ", groups=(2, 4), level="ff", **ETHANOL)
+    builder = builder.molecule("C", groups=(36,))
     lines = builder.read()
     assert len(lines) == 2 and lines.smiles == ("CCO", "C") and lines.inchikey[0] == "LFQSCWFLJHTTHZ"
     assert lines.y.nonzero().tolist() == [[0, 2], [0, 4], [1, 36]]
@@ -31,9 +31,10 @@ def test_round_trip_through_parquet(lines_builder):
     assert columns["ppm"].tolist() == pytest.approx([58.1, 18.2, 170.0])
     assert columns["area"].tolist() == [1.0, 1.0, 1.0]  # two carbons without hydrogen count half
     columns, _, _ = lines.spectra["ir"].select(torch.tensor([0]))
-    assert columns["cm1"].tolist() == [3700.0, 2900.0, 1050.5]  # descending
+    expected = [value * factor(kind, "ff") for value, _, kind in sorted(ETHANOL["ir"], reverse=True)]
+    assert columns["cm1"].tolist() == pytest.approx(expected)
     assert columns["km_mol"].tolist() == [20.0, 50.0, 90.0]
-    assert columns["polar"].tolist() == [True, False, False]
+    assert columns["polar"].tolist() == [True, False, False] and columns["ch"].tolist() == [False, True, False]
     columns, _, _ = lines.spectra["msms_pos"].select(torch.tensor([0]))
     assert columns["mz"].tolist() == pytest.approx([47.05, 29.04]) and columns["intensity"].tolist() == [100.0, 7.0]
     columns, _, _ = lines.spectra["h1"].select(torch.tensor([0]))
@@ -149,13 +150,18 @@ def test_missing_columns_and_values_that_are_not_finite_are_refused(lines_builde
     lines_builder.rows[0]["ir_km_mol"][1] = float("nan")
     with pytest.raises(DataError, match="row 0, CCO: ir_km_mol holds a value that is not finite"):
         lines_builder.write()
-    del lines_builder.rows[0]["polar_h"], lines_builder.rows[0]["ir_cm1"]
-    with pytest.raises(DataError, match="row 0: columns ir_cm1, polar_h are missing"):
+    del lines_builder.rows[0]["level"], lines_builder.rows[0]["ir_cm1"]
+    with pytest.raises(DataError, match="row 0: columns level, ir_cm1 are missing"):
         lines_builder.write()
 
 
-def test_polar_hydrogens_are_the_highest_modes_above_3200(lines_builder):
-    ir = [(3100.0, 1.0), (3650.0, 1.0), (3500.0, 1.0), (3250.0, 1.0)]
-    for row, (polar_h, expected) in enumerate(((0, 0), (2, 2), (3, 3), (4, 3))):
-        columns, _, _ = lines_builder.molecule(ir=ir, polar_h=polar_h).read().spectra["ir"].select(torch.tensor([row]))
-        assert columns["polar"].tolist() == [True] * expected + [False] * (4 - expected)
+def test_lines_are_drawn_at_the_factor_of_their_kind_and_level(lines_builder):
+    for level in ("ff", "gfn2"):
+        lines_builder.molecule(level=level, ir=[(1700.0, 1.0, "C=O, acyl"), (3600.0, 1.0, "O-H")])
+    columns, _, _ = lines_builder.read().spectra["ir"].select(torch.tensor([0, 1]))
+    modes = ((3600, "O-H"), (1700, "C=O, acyl"))
+    expected = [cm1 * factor(kind, level) for level in ("ff", "gfn2") for cm1, kind in modes]
+    assert columns["cm1"].tolist() == pytest.approx(expected)
+    lines_builder.molecule(ir=[(1700.0, 1.0, "C=X")])
+    with pytest.raises(DataError, match="no factor for modes 'C=X'"):
+        lines_builder.read()

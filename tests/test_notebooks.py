@@ -19,6 +19,8 @@ from warm_kernel import warm_kernels
 from symspectra.config import Config
 from symspectra.datasets import base as datasets
 from symspectra.datasets.base import load_dataset
+from symspectra.errors import ConfigError
+from symspectra.experiments.notebook import begin
 from symspectra.experiments.plan import NOTEBOOKS, planned_runs
 from symspectra.experiments.profiles import load_profile
 
@@ -240,6 +242,11 @@ def run_notebook(name, workplace, **parameters):
     papermill.execute_notebook(
         folder / f"{name}.ipynb", target, parameters, kernel_name="python3", progress_bar=False, cwd=str(folder)
     )
+
+
+def test_a_folder_that_is_a_number_is_one_sentence():
+    with pytest.raises(ConfigError, match="store is 2024; expected the name of a folder"):
+        begin("smoke", 2024, "figures")
 
 
 def test_unknown_profile_gives_one_sentence(workplace):

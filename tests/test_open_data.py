@@ -11,6 +11,7 @@ from rdkit import Chem
 from symspectra.datasets import open_data
 from symspectra.datasets.base import OPEN_DIRECTORY, split_of
 from symspectra.groups.table8 import from_bits, label
+from symspectra.simulation.wavenumbers import factor
 from symspectra.spectra.lines import read_lines, read_rows
 
 quantum = pytest.importorskip("symspectra.simulation.quantum")
@@ -94,7 +95,7 @@ def test_a_second_molecule_of_one_inchikey_block_is_listed_with_the_reason(tmp_p
 EMPTY = {
     **{name: [] for name in ("ir_cm1", "ir_km_mol", "c13_ppm", "c13_count", "c13_hydrogens", "h1_ppm", "h1_count")},
     **{name: [] for name in ("h1_couplings", "h1_spread", "msms_pos_mz", "msms_pos_percent")},
-    **{"msms_neg_mz": [], "msms_neg_percent": [], "polar_h": 0},
+    **{"msms_neg_mz": [], "msms_neg_percent": [], "ir_kind": [], "level": "gfn2"},
 }
 
 
@@ -129,7 +130,8 @@ def test_a_list_is_built_with_its_rejects(tmp_path):
     assert [row[2].split()[0] for row in left_out] == ["not", "an", "more", "element"]
     row = table.to_pylist()[1]
     strongest = row["ir_cm1"][int(np.argmax(row["ir_km_mol"]))]
-    assert abs(0.973 * strongest - 1731) < 25  # as drawn; acetone, gas
+    kind = row["ir_kind"][int(np.argmax(row["ir_km_mol"]))]
+    assert kind == "C=O, ketone or aldehyde" and abs(factor(kind, row["level"]) * strongest - 1731) < 25  # acetone, gas
     assert row["c13_count"] == [1, 2] and len(row["msms_pos_mz"]) > 0
 
 

@@ -129,10 +129,12 @@ def test_kinds_of_spectra_that_fail_when_measured_are_warned_of(monkeypatch):
     assert predict({"c13": ETHYL_ACETATE}).warnings == ()
 
 
-@pytest.mark.parametrize("meta, words", [({"ionisation": "EI"}, "electron ionisation"), ({"ms_level": 1}, "MS1")])
+@pytest.mark.parametrize("meta, words", [({"ionisation": "EI"}, "electron ionisation"), ({"ms_level": 1}, "MS1"),
+                                         ({"precursor_mz": 30.0, "above_precursor": 61.0}, "m/z 61 lies")])  # fmt: skip
 def test_a_mass_spectrum_of_another_kind_is_warned_of(meta, words):
     spectrum = Spectrum([43.0, 61.0], [100.0, 15.0], "m/z", "intensity", None, meta, peaks=True)
     assert words in predict({"msms_pos": spectrum}).warnings[0]
+    assert "electron ionisation" in predict({"msms_pos": "MS (EI): m/z 43 (100), 61 (15)"}).warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,7 @@ def test_a_mass_spectrum_of_another_kind_is_warned_of(meta, words):
         ({"c12": "77.0"}, "did you mean 'c13'"),
         ({"c13": "no-such-file.dx"}, "no-such-file.dx"),
         ({"c13": "512.0"}, "512"),
+        ({"ir": "IR (KBr) 3350 (br), 1715 (s) cm-1"}, "no model yet"),
     ],
 )
 def test_what_cannot_be_read_is_said(sources, message):
@@ -234,7 +237,7 @@ def test_a_table_of_molecules_and_what_could_not_be_read(tmp_path):
         {"name": "c", "c13": "900.5", "ir": "curve.csv"},
         {"name": "d", "c13": "14.1, 22.7", "ir": ""},
     ]
-    table, rejects = predict_table(shipped(), table_of(tmp_path, rows))
+    table, rejects = predict_table(shipped(), table_of(tmp_path, [*rows, {"name": ""}, {"name": " "}]))
     assert table["name"].tolist() == ["a", "c", "d"] and table["spectra"].tolist() == ["ir+c13", "ir", "c13"]
     assert rejects["name"].tolist() == ["b", "c"] and "lost.dx" in rejects["reason"][0]
     few = predict_table(SimpleNamespace(modalities=("ir",), labels=NAMES, answers=None), table_of(tmp_path, rows[3:]))

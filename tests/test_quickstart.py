@@ -19,7 +19,7 @@ from symspectra.predict.predictor import GroupPrediction, Prediction, shipped
 from symspectra.predict.samples import FOLDER, outcome, samples, write_samples
 from symspectra.spectra.lines import read_lines
 from symspectra.spectra.readers import read_one
-from symspectra.spectra.readers.text import parse_peaks
+from symspectra.spectra.readers.peak_lists import parse_peaks
 
 ETHYL_ACETATE = {
     "c13": "171.36, 60.49, 21.04, 14.19",

@@ -286,3 +286,11 @@ def test_entities_are_never_declared(declaration, encoding):
     data = f"<?xml version='1.0' encoding='{encoding[:6].rstrip('-')}'?>{declaration}<mzML>&a;</mzML>".encode(encoding)
     with pytest.raises(ReadError, match="DOCTYPE"):
         read_bytes(data)
+
+
+@pytest.mark.parametrize("fields, above", [([], 423.6), (["CHARGE=1+"], 423.6), (["CHARGE=5+"], None)])
+def test_strong_peaks_above_the_precursor_are_told(fields, above):
+    lines = ["BEGIN IONS", "PEPMASS=100.0", *fields, "50 40", "103 30", "423.6 100", "782.3 1", "END IONS"]
+    spectrum = read_bytes("\n".join(lines).encode())[0]
+    assert spectrum.meta.get("above_precursor") == above
+    assert any("423.6" in step for step in spectrum.steps) == bool(above)

@@ -1,12 +1,24 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from scipy.stats import kstest
 
+from symspectra.simulation.wavenumbers import factor
 from symspectra.spectra import rendering
 from symspectra.spectra.preprocessing import AXES, ir_vector
-from symspectra.spectra.rendering import _STREAMS, CLEAN, Canvas, Nuisance, draw_seed, render, render_axis, uniform
+from symspectra.spectra.rendering import (
+    _STREAMS,
+    CLEAN,
+    MEASURED,
+    Canvas,
+    Nuisance,
+    draw_seed,
+    render,
+    render_axis,
+    uniform,
+)
 
 ALL = ("ir", "c13", "h1", "msms_pos", "msms_neg")
 ROW = torch.tensor([0])
@@ -61,9 +73,10 @@ def test_nmr_peak_at_its_place_on_the_axis(lines_builder, modality, ppm):
     assert float(y.sum()) == pytest.approx(0.88, abs=0.06)
 
 
-@pytest.mark.parametrize(("cm1", "scale"), [(1700.0, 0.973), (2599.0, 0.973), (3000.0, 1.010)])
-def test_infrared_peak_at_its_scaled_place(lines_builder, cm1, scale):
-    lines = lines_builder.molecule(ir=[(cm1, 30.0)]).read()
+@pytest.mark.parametrize(("cm1", "kind"), [(1700.0, "C=O, acyl"), (2599.0, "S-H"), (3000.0, "C-H, sp3")])
+def test_infrared_peak_at_its_scaled_place(lines_builder, cm1, kind):
+    lines = lines_builder.molecule(ir=[(cm1, 30.0, kind)]).read()
+    scale = factor(kind, "gfn2")
     y = render_axis(lines, ROW, "ir")[0]
     assert abs(AXES["ir"][int(y.argmax())] - scale * cm1) <= 1.01
     assert float(y.max()) == 1.0
@@ -113,13 +126,23 @@ def test_draws(random_lines, modality):
 
 @pytest.mark.parametrize("field", Nuisance.__dataclass_fields__)
 def test_every_nuisance_changes_its_own_modalities_only(random_lines, field):
-    nuisance = Nuisance(**{name: 0.0 for name in Nuisance.__dataclass_fields__ if name != field})
+    nuisance = replace(CLEAN, **{field: getattr(MEASURED, field)})
     rows = torch.arange(60)
     clean, noisy = render(random_lines, rows, ALL), render(random_lines, rows, ALL, nuisance)
     changed = {m for i, m in enumerate(ALL) if not torch.equal(clean[:, i], noisy[:, i])}
     expected = {"c13_shift": {"c13"}, "h1_shift": {"h1"}, "coupling": {"h1"}, "baseline": {"ir", "c13", "h1"}}
-    expected |= {"ir_frequency": {"ir"}, "ir_width": {"ir"}, "hydrogen_bond": {"ir"}}
+    expected |= {name: {"ir"} for name in ("ir_frequency", "ir_width", "hydrogen_bond", "ir_intensity", "ch_gain")}
+    expected |= {name: {"ir"} for name in ("condensed", "slope", "cut")}
     assert changed == expected.get(field, {"msms_pos", "msms_neg"})
+
+
+def test_a_cut_axis_is_zero_at_its_low_end_alone(random_lines):
+    y = render(random_lines, torch.arange(60), ("ir",), replace(CLEAN, cut=0.5, slope=0.3))[:, 0]
+    first = (y > 0).float().argmax(dim=1)
+    assert 10 < int((first > 1).sum()) < 50 and int(first.max()) <= 300
+    assert all((spectrum[start:-1] > 0).all() for spectrum, start in zip(y, first, strict=True))  # the slope
+    with pytest.raises(ValueError, match="absolute"):
+        render(random_lines, torch.arange(3), ("ir",), MEASURED, absolute_ir=True)
 
 
 def test_shift_error_has_the_size_it_says(lines_builder):

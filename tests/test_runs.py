@@ -383,7 +383,7 @@ def test_a_model_of_ones_own(own_model, data, finished, tmp_path):
 
 
 def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "OPEN_DIRECTORY", lines_builder.random(60).write())
+    monkeypatch.setitem(datasets.SHIPPED, "open", lines_builder.random(60).write())
     config = tiny(molecules=50, epochs=1, modalities=("c13", "msms_pos"))
     done = run(config, tmp_path, "cpu")
     assert sum(done.metrics["molecules"].values()) == 60 and find_run(config, tmp_path) == done

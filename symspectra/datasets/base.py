@@ -22,11 +22,12 @@ from symspectra.datasets.splits import SPLITS, checked_split, chosen, split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES, from_bits
 from symspectra.settings import Data
-from symspectra.spectra.lines import LineTable, line_table, read_rows
+from symspectra.spectra.lines import LineTable, holds_lines, line_table, read_rows
 from symspectra.spectra.preprocessing import POINTS, check_finite
-from symspectra.spectra.rendering import CLEAN, Nuisance, render
+from symspectra.spectra.rendering import CLEAN, NUISANCES, Nuisance, render
 
-OPEN_DIRECTORY = Path(__file__).parent.parent / "data" / "open"
+SHIPPED = {name: Path(__file__).parent.parent / "data" / name for name in ("open", "uspto")}
+OPEN_DIRECTORY = SHIPPED["open"]
 # Molecules at a time: the 10,000-point axes of more do not fit a processor's caches; a GPU has room for more.
 RENDER_CHUNK = {"cpu": 512, "cuda": 8192}
 CACHE_BYTES = 600_000_000  # rendered spectra that a process keeps; a third of the time of small runs is rendering
@@ -269,7 +270,7 @@ def load_dataset(config: Config) -> SpectraDataset:
 
 
 @lru_cache(maxsize=2)
-def _open(
+def _chosen_lines(
     directory: Path, molecules: int, least: int, tested: int, test_tenths: int, partly: bool
 ) -> tuple[LineTable, Bool[np.ndarray, " molecule"]]:
     """The molecules of a run, and which of them may be trained on.
@@ -292,19 +293,22 @@ def _open(
 def _load(name: str, data: Data, partly: bool) -> SpectraDataset:
     from symspectra.datasets.prepared import PreparedDataset, find_folder, read_folder  # imports this module
 
-    if name == "open":
-        nuisance = Nuisance() if data.nuisance else CLEAN
-        choice = (data.molecules, data.least_positives, data.test_molecules, data.test_tenths)
-        lines, own = _open(OPEN_DIRECTORY, *choice, partly)
-        return LineDataset(
-            lines, data.modalities, nuisance, data.resample, data.test_tenths, own, data.ir_intensity == "absolute"
-        )
-    folder = find_folder(f"{name}-{data.resample}") or find_folder(name)
+    folder = SHIPPED.get(name) or find_folder(f"{name}-{data.resample}") or find_folder(name)
     if folder is None:
         raise DataError(
-            f"there is no data set {name!r}; expected 'open', or the name of a folder of `symspectra data prepare`, "
-            "with its manifest.json, in data/ (or in the folder that SYMSPECTRA_DATA names)"
+            f"there is no data set {name!r}; expected {' or '.join(map(repr, SHIPPED))}, or the name of a folder of "
+            "`symspectra data build --smiles` or `symspectra data prepare`, with its manifest.json, in data/ (or in "
+            "the folder that SYMSPECTRA_DATA names)"
         )
+    if holds_lines(folder):
+        choice = (data.molecules, data.least_positives, data.test_molecules, data.test_tenths)
+        lines, own = _chosen_lines(folder, *choice, partly)
+        absolute = data.ir_intensity == "absolute"
+        nuisance = NUISANCES[data.nuisance]
+        return LineDataset(lines, data.modalities, nuisance, data.resample, data.test_tenths, own, absolute)
+    for option in ("least_positives", "test_molecules", "ir_intensity"):
+        if getattr(data, option) != (default := Data.model_fields[option].default):
+            raise DataError(f"{option} is of data sets of line lists; expected {default!r} for {name!r}")
     source = read_folder(folder)
     if source.resample != data.resample:
         raise DataError(

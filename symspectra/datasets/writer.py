@@ -81,7 +81,7 @@ class FolderWriter:
             table.writerow(("file", "record", "reason"))
             for row in rejects:
                 table.writerow(row)
-                reasons[row[-1]] += 1
+                reasons[row[-1].partition(" (")[0]] += 1  # in brackets stands what is wrong with this one
         split, groups = molecules["split"].to_numpy(), from_bits(molecules["groups"].to_numpy())
         numbers = {name: groups[used & (split == name)].sum(axis=0).tolist() for name in SPLITS}
         counts = {group: {name: numbers[name][i] for name in SPLITS} for i, group in enumerate(NAMES)}

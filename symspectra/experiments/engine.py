@@ -77,6 +77,8 @@ def local(workers: int, device: str = "auto") -> Iterator[Client]:
     settings = {
         "distributed.scheduler.allowed-failures": RETRIES,
         "distributed.scheduler.worker-saturation": 1.0,  # a worker is given a run when it is free
+        # Dask has freed memory given back at once, and training asks for it again: a third of its time.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     }
     with dask.config.set(settings):
         cluster = LocalCluster(

@@ -9,6 +9,7 @@ from pathlib import Path
 from IPython.display import Markdown, display
 
 from symspectra.config import Config
+from symspectra.errors import ConfigError
 from symspectra.experiments.plan import project
 from symspectra.experiments.profiles import Profile, load_profile
 from symspectra.training.runs import Run, run
@@ -19,8 +20,11 @@ def begin(profile: str, store: str | Path, figures: str | Path) -> Profile:
 
     Raises
     ------
-    ConfigError : there is no such profile.
+    ConfigError : there is no such profile, or a folder is no text (``papermill -p store 2024`` gives a number).
     """
+    for name, folder in (("store", store), ("figures", figures)):
+        if not isinstance(folder, str | Path):
+            raise ConfigError(f"{name} is {folder!r}; expected the name of a folder (`papermill -r {name} {folder}`)")
     settings = load_profile(profile)
     os.chdir(project())
     say(f"Profile **{profile}**, runs in `{Path(store).resolve()}`, figures in `{Path(figures).resolve()}`.")

@@ -240,6 +240,9 @@ def _other_kinds(spectra: Mapping[str, Prepared]) -> list[str]:
             kinds[name] = "an electron ionisation spectrum"
         elif meta.get("ms_level") == 1:
             kinds[name] = "a spectrum of the intact ions (MS1)"
+        elif "above_precursor" in meta:
+            at, above = meta["precursor_mz"], meta["above_precursor"]
+            kinds[name] = f"no spectrum of its precursor, m/z {at:g}, above which m/z {above:g} lies"
     return [f"{name} is {kind}; the model has learned MS/MS only" for name, kind in kinds.items()]
 
 

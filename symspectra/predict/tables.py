@@ -6,6 +6,7 @@ Nothing here imports torch, so that a wrong table is refused at once.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from symspectra.errors import ReadError, suggest
 from symspectra.files import check_size
 from symspectra.modalities import KINDS, MODALITIES
 from symspectra.spectra.readers import read_one
-from symspectra.spectra.readers.text import looks_like_peaks, parse_peaks
+from symspectra.spectra.readers.peak_lists import looks_like_peaks, parse_peaks
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
 LIMIT_BYTES = {".csv": 200_000_000, ".parquet": 2_000_000_000}  # of a table; any other ending is read as CSV
@@ -48,8 +49,12 @@ def read_molecules(path: str | Path) -> list[Molecule]:
 
 def spectrum_of(source: str | Path, modality: str, folder: Path = Path(), **reading: Any) -> Spectrum:
     """The spectrum of a file in ``folder``, or of a typed list of peaks where no file has that name."""
-    if isinstance(source, str) and looks_like_peaks(source) and not os.path.exists(folder / source):
-        return parse_peaks(source, modality)
+    if isinstance(source, str) and not os.path.exists(folder / source):
+        if looks_like_peaks(source):
+            return parse_peaks(source, modality)
+        if re.search(r"\d.*[\s,;]", source) and not re.search(r"\.[A-Za-z]\w{0,5}$", source):
+            begin = "a list of peaks begins with a number or a heading such as 1H NMR (400 MHz, CDCl3)"
+            raise ReadError(f"{source[:60]}: there is no such file, and {begin}")
     return read_one(folder / source, modality, **reading)
 
 
@@ -63,6 +68,7 @@ def _wide(path: Path) -> list[Molecule]:
     for column in table.columns:
         if column not in ("name", *MODALITIES):
             raise ReadError(f"{path}: column {column!r}; {suggest(column, MODALITIES)}")
+    table = table[table.apply(lambda row: row.str.strip().any(), axis=1)]
     twice = table["name"][table["name"].duplicated()]
     if len(twice):
         raise ReadError(f"{path}, row {twice.index[0] + 2}: a second molecule {twice.iloc[0]!r}; names must differ")

@@ -32,7 +32,7 @@ from symspectra.parallel import Workers, chunked
 from symspectra.simulation.flux import PARAMETERS, Terms, atom_types, dipole_derivatives, dipole_terms
 from symspectra.simulation.force_field import minimum
 from symspectra.simulation.molecules import flat_smiles, read_smiles
-from symspectra.simulation.quantum import BOHR, SimulationError, Surface, normal_modes
+from symspectra.simulation.quantum import BOHR, SimulationError, Surface, intensities
 from symspectra.simulation.shifts import molecule_with_geometry
 from symspectra.simulation.train_shifts import split_of
 
@@ -95,7 +95,7 @@ def choose(lists: Iterable[str], molecules: int, held_out: int) -> list[str]:
 
 def quantum_slopes(smiles: str) -> Example:
     """GFN2-xTB dipole derivatives at the MMFF94 minimum, by forward differences; errors as of `minimum`."""
-    mol, _ = minimum(smiles)
+    mol = minimum(smiles)[0]
     xyz = mol.GetConformer().GetPositions()
     surface = Surface(np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()]), xyz / BOHR)
     x = (xyz / BOHR).ravel()
@@ -175,15 +175,14 @@ def evaluate(examples: list[Example], parameters: dict[str, float]) -> dict[str,
     residual = total = 0.0
     cosines = []
     for example in examples:
-        mol, hessian = minimum(example.smiles)
+        mol, cm1, modes = minimum(example.smiles)
         try:
             slopes = dipole_derivatives(mol, mol.GetConformer().GetPositions(), parameters)
         except SimulationError:
             continue
         residual += ((slopes - example.slopes) ** 2).sum()
         total += (example.slopes**2).sum()
-        masses, positions = np.array([a.GetMass() for a in mol.GetAtoms()]), mol.GetConformer().GetPositions() / BOHR
-        first, second = (broadened(*normal_modes(masses, positions, hessian, s)[:2]) for s in (slopes, example.slopes))
+        first, second = (broadened(cm1, intensities(modes, s)) for s in (slopes, example.slopes))
         cosines.append(first @ second / np.sqrt((first @ first) * (second @ second)))
     return {
         "molecules": len(cosines),

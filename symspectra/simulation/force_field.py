@@ -14,7 +14,16 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import AllChem
 
 from symspectra.simulation.flux import dipole_derivatives
-from symspectra.simulation.quantum import BOHR, REFUSE_CM1, SADDLE_CM1, SimulationError, embedded, normal_modes
+from symspectra.simulation.quantum import (
+    BOHR,
+    REFUSE_CM1,
+    SADDLE_CM1,
+    SimulationError,
+    embedded,
+    intensities,
+    normal_modes,
+    step_downhill,
+)
 
 HARTREE = 627.509474  # kcal/mol
 STEP = 1e-5  # angstrom, forward difference of the analytic gradient
@@ -31,8 +40,8 @@ class ForceFieldRecord:
     xyz_angstrom: Float[np.ndarray, "atoms 3"]
 
 
-def minimum(smiles: str) -> tuple[Chem.Mol, Float[np.ndarray, "atoms*3 atoms*3"]]:
-    """Molecule with hydrogens and its conformer at an MMFF94 minimum, and the Hessian in hartree/bohr^2.
+def minimum(smiles: str) -> tuple[Chem.Mol, Float[np.ndarray, " modes"], Float[np.ndarray, "modes atoms*3"]]:
+    """Molecule with hydrogens and its conformer at an MMFF94 minimum, and its `normal_modes`.
 
     Raises
     ------
@@ -50,15 +59,14 @@ def minimum(smiles: str) -> tuple[Chem.Mol, Float[np.ndarray, "atoms*3 atoms*3"]
         if field.Minimize(maxIts=5000, forceTol=FORCE_TOLERANCE):
             raise SimulationError("no minimum of the force field in 5000 steps")
         positions = conformer.GetPositions()
-        hessian = _hessian(field, positions)
-        wavenumbers, _, modes = normal_modes(masses, positions / BOHR, hessian, np.zeros((positions.size, 3)))
+        wavenumbers, modes = normal_modes(masses, positions / BOHR, _hessian(field, positions))
         if wavenumbers[0] >= SADDLE_CM1 or attempt == 2:
             break
-        conformer.SetPositions(positions + 0.1 * modes[0] / np.abs(modes[0]).max())
+        conformer.SetPositions(positions + step_downhill(modes[0]))
         field = AllChem.MMFFGetMoleculeForceField(mol, properties)
     if wavenumbers[0] < REFUSE_CM1:
         raise SimulationError(f"still a saddle point ({wavenumbers[0]:.0f} cm-1)")
-    return mol, hessian
+    return mol, wavenumbers, modes
 
 
 def _hessian(field, positions: Float[np.ndarray, "atoms 3"]) -> Float[np.ndarray, "atoms*3 atoms*3"]:
@@ -91,9 +99,6 @@ def simulate(smiles: str) -> ForceFieldRecord:
         The SMILES does not parse or is not one neutral closed-shell fragment; no conformer (`embed`); MMFF94 has no
         parameters for it, or the charge flux none for one of its bonds; no minimum, or a mode left below -150 cm-1.
     """
-    mol, hessian = minimum(smiles)
+    mol, wavenumbers, modes = minimum(smiles)
     positions = mol.GetConformer().GetPositions()
-    masses = np.array([atom.GetMass() for atom in mol.GetAtoms()])
-    slopes = dipole_derivatives(mol, positions)
-    wavenumbers, intensities, _ = normal_modes(masses, positions / BOHR, hessian, slopes)
-    return ForceFieldRecord(smiles, wavenumbers, intensities, positions)
+    return ForceFieldRecord(smiles, wavenumbers, intensities(modes, dipole_derivatives(mol, positions)), positions)

@@ -125,8 +125,12 @@ class Surface:
         return (hessian + hessian.T) / 2, dipole_slope
 
 
-def normal_modes(masses, positions, hessian, dipole_slope):
-    """Wavenumbers (cm-1, ascending), intensities (km/mol) and Cartesian displacements (modes, atoms, 3).
+def normal_modes(
+    masses: Float[np.ndarray, " atoms"],
+    positions: Float[np.ndarray, "atoms 3"],
+    hessian: Float[np.ndarray, "atoms*3 atoms*3"],
+) -> tuple[Float[np.ndarray, " modes"], Float[np.ndarray, "modes atoms*3"]]:
+    """Wavenumbers (cm-1, ascending, negative if imaginary) and displacements; masses in dalton, else atomic units.
 
     Translations and rotations are projected out: 3 atoms - 6 modes remain, 3 atoms - 5 of a linear molecule.
     """
@@ -140,9 +144,19 @@ def normal_modes(masses, positions, hessian, dipole_slope):
     values, vectors = np.linalg.eigh(projector @ (hessian / np.outer(root, root)) @ projector)
     internal = np.sort(np.argsort(np.abs(values))[len(basis) :])
     values, modes = values[internal], vectors.T[internal] / root
-    wavenumbers = np.sign(values) * np.sqrt(np.abs(values)) * HARTREE_CM1
-    intensities = KM_MOL * ((modes @ dipole_slope) ** 2).sum(axis=1)
-    return wavenumbers, intensities, modes.reshape(len(values), -1, 3)
+    return np.sign(values) * np.sqrt(np.abs(values)) * HARTREE_CM1, modes
+
+
+def intensities(
+    modes: Float[np.ndarray, "modes atoms*3"], dipole_slope: Float[np.ndarray, "atoms*3 3"]
+) -> Float[np.ndarray, " modes"]:
+    """Infrared intensities in km/mol of `normal_modes`, from dipole derivatives in atomic units."""
+    return KM_MOL * ((modes @ dipole_slope) ** 2).sum(axis=1)
+
+
+def step_downhill(mode: Float[np.ndarray, " atoms*3"]) -> Float[np.ndarray, "atoms 3"]:
+    """Step from a saddle point along its imaginary mode: largest component 0.1 angstrom."""
+    return (0.1 / np.abs(mode).max() * mode).reshape(-1, 3)
 
 
 def simulate(smiles: str, start: Chem.Mol | None = None) -> QuantumRecord:
@@ -172,10 +186,10 @@ def simulate(smiles: str, start: Chem.Mol | None = None) -> QuantumRecord:
         result = surface.point(positions)
         centre = {name: np.array(result.get(name)) for name in PROPERTIES}
         hessian, dipole_slope = surface.derivatives(positions, centre)
-        wavenumbers, intensities, modes = normal_modes(masses, positions, hessian, dipole_slope)
+        wavenumbers, modes = normal_modes(masses, positions, hessian)
         if wavenumbers[0] >= SADDLE_CM1 or attempt == 2:
             break
-        positions = positions + 0.1 / BOHR * modes[0] / np.abs(modes[0]).max()
+        positions = positions + step_downhill(modes[0]) / BOHR
     if wavenumbers[0] < REFUSE_CM1:
         raise SimulationError(f"still a saddle point ({wavenumbers[0]:.0f} cm-1)")
     begin, end = np.array([(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in molecule.GetBonds()]).T
@@ -183,4 +197,5 @@ def simulate(smiles: str, start: Chem.Mol | None = None) -> QuantumRecord:
     if orders.min() < OPEN_BOND:
         raise SimulationError(f"a bond opened during optimisation (Wiberg order below {OPEN_BOND})")
     energy, xyz = float(centre["energy"]), positions * BOHR
-    return QuantumRecord(smiles, energy, numbers, wavenumbers, intensities, xyz, begin, end, orders)
+    strengths = intensities(modes, dipole_slope)
+    return QuantumRecord(smiles, energy, numbers, wavenumbers, strengths, xyz, begin, end, orders)

@@ -14,21 +14,17 @@ from symspectra.simulation.molecules import checked_smiles
 from symspectra.simulation.nmr import nmr_lines
 from symspectra.simulation.quantum import QuantumRecord, SimulationError
 from symspectra.simulation.shifts import molecule_with_geometry, predict_shifts
-from symspectra.simulation.wavenumbers import Level, scaled
+from symspectra.simulation.wavenumbers import Level, mode_kinds
 
 IR_RANGE = (350.0, 4500.0)  # cm-1, unscaled
 IR_WEAKEST = 0.003  # of the strongest line
-DRAWN_BELOW, DRAWN_LOW, DRAWN_HIGH = 2600.0, 0.973, 1.010  # what the rendering multiplies stored wavenumbers by
 SIMULATE = {"ff": force_field.simulate, "gfn2": quantum.simulate}
 
 
 def simulated(
     entries: list[tuple[int, str]], level: Level, max_heavy: int
 ) -> list[tuple[int, str, dict[str, Any] | str]]:
-    """Line number, SMILES as given, and the line list or the reason why there is none, of each entry of a list.
-
-    The wavenumbers are such that they are drawn where the band of a gas is expected (`wavenumbers.scaled`).
-    """
+    """Line number, SMILES as given, and the line list or the reason why there is none, of each entry of a list."""
     results: list[tuple[int, str, dict[str, Any] | str]] = []
     records, places = [], []
     for number, text in entries:
@@ -43,13 +39,10 @@ def simulated(
     return results
 
 
-def line_lists(
-    records: list[QuantumRecord] | list[ForceFieldRecord], level: Level | None = None
-) -> list[dict[str, Any]]:
-    """Line lists, one per record: the spectral columns of `symspectra.spectra.lines.COLUMNS`, and ``smiles``.
+def line_lists(records: list[QuantumRecord] | list[ForceFieldRecord], level: Level = "gfn2") -> list[dict[str, Any]]:
+    """Line lists, one per record: the spectral columns of `symspectra.spectra.lines.COLUMNS`, ``smiles``, ``level``.
 
-    The wavenumbers are harmonic; with a ``level``, those of measured bands, divided by what the rendering multiplies
-    them by. A force-field record has no bond orders: its MS/MS are made with formal ones, on which the fragmentation
+    A force-field record has no bond orders: its MS/MS are made with formal ones, on which the fragmentation
     was fitted (square-root cosine with spectra of quantum bond orders: 0.995 positive, 0.989 negative, 40 molecules).
 
     Raises
@@ -59,7 +52,7 @@ def line_lists(
     molecules = [molecule_with_geometry(record.smiles, record.xyz_angstrom) for record in records]
     rows = []
     for record, mol, shifts in zip(records, molecules, predict_shifts(molecules), strict=True):
-        row = {"smiles": record.smiles, **_infrared(record, mol, level), "polar_h": _polar_hydrogens(mol)}
+        row = {"smiles": record.smiles, "level": level, **_infrared(record, mol)}
         row |= nmr_lines(mol, record.xyz_angstrom, shifts)
         orders = _bond_orders(record, mol) if isinstance(record, QuantumRecord) else None
         tree = fragment_tree(mol, orders)
@@ -71,24 +64,14 @@ def line_lists(
     return rows
 
 
-def _infrared(record: QuantumRecord | ForceFieldRecord, mol: Chem.Mol, level: Level | None) -> dict[str, np.ndarray]:
+def _infrared(record: QuantumRecord | ForceFieldRecord, mol: Chem.Mol) -> dict[str, np.ndarray]:
     """Lines in range and not negligible; 1 cm-1 and two significant digits are all that the method is good for."""
     cm1, km_mol = record.freq_cm1, record.inten_km_mol
-    if level is not None:
-        cm1 = _as_drawn(scaled(mol, cm1, km_mol, level))
+    kinds = np.array(mode_kinds(mol, cm1, km_mol))
     keep = (cm1 > IR_RANGE[0]) & (cm1 < IR_RANGE[1]) & (km_mol > IR_WEAKEST * km_mol.max(initial=0.0))
     digits = 10.0 ** (np.floor(np.log10(km_mol[keep])) - 1)
-    return {"ir_cm1": np.round(cm1[keep]), "ir_km_mol": np.round(km_mol[keep] / digits) * digits}
-
-
-def _as_drawn(cm1: np.ndarray) -> np.ndarray:
-    """What is drawn at these wavenumbers (between 2530 and 2626 cm-1 at 2626: the rendering leaves a gap there)."""
-    low, high = cm1 / DRAWN_LOW, cm1 / DRAWN_HIGH
-    return np.where(low < DRAWN_BELOW, low, np.maximum(high, DRAWN_BELOW))
-
-
-def _polar_hydrogens(mol: Chem.Mol) -> int:
-    return sum(n.GetAtomicNum() in (7, 8) for a in mol.GetAtoms() if a.GetAtomicNum() == 1 for n in a.GetNeighbors())
+    rounded = np.round(km_mol[keep] / digits) * digits
+    return {"ir_cm1": np.round(cm1[keep]), "ir_km_mol": rounded, "ir_kind": kinds[keep]}
 
 
 def _bond_orders(record: QuantumRecord, mol: Chem.Mol) -> np.ndarray:

@@ -13,11 +13,15 @@ from __future__ import annotations
 import csv
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from rdkit import Chem
+
+from symspectra.errors import DataError
+
+if TYPE_CHECKING:
+    from rdkit import Chem
 
 Level = Literal["ff", "gfn2"]
 FACTORS = Path(__file__).parent.parent / "data" / "wavenumbers.csv"
@@ -71,6 +75,8 @@ KINDS = tuple(kind for pool in POOLS for kind in pool.bonds) + tuple(REGIONS)
 
 @lru_cache
 def _bonds(smarts: str) -> Chem.Mol:
+    from rdkit import Chem  # only the simulation needs it; training reads the factors
+
     return Chem.MolFromSmarts(smarts)
 
 
@@ -97,9 +103,14 @@ def load_factors(level: Level) -> dict[str, float]:
         return {row["kind"]: float(row["factor"]) for row in csv.DictReader(file) if row["level"] == level}
 
 
-def scaled(
-    mol: Chem.Mol, cm1: Float[np.ndarray, " line"], km_mol: Float[np.ndarray, " line"], level: Level
-) -> Float[np.ndarray, " line"]:
-    """Wavenumbers of bands in a gas, as expected from the harmonic ones of a level; arguments of `mode_kinds`."""
-    factors = load_factors(level)
-    return cm1 * np.array([factors[kind] for kind in mode_kinds(mol, cm1, km_mol)])
+def factor(kind: str, level: str) -> float:
+    """What a harmonic wavenumber is multiplied by to give that of the band of a gas.
+
+    Raises
+    ------
+    DataError : there is no factor for such a kind of mode at such a level.
+    """
+    try:
+        return load_factors(level)[kind]
+    except KeyError:
+        raise DataError(f"{FACTORS.name}: no factor for modes {kind!r} at level {level!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -20,8 +21,11 @@ from symspectra.spectra.rendering import render
 from symspectra.spectra.spectrum import Spectrum
 
 MOST_ABSORBANCE = 3.0  # a transmittance below 0.1 % says no more
+MOST_PLAUSIBLE = 10.0  # absorbance; above it no spectrometer measures
+LEAST_TRANSMITTED = 2.0  # percent, somewhere in a spectrum; with less, the values are no percentages
 PEAKS = 50  # a mass spectrum in training has at most so many,
 LEAST_PERCENT = 1.0  # none below this share of the base peak
+INVERTED = 0.25  # of the highest line of an NMR curve: deeper ones are lines that point down
 NOISE = 4.0  # standard deviations; NMR points below are baseline
 LEAST_COVERED = 0.25  # of the axis; with less, a spectrum says nothing of most groups
 
@@ -127,7 +131,7 @@ def _modality(spectrum: Spectrum, modality: str | None) -> str:
 
 def _infrared(s: Spectrum) -> Spectrum:
     if s.peaks:
-        raise ReadError("is a list of infrared bands; the model reads the whole curve")
+        raise ReadError("is a list of infrared bands, for which there is no model yet; expected the whole curve")
     if s.x_unit != "1/cm":
         factor = {"um": 1e4, "nm": 1e7}.get(s.x_unit)
         if factor is None:
@@ -144,6 +148,12 @@ def _infrared(s: Spectrum) -> Spectrum:
 
 
 def _absorbance(s: Spectrum) -> Spectrum:
+    low, middle, high = np.percentile(s.y, (0, 50, 100))
+    if s.y_unit == "absorbance" and high > MOST_PLAUSIBLE and middle > (low + high) / 2:
+        raise ReadError(
+            f"the values are said to be absorbance, lie near {middle:.3g} and have bands that point down; expected "
+            "absorbance: they seem to be percent transmittance, which the file has to say"
+        )
     if s.y_unit in ("absorbance", "absorption coefficient"):
         return s
     if s.y_unit not in ("transmittance", "percent transmittance"):
@@ -154,6 +164,11 @@ def _absorbance(s: Spectrum) -> Spectrum:
         raise ReadError(
             f"the values are said to be transmittance and reach {t.max():g}; if they are percent, say "
             "y_unit='percent transmittance' (--y-unit)"
+        )
+    if s.y_unit == "percent transmittance" and high < LEAST_TRANSMITTED:
+        raise ReadError(
+            f"the values are said to be percent transmittance and reach only {high:g}; if they are not percent, say "
+            "y_unit='transmittance' (--y-unit)"
         )
     floor = 10**-MOST_ABSORBANCE
     words = f"{s.y_unit} converted to absorbance, A = -log10 T"
@@ -176,7 +191,8 @@ def _on_the_axis(s: Spectrum) -> Spectrum:
     if inside.sum() < 2:
         raise ReadError(f"the axis runs from {span}; nothing lies in the model's range, {low:g} to {high:g} {s.x_unit}")
     x = s.x[inside]
-    covered = (x.max() - x.min()) / (high - low)
+    start, end = _gaps(x)
+    covered = (x.max() - x.min() - (end - start).sum()) / (high - low)
     if covered < LEAST_COVERED:
         raise ReadError(
             f"the axis runs from {span} and covers {covered:.0%} of the model's range, {low:g} to {high:g} "
@@ -187,7 +203,18 @@ def _on_the_axis(s: Spectrum) -> Spectrum:
         s = s.then(words, x=x, y=s.y[inside])
     if covered < 0.97:
         s = s.then(f"measured from {x.min():g} to {x.max():g} {s.x_unit} only; zero elsewhere")
+    if len(start):
+        between = ", ".join(f"{a:g} to {b:g}" for a, b in zip(start[:8], end[:8], strict=True))
+        s = s.then(f"no points from {between} {s.x_unit}: zero there")
     return s
+
+
+def _gaps(x: Float[np.ndarray, " point"]) -> tuple[Float[np.ndarray, " gap"], Float[np.ndarray, " gap"]]:
+    """Where an ascending axis leaves a region out, and goes on: steps ten times as long as those beside them."""
+    step = np.diff(x)
+    beside = np.maximum(np.append(0.0, step[:-1]), np.append(step[1:], 0.0))
+    wide = np.flatnonzero((step > 10 * beside) & (beside > 0))
+    return x[wide], x[wide + 1]
 
 
 # ---- NMR
@@ -199,8 +226,15 @@ def _nmr(s: Spectrum) -> Spectrum:
     if s.peaks:
         return _listed(s, *sorted(KINDS[s.modality].axis))
     s = _on_the_axis(s)
+    if found := re.search("DEPT|APT", str(s.meta.get("pulse_sequence", "")), re.I):
+        raise ReadError(
+            f"is a {found[0].upper()} spectrum; expected a plain 13C spectrum, in which all carbons are alike"
+        )
     s = _without_solvent(s.then("baseline (median) set to zero", y=s.y - np.median(s.y)))
     noise = 1.4826 * np.median(np.abs(s.y))
+    if -s.y.min() > max(NOISE * noise, INVERTED * s.y.max()):
+        at = f"the strongest at {s.x[s.y.argmin()]:.4g} ppm"
+        raise ReadError(f"has negative lines, {at}, as DEPT and APT spectra do; expected lines that all point up")
     y = np.where(s.y > NOISE * noise, s.y, 0.0)
     if not y.max() > 0:
         raise ReadError("no peak rises above the noise")
@@ -267,6 +301,8 @@ def _curve_vector(s: Spectrum) -> Float[np.ndarray, " 600"]:
     axis, infrared = AXES[s.modality], s.modality == "ir"
     grid = np.sort(axis)
     y = np.interp(grid, s.x, s.y, left=0.0, right=0.0)  # Eq. 32
+    for start, end in zip(*_gaps(s.x), strict=True):
+        y[(grid > start) & (grid < end)] = 0.0
     nearest = np.rint((s.x - grid[0]) / (grid[-1] - grid[0]) * (len(grid) - 1)).astype(int)
     if infrared:
         count, total = (np.bincount(nearest, weights, len(grid)) for weights in (None, s.y))

@@ -22,14 +22,18 @@ from symspectra.errors import DataError
 from symspectra.files import digest, written
 from symspectra.groups.table8 import from_bits
 from symspectra.modalities import MODALITIES
+from symspectra.simulation.wavenumbers import factor
+
+Coded = tuple[list[str], np.ndarray]
 
 COLUMNS: dict[str, str] = {
     "smiles": "string",  # canonical, without stereochemistry
     "inchikey": "string",  # first block
     "groups": "uint64",  # bit k: functional group k of Table 8
+    "level": "string",  # of theory of the infrared lines: ff or gfn2
     "ir_cm1": "list<float>",  # harmonic wavenumber, not scaled, cm-1
     "ir_km_mol": "list<float>",
-    "polar_h": "uint8",  # hydrogen atoms on O or N
+    "ir_kind": "list<string>",  # kind of mode (`symspectra.simulation.wavenumbers`), which has a factor at each level
     "c13_ppm": "list<float>",
     "c13_count": "list<uint8>",  # equivalent carbon atoms
     "c13_hydrogens": "list<uint8>",  # hydrogen atoms on each of them
@@ -44,6 +48,7 @@ COLUMNS: dict[str, str] = {
 }
 #: Of each kind of spectrum.
 LIST_GROUPS = {kind: tuple(name for name in COLUMNS if name.startswith(f"{kind}_")) for kind in MODALITIES}
+_TEXT = {name for name, kind in COLUMNS.items() if kind == "list<string>"}
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,9 @@ class Ragged:
 class LineTable:
     """Line lists of N molecules, ready to be rendered.
 
-    ``spectra`` maps a modality to its lines: ``ir`` (cm1, km_mol, polar), ``c13`` (ppm, area), ``h1`` (one entry
-    per component of a multiplet: ppm, hz, area, spread, group), ``msms_pos`` and ``msms_neg`` (mz, intensity).
+    ``spectra`` maps a modality to its lines: ``ir`` (cm1, km_mol, polar for O-H and N-H stretches, ch for C-H ones),
+    ``c13`` (ppm, area), ``h1`` (one entry per component of a multiplet: ppm, hz, area, spread, group), ``msms_pos``
+    and ``msms_neg`` (mz, intensity).
     """
 
     smiles: tuple[str, ...]
@@ -117,7 +123,7 @@ def _check_row(row: dict[str, Any], where: str) -> None:
         if len(set(lengths.values())) > 1:
             raise DataError(f"{where}, {row['smiles']}: lists of one spectrum differ in length: {lengths}")
         for name in columns:
-            if name != "h1_couplings" and not np.isfinite(np.asarray(row[name], dtype=float)).all():
+            if name not in _TEXT and not np.isfinite(np.asarray(row[name], dtype=float)).all():
                 raise DataError(f"{where}, {row['smiles']}: {name} holds a value that is not finite")
 
 
@@ -146,6 +152,14 @@ def append_shard(directory: Path, rows: list[dict[str, Any]]) -> Path:
     with written(manifest) as temporary:
         temporary.write_text(json.dumps({"shards": shards}, indent=1) + "\n")
     return path
+
+
+def holds_lines(directory: Path) -> bool:
+    """Whether the manifest of a folder is one of line lists."""
+    try:
+        return "shards" in json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
@@ -196,10 +210,11 @@ def line_table(table: Any, digest: str = "") -> LineTable:
         for name in names:
             array = table[name].chunk(0) if table[name].num_chunks else table[name].combine_chunks()
             offsets = array.offsets.to_numpy().astype(np.int64)
-            values.append(array.values.slice(offsets[0], offsets[-1] - offsets[0]).to_numpy(zero_copy_only=False))
+            flat = array.values.slice(offsets[0], offsets[-1] - offsets[0])
+            values.append(_coded(flat) if name in _TEXT else flat.to_numpy(zero_copy_only=False))
         offsets -= offsets[0]
         if kind == "ir":
-            values.append(table["polar_h"].to_numpy().astype(np.int64))
+            values.append(_coded(table["level"].combine_chunks()))
         spectra[kind] = LINES[kind](offsets, *values)
     smiles = tuple(table["smiles"].to_pylist())
     return LineTable(
@@ -212,6 +227,12 @@ def line_table(table: Any, digest: str = "") -> LineTable:
     )
 
 
+def _coded(array: Any) -> Coded:
+    """The different texts of an arrow array, and which of them each one is."""
+    array = array.dictionary_encode()
+    return array.dictionary.to_pylist(), array.indices.to_numpy(zero_copy_only=False)
+
+
 def _ragged(offsets: np.ndarray, **columns: np.ndarray) -> Ragged:
     """Numbers become single precision, marks (bool) and numbers of groups (int64) stay as they are."""
     kept = {
@@ -221,13 +242,16 @@ def _ragged(offsets: np.ndarray, **columns: np.ndarray) -> Ragged:
     return Ragged(torch.from_numpy(offsets), kept)
 
 
-def _ir(offsets: np.ndarray, cm1: np.ndarray, km_mol: np.ndarray, polar_h: np.ndarray) -> Ragged:
-    """Lines by descending wavenumber; ``polar`` marks the O-H and N-H stretches: the highest ``polar_h`` above 3200."""
+def _ir(offsets: np.ndarray, cm1: np.ndarray, km_mol: np.ndarray, kind: Coded, level: Coded) -> Ragged:
+    """Lines by descending wavenumber, where the band of a gas is expected."""
     row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    descending = np.lexsort((-cm1, row))
-    cm1, km_mol = cm1[descending], km_mol[descending]
-    number = np.arange(len(cm1)) - offsets[:-1][row]
-    return _ragged(offsets, cm1=cm1, km_mol=km_mol, polar=(number < polar_h[row]) & (cm1 > 3200))
+    (kinds, which), (levels, of_molecule) = kind, level
+    factors = np.array([[factor(name, level) for name in kinds] for level in levels]).reshape(len(levels), len(kinds))
+    cm1 = cm1 * factors[of_molecule[row], which]
+    polar, ch = (np.array([name.startswith(start) for name in kinds], dtype=bool) for start in (("O-H", "N-H"), "C-H"))
+    order = np.lexsort((-cm1, row))
+    which = which[order]
+    return _ragged(offsets, cm1=cm1[order], km_mol=km_mol[order], polar=polar[which], ch=ch[which])
 
 
 def _msms(offsets: np.ndarray, mz: np.ndarray, percent: np.ndarray) -> Ragged:
@@ -256,9 +280,9 @@ def multiplet(couplings: str) -> tuple[np.ndarray, np.ndarray]:
     return hz[keep], area[keep] / area[keep].sum()
 
 
-def _h1(offsets: np.ndarray, ppm: np.ndarray, count: np.ndarray, couplings: np.ndarray, spread: np.ndarray) -> Ragged:
+def _h1(offsets: np.ndarray, ppm: np.ndarray, count: np.ndarray, couplings: Coded, spread: np.ndarray) -> Ragged:
     """One entry per component of a multiplet."""
-    patterns, which = np.unique(couplings.astype(str), return_inverse=True)
+    patterns, which = couplings
     multiplets = [multiplet(p) for p in patterns]
     size = np.array([len(hz) for hz, _ in multiplets], dtype=np.int64)[which]
     group = np.repeat(np.arange(len(ppm)), size)

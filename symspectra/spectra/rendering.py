@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float, Int
@@ -40,6 +40,12 @@ class Nuisance:
     hydrogen_bond : largest red shift of O-H and N-H stretches, cm-1; they broaden and gain strength with it
     peak_dropout, peak_intensity : share of MS/MS peaks of 1 % that vanish, and log-spread of intensities
     baseline : half-range of the noise on IR and NMR points, relative to the strongest
+    ir_intensity : standard deviation of the logarithm of each infrared band's strength
+    ch_gain : the same of all C-H stretches of a molecule together
+    condensed : share of infrared spectra of a condensed phase (0: not told apart): only there are hydrogen bonds, bands
+        are half as broad again, and strong ones are saturated
+    slope : largest rise of the infrared baseline from one end to the other, relative to the strongest band
+    cut : largest share of the infrared axis, from its low end, that was not measured; half of the spectra have all
     """
 
     c13_shift: float = 1.4
@@ -51,12 +57,20 @@ class Nuisance:
     peak_dropout: float = 0.3
     peak_intensity: float = 0.3
     baseline: float = 0.01
+    ir_intensity: float = 0.0
+    ch_gain: float = 0.0
+    condensed: float = 0.0
+    slope: float = 0.0
+    cut: float = 0.0
 
 
-CLEAN = Nuisance(0, 0, 0, 0, 0, 0, 0, 0, 0)
+CLEAN = Nuisance(*(0 for _ in fields(Nuisance)))
+MEASURED = Nuisance(ir_frequency=0.012, ir_intensity=0.7, ch_gain=0.5, condensed=0.5, slope=0.3, cut=0.08)
+NUISANCES = {False: CLEAN, True: Nuisance(), "measured": MEASURED}
 
 # Streams of random numbers: one per purpose, so that they are independent.
 _STREAMS = ("c13", "h1", "coupling", "labile", "labile_width", "ir", "ir_width", "bond", "drop", "strength", "baseline")
+_STREAMS += ("intensity", "ch_gain", "condensed", "saturation", "slope", "tilt", "cut")
 _STREAM = {name: 0x3C6EF372 * (i + 1) for i, name in enumerate(_STREAMS)}
 
 
@@ -177,19 +191,46 @@ Lines = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 def _ir_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float) -> Lines:
-    """Harmonic modes, scaled (0.973 below 2600 cm-1, 1.010 above; 25 known bands), as Lorentzians of one width."""
-    cm1 = columns["cm1"] * torch.where(columns["cm1"] < 2600, 0.973, 1.010)
-    area, polar = columns["km_mol"], columns["polar"]
+    """Bands as Lorentzians of one width."""
+    cm1, area, polar = columns["cm1"], columns["km_mol"], columns["polar"]
     hwhm = torch.full_like(cm1, IR_HWHM)
     if n.ir_frequency:
         cm1 = cm1 * (1 + n.ir_frequency * _normal(seed[row], number, "ir"))
     if n.ir_width:
         hwhm = hwhm * torch.exp(n.ir_width * _normal(seed, 0, "ir_width"))[row]
+    if n.ir_intensity:
+        area = area * torch.exp(n.ir_intensity * _normal(seed[row], number, "intensity"))
+    if n.ch_gain:
+        area = area * torch.where(columns["ch"], torch.exp(n.ch_gain * _normal(seed, 0, "ch_gain"))[row], 1.0)
+    if n.condensed:
+        hwhm = hwhm * (1 + 0.5 * _condensed(seed, n))[row]
     if n.hydrogen_bond:
-        bond = uniform(seed, 0, "bond")[row] * polar
+        bond = (uniform(seed, 0, "bond") * (_condensed(seed, n) if n.condensed else 1.0))[row] * polar
         cm1 = cm1 - n.hydrogen_bond * bond
         hwhm, area = hwhm + 100 * bond, area * (1 + 2 * bond)
     return cm1, area, hwhm * scale, polar
+
+
+def _condensed(seed: Tensor, n: Nuisance) -> Float[Tensor, " molecule"]:
+    """1 for the spectra of a condensed phase, else 0."""
+    return (uniform(seed, 0, "condensed") < n.condensed).float()
+
+
+def _instrument(y: Float[Tensor, "batch points"], seed: Tensor, n: Nuisance) -> Float[Tensor, "batch points"]:
+    """Infrared spectra with a maximum of 1 as a spectrometer gives them: saturated, on a slope, cut at the low end."""
+    if n.condensed:
+        strength = 3 * uniform(seed, 0, "saturation") * _condensed(seed, n)
+        strength = strength.clamp_min(1e-3).unsqueeze(1)
+        y = torch.expm1(-strength * y) / torch.expm1(-strength)
+    if n.slope:
+        rising = (uniform(seed, 0, "tilt") < 0.5).unsqueeze(1)
+        ramp = torch.linspace(0, 1, y.shape[1], device=y.device)
+        y = y + n.slope * uniform(seed, 0, "slope").unsqueeze(1) * torch.where(rising, ramp, 1 - ramp)
+    if n.cut:
+        first = y.shape[1] * n.cut * (2 * uniform(seed, 0, "cut") - 1)
+        y = y * (torch.arange(y.shape[1], device=y.device) >= first.unsqueeze(1))
+    top = y.amax(dim=1, keepdim=True)
+    return y / torch.where(top > 0, top, 1.0)
 
 
 def _c13_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float) -> Lines:
@@ -263,6 +304,10 @@ def render(
             continue
         if modality == "ir":  # mean over each of 600 points, where App. F.2 takes one value in three
             y = render_axis(lines, rows, modality, nuisance, draw, POINTS, absolute_ir)
+            if nuisance.condensed or nuisance.slope or nuisance.cut:
+                if absolute_ir:
+                    raise ValueError("absolute infrared intensities: what a spectrometer does to a spectrum hides them")
+                y = _instrument(y, seed, nuisance)
         else:
             y = nmr_vector(render_axis(lines, rows, modality, nuisance, draw), resampling)
         if nuisance.baseline:

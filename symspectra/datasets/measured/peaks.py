@@ -25,7 +25,7 @@ from symspectra.datasets.measured.records import (
 )
 from symspectra.errors import DataError, ReadError
 from symspectra.parallel import Workers
-from symspectra.spectra.readers.text import parse_peaks
+from symspectra.spectra.readers.peak_lists import parse_peaks
 
 CELL_CHARACTERS = 1_000_000
 TEXTS = ("source", "licence", "adduct", "collision_energy")
@@ -41,7 +41,7 @@ def read_peak_table(
     path
         CSV or parquet with the columns ``smiles``; ``modality`` (``c13``, ``h1``, ``msms_pos``, ``msms_neg``, or ``ms``
         for electron ionisation); and ``peaks``, a list as it is typed, mass spectra as ``43.0:100 58.1:35``
-        (`symspectra.spectra.readers.text.parse_peaks`), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of
+        (`symspectra.spectra.parse_peaks`), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of
         equivalent atoms or intensities). Where there are, ``inchikey``, which must be that of the structure, and
         ``record`` and `TEXTS` are read too; other columns are not.
 
@@ -107,8 +107,10 @@ def _measurement(row: dict[str, Any]) -> Measurement:
 def _typed(text: Any, modality: str) -> dict[str, Any]:
     try:
         spectrum = parse_peaks(str(text), kind_of(modality).name)
-    except ReadError:
-        raise Reject("peak not readable") from None
+    except ReadError as error:
+        raise Reject(f"peak not readable ({error})") from None
+    if (said := spectrum.meta.get("ionisation")) and (said == "EI") != (modality == "ms"):
+        raise Reject(f"peak not readable (the heading says {said}; {modality!r} was asked for)")
     x, y = checked_peaks(spectrum.x, spectrum.y, modality)
     return {"x": x, "y": y, "attached": _attached(spectrum.meta.get("attached"), len(x))}
 

@@ -154,7 +154,7 @@ def _spectrum(folder: Folder, experiment: Folder) -> Spectrum:
     x = procs.number("OFFSET", -1e4, 1e4) - np.arange(points) * width / points
     with np.errstate(over="ignore", invalid="ignore"):
         y = np.ldexp(values, int(procs.number("NC_proc", -64, 64)))
-    meta = {"frequency_mhz": frequency}
+    meta = {"frequency_mhz": frequency, "pulse_sequence": acqus.text("PULPROG") if acqus else ""}
     if solvent := acqus.text("SOLVENT") if acqus else "":
         meta["solvent"] = solvent
     if _is_there(folder, "title"):

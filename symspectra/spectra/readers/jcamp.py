@@ -31,7 +31,7 @@ _INFRARED = (
     *("FTIR", "FT-IR", "FTIR SPECTRUM", "FT-IR SPECTRUM"),
 )
 _NMR = ("NMR SPECTRUM", "NMR PEAK TABLE", "NMR PEAK ASSIGNMENTS")
-_META = {"solvent": ".SOLVENTNAME", "ionisation": ".IONIZATIONMODE"}
+_META = {"solvent": ".SOLVENTNAME", "ionisation": ".IONIZATIONMODE", "pulse_sequence": ".PULSESEQUENCE"}
 
 
 def read_jcamp(data: bytes) -> list[Entry]:

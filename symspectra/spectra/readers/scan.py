@@ -20,6 +20,8 @@ from symspectra.spectra.spectrum import Spectrum
 
 Peaks = tuple[ArrayLike, ArrayLike]  # m/z and intensity
 
+ISOTOPES = 4.5  # m/z by which isotopes of a precursor (two Cl or Br) lie above it
+STRONG = 0.05  # of the base peak: such a peak is no noise
 PROFILE_FLOOR = 0.005  # of the base peak: maxima of a profile below it are noise
 
 #: What is kept of a scan, and the names that files give to it (`key`).
@@ -138,6 +140,11 @@ class Scan:
         names = ("title", "adduct", "collision_energy", "smiles", "inchikey")
         meta: dict[str, Any] = {name: self.said(name) for name in names}
         meta |= {"precursor_mz": self.precursor, "ms_level": self.level, "ionisation": self.ionisation}
+        charge = max([1, *map(int, re.findall(r"\d", self.said("charge")[:20]))])
+        strong = mz[keep][intensity[keep] >= STRONG * intensity.max()]
+        if self.precursor and strong.max() > self.precursor * charge + ISOTOPES:
+            meta["above_precursor"] = float(strong.max())
+            steps.append(f"a strong peak at m/z {strong.max():g} lies above the precursor, m/z {self.precursor:g}")
         meta = {name: value for name, value in meta.items() if value not in ("", None)}
         return Spectrum(mz[keep], intensity[keep], "m/z", "intensity", modality, meta, True, (*steps, *reason))
 

@@ -1,4 +1,4 @@
-"""Two columns of text, a position and a value per line; and peak lists as they are typed (`parse_peaks`)."""
+"""Two columns of text, a position and a value per line; or a list of peaks as it is typed (`peak_lists`)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from symspectra.modalities import KINDS
 from symspectra.spectra.readers.peak_lists import looks_like_peaks, parse_peaks
 from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
-
-__all__ = ["looks_like_peaks", "parse_peaks", "read_table"]
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*|,\d+)?|[.,]\d+)(?:[eEdD][+-]?\d+)?")
 _COMMENT = ("#", "//", ";", "%", "!", "$$")
@@ -30,17 +28,31 @@ class _Table:
     separator: str
     rows: list[tuple[int, list[str]]]
     header: list[str]
+    after: int  #: lines behind them, of no table
 
 
 def read_table(data: bytes, modality: str | None, x_unit: str | None = None, y_unit: str | None = None) -> Spectrum:
-    """The spectrum of a table of two columns, separated by tabs, semicolons, commas or blanks.
+    """The spectrum of a table of two columns, separated by tabs, semicolons, commas or blanks; or of a typed list.
 
     Parameters
     ----------
     modality : what the spectrum is, if known; of NMR and mass spectra the axis is then ppm or m/z
     x_unit, y_unit : units where the header does not name them, keys of `X_UNITS` and `Y_UNITS`
     """
-    table = _split(decoded(data).replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " "))
+    text = decoded(data).replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " ")
+    try:
+        table = _split(text)
+    except ReadError:
+        if modality is None or not looks_like_peaks(text):
+            raise
+        return parse_peaks(text, modality)
+    header = "\n".join(table.header).strip()
+    listed = looks_like_peaks(header) if header else len(table.rows) == 1 and x_unit is None
+    if modality and len(table.rows) < _CURVE_POINTS and listed:
+        return parse_peaks(text, modality)
+    whole = all(field.isdigit() for _, row in table.rows for field in row)
+    if whole and table.separator == "," and not header and x_unit is None and len(table.rows) < _CURVE_POINTS:
+        raise ReadError(f"the comma in {text.strip()[:9]!r} may be a decimal mark; expected points, or a header")
     names = _names(table)
     at, header_x, header_y = _columns(table, names)
     x_unit = _agreed("x_unit", header_x, x_unit, X_UNITS)
@@ -57,9 +69,13 @@ def read_table(data: bytes, modality: str | None, x_unit: str | None = None, y_u
     values, decimal_commas = _values(table, at)
     if decimal_commas:
         steps.append("decimal commas read as points")
+    if table.after:
+        steps.append(f"lines after the table not read: {table.after}")
     if others := len(names) - 2:
         steps.append(f"columns {names[at[0]]!r} and {names[at[1]]!r} taken, {others} not read")
-    few = x_unit == "ppm" and _uneven(values[0])
+    few = x_unit in ("ppm", "1/cm") and _unconnected(values[0])
+    if few and x_unit == "ppm":
+        _check_numbering(values)
     if few:
         steps.append("taken as a list of peaks, because the rows are few or unevenly spaced")
     return Spectrum(*values, x_unit, y_unit, modality, {}, few or x_unit == "m/z", tuple(steps))
@@ -85,6 +101,10 @@ def _is_number(text: str) -> bool:
     return _NUMBER.fullmatch(text) is not None
 
 
+def _begins(line: str) -> bool:
+    return _NUMBER.match(line.strip()) is not None
+
+
 def _is_row(line: str) -> bool:
     fields = _fields(line, _separator(line.strip()))
     return len(fields) > 1 and all(map(_is_number, fields))
@@ -101,7 +121,12 @@ def _split(text: str) -> _Table:
     before = _fields(lines[first - 1], separator) if first else []
     if len(before) == len(fields) and _is_number(before[0]):
         raise ReadError(f"line {first} holds {lines[first - 1].strip()[:_SHOWN]!r}; expected numbers or a header")
-    table = _Table(separator, [], lines[:first])
+    last = next(i for i in range(len(lines), 0, -1) if lines[i - 1] and _is_row(lines[i - 1]))
+    if last < len(lines) and not re.match(r"\s*[^\s#/;%!$]", lines[last]) and not any(map(_begins, lines[last:])):
+        lines, after = lines[:last], sum(bool(line.strip()) for line in lines[last:] if not line.startswith(_COMMENT))
+    else:
+        after = 0
+    table = _Table(separator, [], lines[:first], after)
     for number, line in enumerate(lines[first:], first + 1):
         stripped = line.strip()
         if stripped and not stripped.startswith(_COMMENT):
@@ -126,10 +151,20 @@ def _values(table: _Table, at: tuple[int, int]) -> tuple[np.ndarray, bool]:
     return values.T, commas
 
 
-def _uneven(x: np.ndarray) -> bool:
+def _unconnected(x: np.ndarray) -> bool:
+    """Whether positions are those of peaks: few, or most steps unlike the next one, as they are not along a curve."""
     with np.errstate(over="ignore", invalid="ignore"):
-        gaps = np.abs(np.diff(x))
-    return len(x) < _CURVE_POINTS or bool(gaps.max() > 10 * np.median(gaps))
+        steps = np.diff(np.unique(x))
+        alike = (steps[1:] < 2 * steps[:-1]) & (steps[:-1] < 2 * steps[1:])
+    return len(x) < _CURVE_POINTS or len(alike) == 0 or bool(alike.mean() < 0.8)
+
+
+def _check_numbering(values: np.ndarray) -> None:
+    for column, name in zip(values, ("first", "second"), strict=True):
+        if len(column) > 2 and (column == np.arange(1, len(column) + 1)).all():
+            raise ReadError(
+                f"the {name} column counts 1, 2, 3, as numbers of atoms do; expected shifts and intensities"
+            )
 
 
 def _names(table: _Table) -> list[str]:
@@ -145,8 +180,12 @@ def _names(table: _Table) -> list[str]:
 def _columns(table: _Table, names: list[str]) -> tuple[tuple[int, int], str | None, str | None]:
     """Which columns are read, and the units that the header names."""
     if len(names) == 2:
+        if _x_unit_of(names[1]) and not _x_unit_of(names[0]):
+            raise ReadError(f"the second column is {names[1][:_SHOWN]!r}; expected positions first, then their values")
         pairs = [pair for line in table.header[: -_HEADER_LINES - 1 : -1] for pair in _pairs_of(line)]
         units = [(_x_unit_of(left), _y_unit_of(right)) for left, right in pairs]
+        said = {left.upper(): right for left, right in pairs}  # JASCO
+        units.append((_x_unit_of(said.get("XUNITS", "")), _y_unit_of(said.get("YUNITS", ""))))
         return (0, 1), *max(units, key=lambda pair: 2 - pair.count(None), default=(None, None))
     x = [i for i, name in enumerate(names) if _x_unit_of(name)]
     y = [i for i, name in enumerate(names) if _y_unit_of(name) and i not in x]
@@ -164,7 +203,7 @@ def _agreed(name: str, header: str | None, given: str | None, units: dict[str, t
     known = unit(given, units)
     if known is None:
         raise ReadError(f"{name} is {given!r}; expected one of {', '.join(units)}")
-    if header is not None and header != known:
+    if header is not None and header != known and not {header, known} <= {"transmittance", "percent transmittance"}:
         raise ReadError(f"the header says {header}, but {name} says {known}; expected them to agree")
     return known
 
