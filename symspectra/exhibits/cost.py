@@ -16,7 +16,7 @@ from symspectra.exhibits.verdicts import Verdict
 from symspectra.training.store import Run
 
 GPU = "peak memory of the GPU"
-MODEL = "weights, gradients, Adam's moments, and what a batch keeps for the backward pass"
+MODEL = "memory of a training step"  # weights, gradients, Adam's moments, what a batch keeps for the backward pass
 PROCESS = "peak memory of the process"
 
 
