@@ -94,6 +94,11 @@ def test_what_is_written_does_not_overlap(drawn, name):
     assert boxes and not any(boxes[i].overlaps(boxes[j]) for i in range(len(boxes)) for j in range(i))
 
 
+def test_an_interval_takes_the_place_of_the_standard_deviation():
+    figure = grouped_bars(bars(["x"], MODELS[:2]), "F1", intervals={MODELS[1]: {"x": (0.4, 0.7)}})
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[0.4, 0.7]]
+
+
 def test_names_under_crowded_bars_do_not_overlap(drawn):
     boxes = [label.get_window_extent() for label in drawn["bars of five models"].axes[0].get_xticklabels()]
     assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))

@@ -29,7 +29,7 @@ def test_ordering(judge, levels):
     claim = judge.ordering("Table 1", "A is better than B", {"a": (high, low), "b": (levels[2], levels[1])})
     assert (claim.outcome, claim.source, [row.text for row in claim.rows]) == (HOLDS, "Table 1", ["a", "b"])
     assert judge.ordering("s", "t", {"a": (high, low), "b": (low, high)}).outcome == FAILS
-    assert judge.ordering("s", "t", {"a": (high, same)}, margin=0.2, equivalent=True).outcome == HOLDS
+    assert judge.ordering("s", "t", {"a": (high, same)}, margin=0.2).outcome == FAILS
     assert judge.ordering("s", "t", {"a": (high, summarise([0.5]))}).outcome == UNTESTED
 
 
@@ -44,16 +44,12 @@ def test_trend(judge, levels):
     assert judge.trend("s", "t", points).outcome == HOLDS
     assert judge.trend("s", "t", points, "falls").outcome == FAILS
     assert judge.trend("s", "t", {1: levels[0], 2: levels[1]}).outcome == UNTESTED
-    with pytest.raises(ValueError, match="'up'"):
-        judge.trend("s", "t", points, "up")
 
 
 def test_optimum(judge, levels):
     points = dict(zip("abcd", levels, strict=False))
     assert judge.optimum("s", "t", points, "d").outcome == HOLDS
     assert judge.optimum("s", "t", points, "c").outcome == FAILS
-    with pytest.raises(ValueError, match="optimum e needs"):
-        judge.optimum("s", "t", points, "e")
 
 
 def test_spread_of_seeds_is_that_of_all_settings_in_the_store(monkeypatch, tmp_path):

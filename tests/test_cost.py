@@ -1,20 +1,23 @@
 """Time and memory: where a number comes from, and what may be concluded from it."""
 
 import pytest
+from torch import nn
 
 from symspectra.config import Config
 from symspectra.exhibits.cost import (
     GPU,
-    PROCESS,
+    MODEL,
     cost_claim,
     costs_beside,
     duration,
     late_gain,
     memory_gb,
     memory_kind,
+    model_mb,
     seconds,
 )
 from symspectra.exhibits.scores import summarise
+from symspectra.models.base import SpectrumClassifier
 
 
 class Finished:
@@ -36,9 +39,27 @@ def test_time():
 
 def test_memory_is_of_the_gpu_where_the_model_is_trained_on_one():
     assert memory_gb([Finished(1, 2048, 1024)]).mean == 1 and memory_kind(Finished(1, 2048, 1024)) == GPU
-    assert memory_gb([Finished(1, 2048)]).mean == 2 and memory_kind(Finished(1, 2048)) == PROCESS
+    assert memory_kind(Finished(1, 2048)) == MODEL
     assert memory_gb([Finished(1, 2048, 10, model="xgboost")]).mean == 2  # trees grow on the CPU
-    assert memory_gb([Finished(1)]) == summarise([])
+    assert memory_gb([Finished(1, model="xgboost")]) == summarise([])
+
+
+class Linear(SpectrumClassifier):
+    """One layer: its input, its logits and the labels stay for the backward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3 * 600, 37)
+
+    def forward(self, x, present):
+        return self.layer(x.flatten(1))
+
+
+def test_memory_of_a_model_is_that_of_its_weights_and_of_its_batch():
+    run = Finished(1)
+    run.load, run.labels, batch = Linear, range(37), run.config.training.batch
+    weights, kept = 1800 * 37 + 37, batch * (1800 + 2 * 37)
+    assert model_mb(run) == memory_gb([run]).mean * 1024 == pytest.approx(4 * (4 * weights + kept) / 2**20)
 
 
 def test_late_gain_is_of_the_best_epoch():
@@ -50,8 +71,8 @@ def test_late_gain_is_of_the_best_epoch():
 
 def test_costs_stand_beside_the_papers(monkeypatch):
     monkeypatch.setattr("symspectra.exhibits.cost.score", lambda runs: summarise([0.9]))
-    table, cells = costs_beside("table11", {"1": [Finished(3600.0, 2048)], "3": [Finished(90.0)]})
-    assert table.loc["1"].tolist() == ["3.5", "2.00", "2 h", "60 min", "0.914", cells[0].here]
+    table, cells = costs_beside("table11", {"1": [Finished(3600.0, 0, 2048)], "3": [Finished(90.0, model="xgboost")]})
+    assert table.loc["1"].tolist() == ["3.5", "2", "2 h", "60 min", "0.914", cells[0].here]
     assert table.loc["3", "memory, here (GB)"] == "not measured"
     assert [(c.row, c.column) for c in cells] == [
         ("1", "F1"),
@@ -60,7 +81,7 @@ def test_costs_stand_beside_the_papers(monkeypatch):
         ("3", "F1"),
         ("3", "Time (h)"),
     ]
-    assert cells[1].here.values == (1.0,) and cells[2].metric == f"{PROCESS} (GB)"
+    assert cells[1].here.values == (1.0,) and cells[2].metric == f"{GPU} (GB)"
 
 
 def test_costs_are_judged_on_one_device_and_at_full_size():
@@ -70,7 +91,6 @@ def test_costs_are_judged_on_one_device_and_at_full_size():
     for holds, runs, reduced, words in (
         (True, two, [], "not on one device: CPU, 1 threads; GPU"),
         (True, one, ["SymSpectra", "Transformer"], "trains SymSpectra and Transformer at a reduced size"),
-        (None, one, [], "why"),
     ):
         claim = cost_claim("R", "x", holds, "why", "rule", runs, reduced)
         assert claim.outcome == "not testable here" and claim.sentence.startswith("why") and words in claim.sentence

@@ -96,8 +96,7 @@ def test_a_table_takes_the_place_of_an_older_picture(tmp_path):
     assert path.read_text() == markdown(TABLE) + "\n"
     assert markdown(TABLE).splitlines()[2:] == ["| IR | 0.550 (0.071) | x y |", "| paper | **0.9** | nan |"]
     assert markdown(pd.DataFrame([["1"]], columns=["a|b"])).splitlines() == ["| a\\|b |", "| --- |", "| 1 |"]
-    html = look(TABLE).to_html()
-    assert "0.550 (0.071)" in html and "font-weight: bold" in html and "**" not in html
+    assert look(TABLE).data == markdown(TABLE)
 
 
 def test_an_exhibit_is_shown_with_its_caption_and_claims(tmp_path, monkeypatch):
@@ -107,7 +106,7 @@ def test_an_exhibit_is_shown_with_its_caption_and_claims(tmp_path, monkeypatch):
     for what in (bars(), TABLE):
         show_exhibit(what, {}, tmp_path, "x", "smoke", claims=claims, caption="Spread in brackets.")
     kinds = [type(part).__name__ for part in shown]
-    assert kinds == ["Image", "Markdown", "Markdown", "Styler", "Markdown", "Markdown"]
+    assert kinds == ["Image", "Markdown", "Markdown", "Markdown", "Markdown", "Markdown"]
     assert shown[1].data == "Spread in brackets." and "not testable here" in shown[2].data
 
 

@@ -6,7 +6,7 @@ import pytest
 from test_figures import assert_no_text_is_cut
 
 from symspectra.exhibits.graphs import cooccurrence, cooccurrence_graph, order_graphs
-from symspectra.groups.graphs import gnn_order, information_order
+from symspectra.groups.graphs import gnn_order, information_order, phi
 from symspectra.groups.table8 import NAMES, label
 from symspectra.training.metrics import frequency_tiers
 
@@ -17,13 +17,13 @@ TIER_OF = {group: name for name, tier in frequency_tiers(Y).items() for group in
 
 @pytest.mark.parametrize("molecules", [len(Y), 2])
 def test_no_text_is_cut(molecules):
-    graph, _ = cooccurrence(Y[:molecules])
+    graph = cooccurrence(Y[:molecules])
     assert (graph.number_of_edges() > 0) == (molecules > 2)
     assert_no_text_is_cut(cooccurrence_graph(graph, TIER_OF))
 
 
 def test_each_linked_group_is_written_and_labels_do_not_overlap():
-    graph, _ = cooccurrence(Y)
+    graph = cooccurrence(Y)
     texts = cooccurrence_graph(graph, TIER_OF).axes[0].texts
     assert len(texts) == sum(graph.degree(node) > 0 for node in graph)
     boxes = [text.get_window_extent() for text in texts]
@@ -35,10 +35,10 @@ def test_cooccurrence_is_the_correlation():
     y[:, 3] = y[:, 2]  # always together
     y[:, 5] = ~y[:, 4]  # never together
     y[:, 6] = False
-    graph, phi = cooccurrence(y)
+    graph = cooccurrence(y)
     with np.errstate(invalid="ignore"):
         expected = np.nan_to_num(np.corrcoef(y.T.astype(float)))
-    np.testing.assert_allclose(phi, expected, atol=1e-12)
+    np.testing.assert_allclose(phi(y), expected, atol=1e-12)
     assert graph.has_edge(2, 3) and not graph.has_edge(4, 5) and 6 not in graph
     assert graph.number_of_edges() <= 3 and isinstance(graph, nx.Graph)  # chance gives none of the other 666
 
@@ -51,7 +51,7 @@ def test_both_orders_are_drawn_with_every_group_and_every_edge(y):
     left, right = figure.axes
     assert {text.get_text() for text in left.texts} == {f"{k + 1}  {NAMES[g]}" for k, g in enumerate(information.order)}
     assert [text.get_text() for text in right.texts] == [f"{NAMES[g]}  {k + 1}" for k, g in enumerate(gnn.order)]
-    assert len(left.lines) == 36 and len(right.lines) == gnn.graph.number_of_edges()
+    assert len(left.patches) == 36 and len(right.patches) == gnn.graph.number_of_edges()
     assert sorted(t.get_text()[3:].strip() for t in left.texts if t.get_fontweight() == "bold") == ["Amide", "Amine"]
     for ax in figure.axes:
         boxes = [text.get_window_extent() for text in ax.texts]

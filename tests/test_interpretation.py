@@ -146,7 +146,7 @@ def test_the_bound_is_read_at_the_epoch_that_was_kept(monkeypatch):
     monkeypatch.setattr("symspectra.exhibits.interpretation.score", lambda runs: summarise([0.7, 0.8]))
     history = [{"loss": 2.0, "gate": 0.5, "bound": 3.0}, {"loss": 1.0, "gate": 0.8, "bound": 5.0}, {"loss": 0.5}]
     found = compression_of([swept(0.7, history), swept(0.8, history)])
-    assert found.gate.values == (0.8, 0.8)
-    assert found.share.values == pytest.approx((0.05, 0.05)) and found.micro_f1.mean == pytest.approx(0.75)
+    assert found["gate"].values == (0.8, 0.8)
+    assert found["share"].values == pytest.approx((0.05, 0.05)) and found["micro_f1"].mean == pytest.approx(0.75)
     with pytest.raises(ValueError, match="made-up .symspectra. has no bottleneck"):
         compression_of([swept(0.7, [{"loss": 1.0}] * 2)])

@@ -10,7 +10,7 @@ from test_figures import assert_no_text_is_cut
 from symspectra.config import Config
 from symspectra.datasets.base import OPEN_DIRECTORY, load_dataset, split_of
 from symspectra.exhibits.drawing import model_axis
-from symspectra.exhibits.explorer import OWN, TOP, answer_html, explorer, molecules_of
+from symspectra.exhibits.explorer import OWN, TOP, Explorer, answer_html, molecules_of
 from symspectra.exhibits.prediction_drawing import evidence_figure, reliability_figure, steps_figure, subset_figure
 from symspectra.groups.table8 import NAMES
 from symspectra.modalities import MODALITIES
@@ -139,10 +139,10 @@ def test_subsets_come_best_first():
     }
     figure = subset_figure(card)
     assert_no_text_is_cut(figure)
-    top, dots = figure.axes
-    assert [list(line.get_ydata()) for line in top.lines] == [[0.8, 0.7, 0.6], [0.6, 0.4, 0.5]]
-    black = [list(line.get_ydata()) for line in dots.lines if line.get_color() == "0.15"]
-    assert black == [[0, 1], [0], [1]]
+    top, below = figure.axes
+    assert top.collections[0].get_offsets()[:, 1].tolist() == [0.8, 0.7, 0.6, 0.6, 0.4, 0.5]
+    there = below.collections[0].get_array().reshape(2, 3)  # a row per spectrum, a column per subset
+    assert there.tolist() == [[True, True, False], [True, False, True]]
 
 
 # ---- explorer
@@ -150,7 +150,7 @@ def test_subsets_come_best_first():
 
 @pytest.fixture
 def widget():
-    return explorer()
+    return Explorer(shipped(), {s.name: s.files for s in samples()}, {s.name: s.smiles for s in samples()})
 
 
 def bars(html):
@@ -204,7 +204,7 @@ def test_molecules_of_a_data_set_can_be_explored():
     rows = data.rows("test")[:2].tolist()
     molecules = molecules_of(data, rows)
     assert list(molecules) == [data.ids[row] for row in rows]
-    widget = explorer(shipped(), molecules, {smiles: smiles for smiles in molecules})
+    widget = Explorer(shipped(), molecules, {smiles: smiles for smiles in molecules})
     x, present = data.spectra(data.rows("test")[:1])
     p = shipped().probabilities(x, present)[0]
     best = int(p.argmax())

@@ -55,7 +55,7 @@ def change(path, **values):
 
 
 def test_cells_and_claims_come_back_as_they_were_saved(folder):
-    cells, claims = collect(folder)
+    cells, claims = collect(read_exhibits(folder))
     assert IR in cells and len(cells) == 4  # the cell of two exhibits once
     assert claims == [HOLDS, NOT, FAILS, OPEN]  # in the order of the notebooks, that of two exhibits once
     assert list(read_exhibits(folder)) == ["table1", "fig3a", "table2", "table3", "table10"]
@@ -101,7 +101,7 @@ def test_claims_are_counted_first(folder):
     lines = write_report(folder, "smoke").read_text().splitlines()
     assert lines[0] == "# Report of profile smoke"
     assert lines[2].startswith(
-        "Of 4 claims of the paper, **1 holds**, **1 does not hold**, **1 is undecided** and **1 is not testable here**."
+        "4 claims of the paper: **holds 1**, **does not hold 1**, **undecided 1**, **not testable here 1**."
     )
     assert "Of its 165 printed numbers, 2 have one of ours" in lines[2]
     assert any(
@@ -113,18 +113,18 @@ def test_claims_of_ones_own_are_not_counted_as_the_papers(folder):
     own = replace(HOLDS, source="taste", text="Linear is enough.")
     save_exhibit(pd.DataFrame({"a": ["b"]}), {}, folder, "taste", "smoke", claims=[own], molecules={"train": 1})
     papers, rest = write_report(folder, "smoke").read_text().split("## Claims beyond the paper")
-    assert "Of 4 claims of the paper" in papers and own.text in rest and own.text not in papers
+    assert "4 claims of the paper:" in papers and own.text in rest and own.text not in papers
 
 
 def test_report_says_how_the_exhibits_were_made_and_which_are_missing(folder):
     text = write_report(folder, "smoke").read_text()
     assert "| [table1](table1.md) | open | train 2,400, test 300 | no runs | none |" in text
     assert "| [fig3a](fig3a.png) | open |" in text
-    missing = missing_exhibits(folder)
+    missing = missing_exhibits(read_exhibits(folder))
     assert set(EXHIBITS) - set(missing) == {"table1", "table2", "table3", "table10", "fig3a"}
     assert "- fig6: notebook 05_scaffold_split" in text
     (folder / "fig3a.json").rename(folder / "fig6_train.json")
-    assert set(missing) - set(missing_exhibits(folder)) == {"fig6"}
+    assert set(missing) - set(missing_exhibits(read_exhibits(folder))) == {"fig6"}
     assert "--only 00 01 02 04 05 06 07 08 09 10 11`" in text
 
 
@@ -161,7 +161,7 @@ def test_folders_that_do_not_fit_are_refused(folder, tmp_path):
         write_report(folder, "open")
     change(folder / "table2.json", profile="demo")
     with pytest.raises(ReportError, match=r"mixes the profiles .*demo \(table2.json\)"):
-        collect(folder)
+        collect(read_exhibits(folder))
 
 
 def test_files_that_are_no_exhibits_are_named(folder):
@@ -171,23 +171,23 @@ def test_files_that_are_no_exhibits_are_named(folder):
     with pytest.raises(
         ReportError, match=r"IR, SymSpectra, micro-F1: table1.json has 0.910 \(0.010\), fig3a.json has 0.500"
     ):
-        collect(folder)
+        collect(read_exhibits(folder))
     change(folder / "fig3a.json", cells=[{"here": {"mean": 1, "sd": None, "values": []}, "shape": 3}])
     with pytest.raises(ReportError, match="fig3a.json has a cell or claim of another form"):
-        collect(folder)
+        collect(read_exhibits(folder))
     (folder / "fig3a.json").write_text("{}")
     with pytest.raises(ReportError, match="fig3a.json is not an exhibit's: it has no exhibit, profile"):
-        collect(folder)
+        collect(read_exhibits(folder))
     (folder / "fig3a.json").write_text("{")
     with pytest.raises(ReportError, match="fig3a.json cannot be read"):
-        collect(folder)
+        collect(read_exhibits(folder))
 
 
 def test_exhibits_of_older_versions_have_no_claims(folder):
     for path in folder.glob("*.json"):
         content = json.loads(path.read_text())
         path.write_text(json.dumps({key: content[key] for key in content if key not in ("cells", "claims")}))
-    assert collect(folder) == ([], [])
+    assert collect(read_exhibits(folder)) == ([], [])
     assert "No exhibit of this folder judges a claim." in write_report(folder, "smoke").read_text()
 
 

@@ -57,19 +57,18 @@ def test_plan_says_what_is_done_and_how_long_the_rest_takes(tmp_path):
     assert [entry.config for entry in done] == [first] and done[0].seconds > 0
 
 
-def test_notebooks_of_your_own_are_executed_and_the_report_last(folder):
+def test_notebooks_of_your_own_are_executed_and_the_report_last(folder, capsys):
     look = "from pathlib import Path\nthere = len(list(Path(figures).glob('*.txt')))\n"
     notebook(folder, "13_own", BEGIN, look + "Path(figures, 'own.txt').write_text(str(Path.cwd()))")
     notebook(folder, "12_report", look + "Path(figures, 'report.txt').write_text(str(there))")
-    said: list[str] = []
-    written = reproduce("smoke", ["12", "13"], Path("runs"), workers=2, device="cpu", show=said.append)
+    written = reproduce("smoke", ["12", "13"], Path("runs"), workers=2, device="cpu")
     assert written == [folder / "figures" / "smoke" / name for name in ("own.txt", "report.txt")]
     assert written[0].read_text() == str(folder) and written[1].read_text() == "1"
     executed = json.loads((folder / "runs" / "executed" / "smoke" / "13_own.ipynb").read_text())
     first = next(output for cell in executed["cells"] for output in cell.get("outputs", []))
     text = "".join(first["data"]["text/markdown"])
     assert "**smoke**" in text and f"{folder}/runs" in text
-    assert "0 runs for 12_report, 13_own" in said[0]
+    assert "0 runs for 12_report, 13_own" in capsys.readouterr().out
 
 
 def test_a_notebook_that_fails_is_named_and_the_others_are_executed(folder):
@@ -77,7 +76,7 @@ def test_a_notebook_that_fails_is_named_and_the_others_are_executed(folder):
     notebook(folder, "14_dies", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     notebook(folder, "15_works", "open(figures + '/there', 'w').close()")
     with pytest.raises(RuntimeError) as raised:
-        reproduce("smoke", ["13", "14", "15"], workers=1, device="cpu", show=lambda text: None)
+        reproduce("smoke", ["13", "14", "15"], workers=1, device="cpu")
     assert "13_raises.ipynb: cell" in str(raised.value) and "ZeroDivisionError" in str(raised.value)
     assert "14_dies.ipynb: " in str(raised.value) and "died" in str(raised.value).lower()
     assert (folder / "figures" / "smoke" / "there").exists()

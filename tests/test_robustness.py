@@ -11,7 +11,7 @@ from test_verdicts import predictions
 from symspectra.datasets.base import ArrayDataset
 from symspectra.datasets.views import Corrupted
 from symspectra.exhibits.claims import Judge
-from symspectra.exhibits.robustness import blind_score, corrupted_score, declines, no_collapse, no_sharp_drop
+from symspectra.exhibits.robustness import blind_score, corrupted, learned, no_collapse, no_sharp_drop
 from symspectra.exhibits.scores import score
 from symspectra.exhibits.verdicts import UNTESTED
 from symspectra.experiments.profiles import load_profile
@@ -32,17 +32,17 @@ def runs(data, tmp_path_factory):
 
 
 def test_score_is_that_of_each_model_on_the_spoiled_spectra(runs, data):
-    assert corrupted_score(runs, data, device="cpu").values == pytest.approx(score(runs).values)
+    assert score(corrupted(runs, data, device="cpu")).values == pytest.approx(score(runs).values)
     view, rows = Corrupted(data, 1.0, ("c13",)), data.rows("test")
     expected = [multilabel_metrics(data.y[rows], predict(r.load(), view, rows))["micro_f1"] for r in runs]
-    spoiled = corrupted_score(runs, data, 1.0, ["c13"], "cpu")
+    spoiled = score(corrupted(runs, data, 1.0, ["c13"], "cpu"))
     assert spoiled.values == pytest.approx(expected) and spoiled.values != score(runs).values
 
 
 def test_data_of_other_spectra_are_refused(runs):
     other = marker_dataset(12, ("ir", "h1"))
     with pytest.raises(ValueError, match=r"reads \('ir', 'c13'\), the data set has \('ir', 'h1'\)"):
-        corrupted_score(runs, other, device="cpu")
+        score(corrupted(runs, other, device="cpu"))
 
 
 def test_blind_score_names_the_groups_that_most_training_molecules_have():
@@ -65,7 +65,7 @@ JUDGE.others = SPOILED[6:]
     [({"IR": 1, "1H": 2}, 0.1, "holds"), ({"IR": 5, "1H": 2}, 0.1, "does not hold"), ({"IR": 1}, 0.99, UNTESTED)],
 )
 def test_no_collapse(without, blind, outcome):
-    claim = no_collapse(JUDGE, "J", "x", FULL, {name: LEVELS[k] for name, k in without.items()}, blind)
+    claim = learned(no_collapse(JUDGE, "J", "x", FULL, {name: LEVELS[k] for name, k in without.items()}), FULL, blind)
     assert claim.outcome == outcome and (len(claim.rows) == len(without) or "not learned enough" in claim.sentence)
 
 
@@ -75,10 +75,6 @@ def test_no_collapse(without, blind, outcome):
 )
 def test_no_sharp_drop_and_decline(steps, blind, outcome):
     curve = {k / 10: LEVELS[step] for k, step in enumerate(steps)}
-    assert no_sharp_drop(JUDGE, "J", "x", curve, blind).outcome == outcome
-    assert declines(JUDGE, "J", "x", curve, blind).outcome == (UNTESTED if outcome == UNTESTED else "holds")
-
-
-def test_uneven_levels_are_refused():
-    with pytest.raises(ValueError, match=r"levels of noise \[0.0, 0.1, 0.4\]; expected three or more, evenly spaced"):
-        no_sharp_drop(JUDGE, "J", "x", dict.fromkeys((0.0, 0.1, 0.4), FULL), 0.1)
+    smooth, falls = no_sharp_drop(JUDGE, "J", "x", curve), JUDGE.trend("J", "x", curve, "falls")
+    assert learned(smooth, FULL, blind).outcome == outcome
+    assert learned(falls, FULL, blind).outcome == (UNTESTED if outcome == UNTESTED else "holds")

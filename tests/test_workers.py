@@ -55,13 +55,14 @@ def kill_a_worker() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [20])
-def test_a_killed_process_costs_only_its_run_and_no_number_changes(tmp_path, monkeypatch, n):
+def test_a_killed_process_costs_only_its_run_and_no_number_changes(tmp_path, monkeypatch, capsys, n):
     monkeypatch.setattr(engine, "cores", lambda: 2)  # one thread each, as this process has
-    said, store = [], tmp_path / "local"
+    store = tmp_path / "local"
     after = tiny(molecules=100, pretrain_epochs=3, pretrain_molecules=5)  # starts from the run that fails
     configs = [after, after.pretraining(), *some(n)]
     with watched(store, kill_a_worker) as folders, pytest.raises(FailedRuns, match=f"2 of {n + 2} .*molecules 5: "):
-        train_missing(configs, store, 2, "cpu", said.append)
+        train_missing(configs, store, 2, "cpu")
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed")]
     assert len(said) == 2 and all("5 molecules are too few" in text for text in said)
     assert len(list(store.glob("*/DONE"))) == n and all(len(own) == 1 for own in folders.values())
     assert train_missing(some(n), store, 2, "cpu") == 0
@@ -106,7 +107,7 @@ def test_a_worker_with_other_data_trains_nothing(other_data, tmp_path, monkeypat
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_a_worker_that_waits_for_a_run_says_so_at_the_command(other_data, tmp_path):
+def test_a_worker_that_waits_for_a_run_says_so_at_the_command(other_data, tmp_path, monkeypatch):
     config, said = tiny(molecules=100, epochs=1), []
     work = tmp_path / f"{name_of(config)}.partial"
     work.mkdir()
@@ -117,7 +118,8 @@ def test_a_worker_that_waits_for_a_run_says_so_at_the_command(other_data, tmp_pa
             said.append(text)
             fcntl.flock(file, fcntl.LOCK_UN)
 
-        assert list(engine.train(other_data, [config], tmp_path, "cpu", show=show)) == [(config, None)]
+        monkeypatch.setattr(engine, "print", show, raising=False)
+        assert list(engine.train(other_data, [config], tmp_path, "cpu")) == [(config, None)]
     assert "tcp://" in said[0] and f"{work} is in use by another process; waiting for it" in said[0]
 
 

@@ -267,7 +267,3 @@ def _show(options: argparse.Namespace) -> None:
 
     for name, value in summary(options.directory or OPEN_DIRECTORY).items():
         print(f"{name.replace('_', ' ')}: {value}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

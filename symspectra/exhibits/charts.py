@@ -53,22 +53,22 @@ def _legend_above(figure: Figure, ax: Axes, columns: int = 3, **heading: Any) ->
 
 
 @styled
-def group_frequencies(tiers: Mapping[str, Tier], what: str = "molecules in the training set") -> Figure:
+def group_frequencies(tiers: Mapping[str, Tier]) -> Figure:
     """Fig 1a: positives of each group, sorted, on a logarithmic axis, coloured by tier."""
     figure = Figure(figsize=(COLUMN, 5.0), layout="constrained")
     ax = figure.subplots()
-    parts = [
-        pd.DataFrame({"group": [NAMES[g] for g in tier.groups], "count": tier.counts, "tier": name})
-        for name, tier in ((name, tiers[name]) for name in ("high", "medium", "low"))
-    ]
-    table = pd.concat([part.sort_values("count", ascending=False, kind="stable") for part in parts])
+    lines = [(n, NAMES[g], t) for t in TIER_LABELS for g, n in zip(tiers[t].groups, tiers[t].counts, strict=True)]
+    order = list(TIER_LABELS)  # from low to high
+    lines.sort(key=lambda line: (-order.index(line[2]), -line[0]))
+    table = pd.DataFrame(lines, columns=["count", "group", "tier"])
     floor, top = 0.8, table["count"].max()
     shown = table.assign(count=table["count"].clip(lower=floor))
     style = {"hue": "tier", "palette": TIER_COLOURS, "width": 0.75, "saturation": 1}
     sns.barplot(shown, x="count", y="group", ax=ax, **style)
     for y, n in enumerate(table["count"]):
         ax.text(max(n, floor) * 1.08, y, f"{n:,}", va="center", fontsize=6)
-    ax.set(xscale="log", xlim=(floor, top * 20), ylim=(len(table) - 0.4, -0.6), xlabel=what, ylabel="")
+    ax.set(xscale="log", xlim=(floor, top * 20), ylim=(len(table) - 0.4, -0.6))
+    ax.set(xlabel="molecules in the training set", ylabel="")
     ax.tick_params(axis="y", length=0)
     labels = [
         f"{TIER_LABELS[name]}: {len(tiers[name].groups)} groups, {min(tiers[name].counts):,} to "
@@ -85,11 +85,12 @@ def grouped_bars(
     ylabel: str,
     colours: Mapping[str, str] | None = None,
     width: float = COLUMN,
-    top: float = 1.0,
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
 ) -> Figure:
     """Bars with the standard deviation over seeds; ``scores[series][place]``. Places without a number are marked.
 
     The numbers over the bars are turned where bars are narrow, and left out where they are narrower than a letter.
+    ``intervals[series][place]``, from where to where, are drawn instead of the standard deviations.
     """
     figure = Figure(figsize=(width, 2.3), layout="constrained")
     ax = figure.subplots()
@@ -98,17 +99,23 @@ def grouped_bars(
     inches = 0.86 * width / len(places)
     bar = 0.8 * inches / len(scores)
     turned, written = bar < 0.2, bar > 0.075
-    sns.barplot(table, x="place", y="score", hue="series", palette=_palette(scores, colours), gap=0.08, ax=ax, **BARS)
+    style = BARS if intervals is None else {**BARS, "errorbar": None}
+    sns.barplot(table, x="place", y="score", hue="series", palette=_palette(scores, colours), gap=0.08, ax=ax, **style)
     above = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 6, "rotation": 90 * turned}
-    for i, series in enumerate(scores.values()):
+    highest = 0.1
+    for i, (name, series) in enumerate(scores.items()):
         for k, place in enumerate(places):
             value, x = series[place], k + (i - (len(scores) - 1) / 2) * 0.8 / len(scores)
             text = "none" if value.mean is None else f"{value.mean:.2f}" if written else ""
-            ax.annotate(text, (x, (value.mean or 0) + (value.sd or 0)), (0, 2), **above)
-    highest = max((v.mean or 0) + (v.sd or 0) for series in scores.values() for v in series.values())
-    limit = min(top, max(0.1, highest))
+            ends = (intervals or {}).get(name, {}).get(place)
+            if ends:
+                ax.plot([x, x], ends, color="black", linewidth=0.7, marker="_", markersize=4)
+            upper = ends[1] if ends else (value.mean or 0) + (value.sd or 0 if intervals is None else 0)
+            ax.annotate(text, (x, upper), (0, 2), **above)
+            highest = max(highest, upper)
+    limit = min(1.0, highest)
     ax.set(xlabel="", ylabel=ylabel, ylim=(0, limit * (1.22 if turned and written else 1.12)))
-    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= top])
+    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1])
     ax.set_xticks(range(len(places)), [wrapped(place, inches) for place in places])
     ax.tick_params(axis="x", length=0)
     ax.yaxis.grid(True)
@@ -183,10 +190,9 @@ def score_grid(
     grid: Mapping[tuple[float, float], Score],
     xlabel: str,
     ylabel: str,
-    score_label: str = "micro-F1",
     ring: tuple[float, float] | None = None,
 ) -> Figure:
-    """Fig 11a: ``grid[row, column]`` as a heatmap with its numbers.
+    """Fig 11a: micro-F1, ``grid[row, column]``, as a heatmap with its numbers.
 
     ``ring`` frames one place, such as the optimum that the paper names; places without a number are marked.
     """
@@ -194,7 +200,7 @@ def score_grid(
     table = pd.DataFrame(lines).astype(float).pivot(index="row", columns="column", values="score").iloc[::-1]
     figure = Figure(figsize=(0.95 + 0.5 * table.shape[1], 0.85 + 0.42 * table.shape[0]), layout="constrained")
     ax = figure.subplots()
-    style = {"cmap": "viridis", "linewidths": 1, "annot_kws": {"fontsize": 6}, "cbar_kws": {"label": score_label}}
+    style = {"cmap": "viridis", "linewidths": 1, "annot_kws": {"fontsize": 6}, "cbar_kws": {"label": "micro-F1"}}
     sns.heatmap(table, annot=table.map(lambda mean: f"{mean:.3f}"[1:]), fmt="", ax=ax, **style)
     for row, column in np.argwhere(table.isna()):
         ax.text(column + 0.5, row + 0.5, "none", ha="center", va="center", fontsize=6, color="0.4")

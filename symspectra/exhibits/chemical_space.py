@@ -21,16 +21,10 @@ def embed(bits: Bits, seed: int = 0, sample: int = 2000) -> tuple[Int[np.ndarray
     """t-SNE of fingerprints by Tanimoto distance: rows that were embedded, ascending, and their places on the map.
 
     More than ``sample`` molecules are thinned at random. The start is the first two principal components.
-
-    Raises
-    ------
-    ValueError : there are fewer than 10 molecules.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    if len(bits) < 10:
-        raise ValueError(f"a map needs 10 molecules or more, got {len(bits)}")
     rows = np.arange(len(bits))
     if len(bits) > sample:
         rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
@@ -46,17 +40,8 @@ def split_map(xy: Float[np.ndarray, "row 2"], in_test: Bool[np.ndarray, " row"])
     """Fig 6: training and test molecules on the map, each with contours around half and 90 % of its density.
 
     ``in_test`` is one truth value per molecule on the map: leave validation molecules out of ``xy``.
-
-    Raises
-    ------
-    ValueError : fewer than 3 molecules on either side, which have no density.
     """
-    in_test = np.asarray(in_test, dtype=bool)
-    counts = {"training": int((~in_test).sum()), "test": int(in_test.sum())}
-    for name, n in counts.items():
-        if n < 3:
-            raise ValueError(f"{n} {name} molecules on the map; a density needs 3 or more")
-    names = [f"{name} ({n:,})" for name, n in counts.items()]
+    names = [f"training ({(~in_test).sum():,})", f"test ({in_test.sum():,})"]
     table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1], "side": np.array(names)[in_test.astype(int)]})
     style = {"x": "x", "y": "y", "hue": "side", "palette": dict(zip(names, COLOURS, strict=True)), "hue_order": names}
     figure = Figure(figsize=(COLUMN, COLUMN), layout="constrained")
@@ -72,14 +57,7 @@ def beside_their_own(xy: Float[np.ndarray, "row 2"], in_test: Bool[np.ndarray, "
     """Share of the test molecules whose nearest molecule on the map is another test molecule.
 
     Where test molecules are scattered at random, about their share of all molecules; 1 where they keep apart.
-
-    Raises
-    ------
-    ValueError : there is no test molecule, or no other molecule.
     """
-    in_test = np.asarray(in_test, dtype=bool)
-    if not in_test.any() or len(xy) < 2:
-        raise ValueError(f"{in_test.sum()} test molecules of {len(xy)} on the map; expected 1 or more of 2 or more")
     first, second = cKDTree(xy).query(xy, k=2)[1].T
     nearest = np.where(first == np.arange(len(xy)), second, first)
     return float(in_test[nearest][in_test].mean())
@@ -91,16 +69,10 @@ def similarity_curves(similarity: Mapping[str, Float[np.ndarray, " test"]]) -> F
 
     A dot marks each median. ``similarity`` is as from `symspectra.groups.scaffolds.nearest_similarity`; a curve farther
     to the left is of test molecules that are less like the training molecules.
-
-    Raises
-    ------
-    ValueError : a split has no test molecule.
     """
     figure = Figure(figsize=(COLUMN, 2.3), layout="constrained")
     ax = figure.subplots()
     for (name, values), colour in zip(similarity.items(), COLOURS, strict=False):
-        if not len(values):
-            raise ValueError(f"the split {name!r} has no test molecule")
         median = float(np.median(values))
         sns.ecdfplot(x=values, color=colour, label=f"{name} (median {median:.2f}, {len(values):,} molecules)", ax=ax)
         ax.plot(median, 0.5, "o", color=colour)

@@ -28,7 +28,7 @@ from symspectra.exhibits.verdicts import (
     judge,
     rise,
 )
-from symspectra.experiments.plan import MODELS, planned_runs
+from symspectra.experiments.plan import planned_runs, title_of
 from symspectra.experiments.profiles import Profile
 from symspectra.training.runs import find_run
 
@@ -98,7 +98,7 @@ class Judge:
         self._configs: dict[str, dict] = {}
         for config in planned_runs(profile) if len(profile.seeds) > 1 else ():
             if config.data.dataset != "experimental":
-                alike = self._configs.setdefault(MODELS.get(config.model.name, config.model.name), {})
+                alike = self._configs.setdefault(title_of(config), {})
                 alike.setdefault(config.replace(seed=0), []).append(config)
         self._runs: dict = {}
         self.others: list[Predictions] = []  # of other settings, from spoiled spectra, say, to take the spread from
@@ -109,7 +109,6 @@ class Judge:
         text: str,
         pairs: Mapping[str, Pair],
         margin: float | None = None,
-        equivalent: bool = False,
         across: bool = False,
     ) -> Verdict:
         """Is the first score of every row better than the second?
@@ -119,46 +118,25 @@ class Judge:
         source, text : where the paper says it, and what
         pairs : row -> (the score that the paper finds better, the other)
         margin : differences below it do not count; by default 0.01 of micro-F1, 0.02 of other scores
-        equivalent : the claim is instead that they do not differ by more than the margin
         across : the scores may be of different test molecules, such as those of two splits
         """
         rows = {name: _terms(pair, lambda a: difference(*a)) for name, pair in pairs.items()}
-        return self.rows(source, text, rows, margin, equivalent, across)
+        return self.rows(source, text, rows, margin, across)
 
     def largest(self, source: str, text: str, rows: Mapping[str, tuple[Pair, Pair]], across: bool = False) -> Verdict:
         """Is the difference of the first pair of each row larger than that of the second?"""
-
-        def terms(pairs: tuple[Score, ...]) -> Terms:
-            return list(zip((1.0, -1.0, -1.0, 1.0), pairs, strict=True))
-
-        found = {name: _terms((*a, *b), terms) for name, (a, b) in rows.items()}
+        weights = 1.0, -1.0, -1.0, 1.0
+        found = {name: _terms((*a, *b), lambda s: [*zip(weights, s, strict=True)]) for name, (a, b) in rows.items()}
         return self.rows(source, text, found, across=across)
 
     def trend(self, source: str, text: str, points: Mapping[float, Score], direction: str = "rises") -> Verdict:
-        """Does the score rise (or fall) along a setting?
-
-        Raises
-        ------
-        ValueError : unknown direction.
-        """
-        if direction not in ("rises", "falls"):
-            raise ValueError(f"{source}: direction {direction!r}, expected 'rises' or 'falls'")
-        sign = 1 if direction == "rises" else -1
+        """Does the score rise (or fall) along a setting?"""
+        sign = {"rises": 1, "falls": -1}[direction]
         terms = _terms(points.values(), lambda found: rise(dict(zip((sign * x for x in points), found, strict=True))))
         return self.rows(source, text, {"from end to end": terms})
 
     def optimum(self, source: str, text: str, points: Mapping[Hashable, Score], place: Hashable) -> Verdict:
-        """Is one setting better than each of the others?
-
-        Raises
-        ------
-        ValueError : ``place`` is not among the points, or is the only one.
-        """
-        if place not in points or len(points) < 2:
-            known = ", ".join(map(str, points))
-            raise ValueError(
-                f"{source}: the optimum {place} needs a score there and at another place; scores at {known}"
-            )
+        """Is one setting better than each of the others?"""
         others = {str(other): (points[place], score) for other, score in points.items() if other != place}
         return self.ordering(source, text, others)
 
@@ -168,7 +146,6 @@ class Judge:
         text: str,
         rows: Mapping[str, Terms | str],
         margin: float | None = None,
-        equivalent: bool = False,
         across: bool = False,
     ) -> Verdict:
         """The verdict on rows of weighted scores (`symspectra.exhibits.verdicts.judge`)."""
@@ -179,7 +156,7 @@ class Judge:
                 known[other[:4]] = other
         if margin is None:
             margin = min((MARGINS.get(one.metric[0], OTHER_MARGIN) for one in found), default=MARGIN)
-        return judge(source, text, rows, list(known.values()), equivalent, margin, across=across)
+        return judge(source, text, rows, list(known.values()), margin, across)
 
     def _alike(self, one: Scored) -> list[Scored]:
         """The same score of all other settings of the model with several seeds, on the same molecules."""

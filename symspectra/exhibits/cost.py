@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from symspectra.exhibits.claims import Cell, cell, decided, untestable
 from symspectra.exhibits.paper import paper_table
@@ -12,7 +15,9 @@ from symspectra.exhibits.scores import Score, score, summarise
 from symspectra.exhibits.verdicts import Verdict
 from symspectra.training.store import Run
 
-GPU, PROCESS = "peak memory of the GPU", "peak memory of the process"
+GPU = "peak memory of the GPU"
+MODEL = "memory of a training step"  # weights, gradients, Adam's moments, what a batch keeps for the backward pass
+PROCESS = "peak memory of the process"
 
 
 def seconds(runs: Sequence[Run]) -> Score:
@@ -21,19 +26,37 @@ def seconds(runs: Sequence[Run]) -> Score:
 
 
 def memory_kind(run: Run) -> str:
-    """Which memory `memory_gb` speaks of: that of the GPU, or of the process where the model is trained on a CPU."""
-    gpu = run.config.model.name != "xgboost" and run.metrics.get("peak_gpu_memory_mb") is not None
-    return GPU if gpu else PROCESS
+    """Which memory `memory_gb` speaks of: of the GPU, of the model on a CPU, or that of a process for trees."""
+    if run.config.model.name == "xgboost":
+        return PROCESS
+    return MODEL if run.metrics.get("peak_gpu_memory_mb") is None else GPU
 
 
 def memory_gb(runs: Sequence[Run]) -> Score:
-    """Peak memory in GB (`memory_kind`); a `Score` without numbers where it was not measured.
+    """Memory of the training in GB (`memory_kind`); a `Score` without numbers where it was not measured.
 
-    The memory of a process holds Python, its libraries and the data besides model and gradients.
+    That of a process holds Python, its libraries and the data too.
     """
-    keys = ["peak_gpu_memory_mb" if memory_kind(run) == GPU else "peak_memory_mb" for run in runs]
-    known = [run.metrics.get(key) for run, key in zip(runs, keys, strict=True)]
+    keys = {GPU: "peak_gpu_memory_mb", PROCESS: "peak_memory_mb"}
+    known = [model_mb(r) if memory_kind(r) == MODEL else r.metrics.get(keys[memory_kind(r)]) for r in runs]
     return summarise([mb / 1024 for mb in known if mb is not None])
+
+
+@lru_cache(maxsize=256)
+def model_mb(run: Run) -> float:
+    """Memory of a training step of the model alone, in MB (`MODEL`), for whole batches and without spectra missing."""
+    config, model = run.config, run.load().train()
+    batch, n, kept = config.training.batch, len(config.data.modalities), {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        losses = model.loss(torch.rand(batch, n, 600), torch.ones(batch, n).bool(), torch.zeros(batch, len(run.labels)))
+    weights = {p.untyped_storage().data_ptr(): p.nbytes for p in model.parameters()}
+    assert losses.total.requires_grad  # what is kept lives as long as the loss does
+    return (4 * sum(weights.values()) + sum(n for where, n in kept.items() if where not in weights)) / 2**20
 
 
 def duration(time: Score) -> str:
@@ -63,7 +86,7 @@ def costs_beside(exhibit: str, runs: Mapping[str, Sequence[Run]]) -> tuple[pd.Da
         memory, time = memory_gb(found), seconds(found)
         lines[row] = {
             "memory, paper (GB)": f"{gb:g}",
-            "memory, here (GB)": "not measured" if memory.mean is None else f"{memory.mean:.2f}",
+            "memory, here (GB)": "not measured" if memory.mean is None else f"{memory.mean:.3g}",
             "time, paper": f"{h:g} h",
             "time, here": duration(time),
             "F1, paper": f"{f1:.3f}",
@@ -77,18 +100,17 @@ def costs_beside(exhibit: str, runs: Mapping[str, Sequence[Run]]) -> tuple[pd.Da
 
 
 def cost_claim(
-    source: str, text: str, holds: bool | None, why: str, rule: str, runs: Sequence[Run], reduced: Sequence[str] = ()
+    source: str, text: str, holds: bool, why: str, rule: str, runs: Sequence[Run], reduced: Sequence[str] = ()
 ) -> Verdict:
     """A claim on time or memory, judged where all runs are of one device and no model has a ``reduced`` size.
 
     On small models and data, fixed costs and the drawing of spectra, which runs share, are a large part of both.
-    ``holds`` is None where the memory of ``why`` cannot tell.
     """
     devices = sorted({run.environment["device"] for run in runs})
     if reduced:
         why += f" This profile trains {' and '.join(reduced)} at a reduced size, where the cost says little."
     if len(devices) > 1:
         why += f" The runs are not on one device: {'; '.join(devices)}."
-    if holds is None or reduced or len(devices) > 1:
+    if reduced or len(devices) > 1:
         return untestable(source, text, why)
     return decided(source, text, holds, why, rule)

@@ -19,7 +19,7 @@ from symspectra.groups.table8 import NAMES, SMARTS
 from symspectra.modalities import KINDS
 from symspectra.spectra.lines import LineTable
 from symspectra.spectra.preprocessing import AXES, MZ_MAX, POINTS
-from symspectra.spectra.rendering import CLEAN, Nuisance, render_axis
+from symspectra.spectra.rendering import CLEAN, render_axis
 
 HIGHLIGHT = (0.34, 0.71, 0.91)  # Okabe and Ito's sky blue
 
@@ -65,12 +65,12 @@ def token_edges(modality: str, stride: int, tokens: int) -> Axis:
     return x[0] + (x[-1] - x[0]) / POINTS * stride * np.arange(tokens + 1)
 
 
-def molecule_spectra(lines: LineTable, row: int, nuisance: Nuisance = CLEAN) -> dict[str, tuple[Axis, Axis]]:
+def molecule_spectra(lines: LineTable, row: int) -> dict[str, tuple[Axis, Axis]]:
     """Axis and intensity (maximum 1) of a molecule's five spectra at full resolution; MS/MS as its peaks."""
     rows = torch.tensor([row])
     spectra = {}
     for modality in ("ir", "c13", "h1"):
-        y = render_axis(lines, rows, modality, nuisance)[0].numpy()
+        y = render_axis(lines, rows, modality, CLEAN)[0].numpy()
         spectra[modality] = AXES[modality], y / max(y.max(), 1e-9)
     for modality in ("msms_pos", "msms_neg"):
         peaks, _, _ = lines.spectra[modality].select(rows)

@@ -7,17 +7,14 @@ from html import escape
 from pathlib import Path
 
 import ipywidgets as widgets
-import numpy as np
 import torch
-from jaxtyping import Float
 
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import ReadError
 from symspectra.exhibits.drawing import model_axis
 from symspectra.groups.table8 import NAMES, label
 from symspectra.modalities import KINDS
-from symspectra.predict.predictor import GroupPrediction, Prediction, Predictor, Source, shipped
-from symspectra.predict.samples import samples
+from symspectra.predict.predictor import GroupPrediction, Prediction, Predictor, Source
 from symspectra.spectra.conversion import Prepared
 from symspectra.spectra.spectrum import Spectrum
 
@@ -46,10 +43,9 @@ class Explorer(widgets.VBox):
         self,
         predictor: Predictor,
         molecules: Mapping[str, Mapping[str, Source]],
-        structures: Mapping[str, str] | None = None,
+        structures: Mapping[str, str],
     ):
-        self._predictor, self._molecules = predictor, {**molecules, OWN: {}}
-        self._structures = dict(structures or {})
+        self._predictor, self._molecules, self._structures = predictor, {**molecules, OWN: {}}, structures
         self.molecule = widgets.Dropdown(options=list(self._molecules), description="molecule")
         wide = widgets.Layout(width="36em")
         self.used = {m: widgets.Checkbox(value=True, description=KINDS[m].label) for m in predictor.modalities}
@@ -76,9 +72,7 @@ class Explorer(widgets.VBox):
         own = self._molecules[self.molecule.value]
         for m, field in self.typed.items():
             field.placeholder = _described(own.get(m))
-            field.unobserve(self._answer, "value")
             field.value = ""
-            field.observe(self._answer, "value")
         self._answer()
 
     def _answer(self, change: object = None) -> None:
@@ -96,41 +90,24 @@ class Explorer(widgets.VBox):
         self.answer.value = answer_html(prediction, smiles)
 
 
-def explorer(
-    predictor: Predictor | None = None,
-    molecules: Mapping[str, Mapping[str, Source]] | None = None,
-    structures: Mapping[str, str] | None = None,
-) -> Explorer:
-    """An `Explorer`; of the shipped predictor and the samples where nothing else is given."""
-    if molecules is None:
-        molecules = {sample.name: sample.files for sample in samples()}
-        structures = {sample.name: sample.smiles for sample in samples()}
-    return Explorer(predictor or shipped(), molecules, structures)
-
-
 def molecules_of(dataset: SpectraDataset, rows: Sequence[int]) -> dict[str, dict[str, Prepared]]:
-    """Molecules of a data set with their spectra, by SMILES, for `explorer` and `Predictor.predict`."""
+    """Molecules of a data set with their spectra, by SMILES, for `Explorer` and `Predictor.predict`."""
     x, present = dataset.spectra(torch.tensor(rows))
-    molecules = {}
-    for row, spectra, there in zip(rows, x.numpy(), present.numpy(), strict=True):
-        molecules[dataset.ids[row]] = {
-            m: _prepared(m, spectra[k]) for k, m in enumerate(dataset.modalities) if there[k]
-        }
+    molecules: dict[str, dict[str, Prepared]] = {dataset.ids[row]: {} for row in rows}
+    for i, k in present.nonzero().tolist():
+        m, vector = dataset.modalities[k], x[i, k].numpy()
+        y_unit = "absorbance" if m == "ir" else "intensity"
+        spectrum = Spectrum(model_axis(m), vector, KINDS[m].unit, y_unit, m)
+        molecules[dataset.ids[rows[i]]][m] = Prepared(m, vector, spectrum)
     return molecules
-
-
-def _prepared(modality: str, vector: Float[np.ndarray, " 600"]) -> Prepared:
-    axis, y_unit = model_axis(modality), "absorbance" if modality == "ir" else "intensity"
-    return Prepared(modality, vector, Spectrum(axis, vector, KINDS[modality].unit, y_unit, modality))
 
 
 def answer_html(prediction: Prediction, smiles: str | None = None) -> str:
     """Warnings, and bars of the most probable groups with their thresholds; groups in the structure are marked."""
     held = None if smiles is None else dict(zip(NAMES, label([smiles])[0].tolist(), strict=True))
-    ranked = sorted(prediction.groups, key=lambda group: -group.probability)[:TOP]
     head = "".join(f"<p><b>Take care:</b> {escape(sentence)}.</p>" for sentence in prediction.warnings)
     used = " ".join(f'<span style="color:{KINDS[m].colour}"><b>{KINDS[m].label}</b></span>' for m in prediction.spectra)
-    bars = "".join(_bar(group, None if held is None else held[group.name]) for group in ranked)
+    bars = "".join(_bar(group, None if held is None else held[group.name]) for group in prediction.ranked()[:TOP])
     foot = "Blue: predicted. The black mark is the threshold of the group."
     if held is not None:
         foot += " \N{CHECK MARK}: in the structure."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import networkx as nx
 import numpy as np
@@ -14,25 +14,24 @@ from symspectra.exhibits.style import LABEL_BOX, PAGE, TIER_COLOURS, TIER_LABELS
 from symspectra.groups.graphs import GnnOrder, InformationOrder, phi
 from symspectra.groups.table8 import NAMES
 
+EDGES = {"arrows": True, "arrowstyle": "-", "node_size": 0}
 
-def cooccurrence(
-    y: Bool[np.ndarray, "molecule group"], threshold: float = 0.05, least: int = 3
-) -> tuple[nx.Graph, Float[np.ndarray, "group group"]]:
-    """Which groups come together more often than by chance: a graph with phi coefficients as weights, and phi itself.
 
-    Nodes are the groups that occur. An edge needs ``least`` molecules that have both, and a phi coefficient of at
-    least ``threshold`` and of at least 3.5 / sqrt(N), which chance passes once in 4,300 pairs. The paper's Fig 1c
-    thresholds the frequency itself, which would join everything to Alkane.
+def cooccurrence(y: Bool[np.ndarray, "molecule group"]) -> nx.Graph:
+    """Which groups come together more often than by chance: a graph with phi coefficients as weights.
+
+    Nodes are the groups that occur. An edge needs three molecules that have both, and a phi coefficient of at least
+    0.05 and of at least 3.5 / sqrt(N), which chance passes once in 4,300 pairs. The paper's Fig 1c thresholds the
+    frequency itself, which would join everything to Alkane.
     """
     y = np.asarray(y, dtype=np.float64)
-    count, together, n = y.sum(0), y.T @ y, len(y)
-    coefficient = phi(y)
-    threshold = max(threshold, 3.5 / np.sqrt(n))
+    count, together, coefficient = y.sum(0), y.T @ y, phi(y)
+    threshold = max(0.05, 3.5 / np.sqrt(len(y)))
     graph = nx.Graph(threshold=float(threshold))
     graph.add_nodes_from((int(k), {"count": int(count[k])}) for k in np.flatnonzero(count))
-    for i, j in zip(*np.nonzero(np.triu((coefficient >= threshold) & (together >= least), 1)), strict=True):
-        graph.add_edge(int(i), int(j), weight=float(coefficient[i, j]), molecules=int(together[i, j]))
-    return graph, coefficient
+    for i, j in np.argwhere(np.triu((coefficient >= threshold) & (together >= 3), 1)).tolist():
+        graph.add_edge(i, j, weight=float(coefficient[i, j]), molecules=int(together[i, j]))
+    return graph
 
 
 @styled
@@ -41,7 +40,7 @@ def cooccurrence_graph(graph: nx.Graph, tier_of: Mapping[int, str]) -> Figure:
     figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
     ax = figure.subplots()
     linked = graph.subgraph([node for node in graph if graph.degree(node)])
-    position = _untangled(linked)
+    position = _layout(linked) if linked else {}
     weights = [data["weight"] for *_, data in linked.edges(data=True)]
     nx.draw_networkx_edges(linked, position, ax=ax, width=[0.4 + 4 * w for w in weights], edge_color="#b5b5b5")
     count = np.array([graph.nodes[node]["count"] for node in linked], dtype=float)
@@ -60,24 +59,22 @@ def cooccurrence_graph(graph: nx.Graph, tier_of: Mapping[int, str]) -> Figure:
     return figure
 
 
-def _untangled(graph: nx.Graph, seeds: int = 20) -> dict[int, np.ndarray]:
+def _layout(graph: nx.Graph, seeds: int = 20) -> dict[int, np.ndarray]:
     """Spring layout of the seed for which fewest edges pass through a node that they do not join."""
-    if not len(graph):
-        return {}
     springs = nx.complete_graph(list(graph))
     nx.set_edge_attributes(springs, 0.02, "weight")  # holds the parts of the graph together
     springs.add_edges_from(graph.edges(data=True))
+    layouts = (nx.spring_layout(springs, weight="weight", k=0.9, iterations=200, seed=seed) for seed in range(seeds))
 
     def passes(position: dict[int, np.ndarray]) -> int:
         count = 0
         for i, j in graph.edges:
             a, along = position[i], position[j] - position[i]
-            for node in set(graph) - {i, j}:
-                t = np.clip((position[node] - a) @ along / max(along @ along, 1e-12), 0, 1)
-                count += int(np.hypot(*(position[node] - a - t * along)) < 0.06)
+            off = np.array([position[node] for node in graph if node not in (i, j)]).reshape(-1, 2) - a
+            t = np.clip(off @ along / max(along @ along, 1e-12), 0, 1)
+            count += int((np.linalg.norm(off - t[:, None] * along, axis=1) < 0.06).sum())
         return count
 
-    layouts = (nx.spring_layout(springs, weight="weight", k=0.9, iterations=200, seed=seed) for seed in range(seeds))
     return min((_spread(layout, (0.3, 0.17)) for layout in layouts), key=passes)
 
 
@@ -107,52 +104,40 @@ def order_graphs(information: InformationOrder, gnn: GnnOrder, marked: Collectio
     """
     figure = Figure(figsize=(PAGE, 0.5 + 0.125 * len(information.order)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
-    _outline(left, information, marked)
-    _arcs(right, gnn, marked)
+    step = {group: k for k, group in enumerate(information.order)}
+    depth = nx.single_source_shortest_path_length(information.tree, information.order[0])
+    inwards = {"sort_neighbors": lambda groups: sorted(groups, key=step.get)}
+    rows = list(nx.dfs_preorder_nodes(information.tree, information.order[0], **inwards))
+    place = {group: (depth[group], y) for y, group in enumerate(rows)}
+    bits = {tuple(sorted(edge, key=depth.get)): bits for *edge, bits in information.tree.edges(data="information")}
+    width = 0.3 + 2.2 * _relative(bits.values())
+    corner = {"edge_color": "0.6", "connectionstyle": "angle,angleA=-90,angleB=180,rad=0", **EDGES}
+    nx.draw_networkx_edges(information.tree, place, list(bits), width, ax=left, **corner)
+    _names(left, {g: (x + 0.15, y, f"{step[g] + 1}  {NAMES[g]}") for g, (x, y) in place.items()}, marked, "left")
+    deepest = max(depth.values())
+    left.set(xlim=(-0.4, deepest + max(3.5, 0.45 * deepest)), ylim=(len(rows) - 0.5, -0.7))
     left.set_title("Mutual information: spanning tree, step of the walk", fontweight="bold")
+
+    step = {group: k for k, group in enumerate(gnn.order)}
+    edges = sorted(gnn.graph.edges(data="weight"), key=lambda edge: edge[2])
+    colours = ["#0072B2" if step[i] < step[j] else "#D55E00" for i, j, _ in edges]
+    down = [sorted((i, j), key=step.get) for i, j, _ in edges]
+    width = 0.2 + 1.6 * _relative([weight for *_, weight in edges])
+    bow = {"edge_color": colours, "alpha": 0.55, "connectionstyle": "arc3,rad=-0.65", **EDGES}
+    nx.draw_networkx_edges(gnn.graph, {group: (0, y) for group, y in step.items()}, down, width, ax=right, **bow)
+    _names(right, {group: (-0.4, y, f"{NAMES[group]}  {y + 1}") for group, y in step.items()}, marked, "right")
+    right.set(xlim=(-11, len(step) / 2), ylim=(len(step) - 0.5, -0.7))
     right.set_title("GNN: dependencies, in the order of prediction", fontweight="bold")
     return figure
 
 
-def _outline(ax: Axes, information: InformationOrder, marked: Collection[int]) -> None:
-    """One row a group, in depth-first order; the column is the depth."""
-    step = {group: k + 1 for k, group in enumerate(information.order)}
-    rows = list(
-        nx.dfs_preorder_nodes(information.tree, information.order[0], sort_neighbors=lambda g: sorted(g, key=step.get))
-    )
-    parent = dict(nx.bfs_predecessors(information.tree, information.order[0]))
-    depth = nx.single_source_shortest_path_length(information.tree, information.order[0])
-    most = max((bits for *_, bits in information.tree.edges(data="information")), default=0)
-    for y, group in enumerate(rows):
-        x = depth[group]
-        if group in parent:
-            above = rows.index(parent[group])
-            width = 0.3 + 2.2 * information.tree.edges[group, parent[group]]["information"] / max(most, 1e-12)
-            ax.plot(
-                [x - 1, x - 1, x - 0.35], [above + 0.4, y, y], color="0.6", linewidth=width, solid_joinstyle="miter"
-            )
-        _name(ax, x, y, f"{step[group]}  {NAMES[group]}", group in marked)
-    deepest = max(depth.values())
-    ax.set(xlim=(-0.4, deepest + max(3.5, 0.45 * deepest)), ylim=(len(rows) - 0.5, -0.7))
+def _relative(values: Iterable[float]) -> Float[np.ndarray, " edge"]:
+    values = np.array(list(values), dtype=float)
+    return values / max(values.max(initial=0), 1e-12)
+
+
+def _names(ax: Axes, texts: Mapping[int, tuple[float, float, str]], marked: Collection[int], ha: str) -> None:
+    for group, (x, y, text) in texts.items():
+        weight = "bold" if group in marked else "normal"
+        ax.text(x, y, text, ha=ha, va="center", fontsize=6, fontweight=weight)
     ax.axis("off")
-
-
-def _arcs(ax: Axes, gnn: GnnOrder, marked: Collection[int]) -> None:
-    """One row a group, by step; arcs to the right, the longer the farther out."""
-    step = {group: k for k, group in enumerate(gnn.order)}
-    angle = np.linspace(-np.pi / 2, np.pi / 2, 40)
-    top = max((w for *_, w in gnn.graph.edges(data="weight")), default=0)
-    for i, j, weight in sorted(gnn.graph.edges(data="weight"), key=lambda edge: edge[2]):
-        middle, half = (step[i] + step[j]) / 2, abs(step[i] - step[j]) / 2
-        colour = "#0072B2" if step[i] < step[j] else "#D55E00"
-        width = 0.2 + 1.6 * weight / max(top, 1e-12)
-        ax.plot(half * np.cos(angle), middle + half * np.sin(angle), color=colour, linewidth=width, alpha=0.55)
-    for group, y in step.items():
-        _name(ax, -0.4, y, f"{NAMES[group]}  {y + 1}", group in marked, "right")
-    ax.set(xlim=(-11, len(step) / 2), ylim=(len(step) - 0.5, -0.7))
-    ax.axis("off")
-
-
-def _name(ax: Axes, x: float, y: float, text: str, bold: bool, ha: str = "left") -> None:
-    weight = "bold" if bold else "normal"
-    ax.text(x, y, text, ha=ha, va="center", fontsize=6, fontweight=weight, clip_on=False)

@@ -222,21 +222,11 @@ def weights_by_f1(f1: Mapping[str, Score], weights: Mapping[str, Mapping[str, Sc
     return figure
 
 
-class Compression(NamedTuple):
-    """One weight of the bound, over seeds (Fig 11b).
+def compression_of(runs: Sequence[Run]) -> dict[str, Score]:
+    """What one weight of the bound does in the runs of one configuration, one per seed (Fig 11b).
 
-    micro_f1 : on the test set
-    gate : mean of the sampled gates in the training epoch that was kept; 1 keeps everything, 0 replaces all by noise
-    share : beta times the bound, as a share of the whole loss, in the same epoch
-    """
-
-    micro_f1: Score
-    gate: Score
-    share: Score
-
-
-def compression_of(runs: Sequence[Run]) -> Compression:
-    """What the bound does in the runs of one configuration, one per seed.
+    ``micro_f1`` is on the test set; ``gate`` the mean of the sampled gates, where 1 keeps everything and 0 replaces all
+    by noise, and ``share`` beta times the bound, as a share of the whole loss, both in the epoch that was kept.
 
     Raises
     ------
@@ -247,4 +237,5 @@ def compression_of(runs: Sequence[Run]) -> Compression:
         if "bound" not in epoch:
             raise ValueError(f"run {run.id} ({run.config.model.name}) has no bottleneck: its history holds no bound")
     share = [run.config.model.beta * epoch["bound"] / epoch["loss"] for run, epoch in zip(runs, kept, strict=True)]
-    return Compression(score(runs), summarise([epoch["gate"] for epoch in kept]), summarise(share))
+    gate = [epoch["gate"] for epoch in kept]
+    return {"micro_f1": score(runs), "gate": summarise(gate), "share": summarise(share)}

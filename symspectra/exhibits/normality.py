@@ -17,7 +17,7 @@ from scipy import stats
 from symspectra.datasets.base import SpectraDataset
 from symspectra.models.symspectra import SymSpectra
 
-LEVEL = 0.05
+LEVEL, DRAWS = 0.05, 1999
 SHAPIRO, KOLMOGOROV, LILLIEFORS = TESTS = "Shapiro-Wilk", "Kolmogorov-Smirnov", "Lilliefors"
 Features = Float[np.ndarray, "molecule channel"]
 
@@ -36,16 +36,14 @@ class Normality(NamedTuple):
         """Median p-value over the channels: near 0.5 for normal features."""
         return float(np.median(self.p_values[test]))
 
-    def share_above(self, test: str, level: float = LEVEL) -> float:
-        """Share of the channels whose normality is not rejected: near 0.95 for normal features."""
-        return float((self.p_values[test] > level).mean())
+    def share_above(self, test: str) -> float:
+        """Share of the channels whose normality is not rejected at 0.05: near 0.95 for normal features."""
+        return float((self.p_values[test] > LEVEL).mean())
 
 
 @torch.no_grad()
-def pooled_features(
-    model: SymSpectra, dataset: SpectraDataset, split: str = "test", batch: int = 256
-) -> dict[str, Features]:
-    """Mean over the tokens of T^i, for every spectrum that was measured, by modality; in evaluation mode.
+def pooled_features(model: SymSpectra, dataset: SpectraDataset, batch: int = 256) -> dict[str, Features]:
+    """Mean over the tokens of T^i, for every test spectrum that was measured, by modality; in evaluation mode.
 
     Raises
     ------
@@ -55,7 +53,7 @@ def pooled_features(
         raise ValueError(f"the data have modalities {dataset.modalities}, the model {model.modalities}")
     model.eval()
     pooled, measured = [], []
-    for rows in dataset.rows(split).split(batch):
+    for rows in dataset.rows("test").split(batch):
         x, present = dataset.spectra(rows)
         pooled.append(model.represent(x, present).t.float().mean(dim=2).cpu())
         measured.append(present.cpu())
@@ -63,12 +61,12 @@ def pooled_features(
     return {name: features[there[:, i], i] for i, name in enumerate(dataset.modalities)}
 
 
-def channel_tests(features: Features, molecules: int = 0, draws: int = 1999) -> Normality:
+def channel_tests(features: Features, molecules: int = 0) -> Normality:
     """Test every channel against a normal distribution with the mean and deviation of the channel itself.
 
     The Kolmogorov-Smirnov test takes that distribution for one given beforehand. As it was fitted to the same numbers
     it lies too close to them, and the p-values come out too high (Lilliefors, J. Am. Stat. Assoc. 1967, 62, 399). The
-    Lilliefors test has the same statistic, and counts how many of ``draws`` normal samples of the same size, each
+    Lilliefors test has the same statistic, and counts how many of `DRAWS` normal samples of the same size, each
     with its own mean and deviation, lie as far away.
 
     Parameters
@@ -87,12 +85,12 @@ def channel_tests(features: Features, molecules: int = 0, draws: int = 1999) -> 
     if not varied.shape[1]:
         raise ValueError(f"none of the {sample.shape[1]} channels varies over the {n} molecules")
     distance = _distance(varied)
-    chance = _distance(np.random.default_rng(0).standard_normal((n, draws)))
+    chance = _distance(np.random.default_rng(0).standard_normal((n, DRAWS)))
     beyond = (chance[:, None] >= distance).sum(axis=0)
     p_values = {
         SHAPIRO: np.array([stats.shapiro(channel).pvalue for channel in varied.T]),
         KOLMOGOROV: stats.kstwo.sf(distance, n),
-        LILLIEFORS: (beyond + 1) / (draws + 1),
+        LILLIEFORS: (beyond + 1) / (DRAWS + 1),
     }
     return Normality(n, sample.shape[1] - varied.shape[1], p_values)
 

@@ -70,19 +70,14 @@ def paper_value(exhibit: str, row: str, column: str) -> PaperValue:
     return numbers[exhibit, row, column]
 
 
-def paper_table(exhibit: str, what: str = "value") -> pd.DataFrame:
+def paper_table(exhibit: str) -> pd.DataFrame:
     """A table of the paper, rows and columns as printed; a cell that the paper leaves empty is missing (NaN).
-
-    ``what`` is the ``"value"``, ``"spread"`` or ``"note"`` of each cell.
 
     Raises
     ------
-    ValueError : an unknown exhibit (the message gives the nearest known name) or unknown ``what``.
+    ValueError : an unknown exhibit (the message gives the nearest known name).
     """
     _known("exhibit", exhibit, exhibits())
-    if what not in PaperValue._fields:
-        raise ValueError(f"unknown field {what!r}: expected one of {', '.join(PaperValue._fields)}")
-    cells = {(row, column): getattr(cell, what) for (e, row, column), cell in printed_numbers().items() if e == exhibit}
+    cells = {(row, column): cell.value for (e, row, column), cell in printed_numbers().items() if e == exhibit}
     rows, columns = (list(dict.fromkeys(keys)) for keys in zip(*cells, strict=True))
-    table = [[cells.get((row, column)) for column in columns] for row in rows]
-    return pd.DataFrame(table, index=rows, columns=columns, dtype=object if what == "note" else float)
+    return pd.Series(cells, dtype=float).unstack().reindex(index=rows, columns=columns)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -108,8 +110,11 @@ def _in_structure(prediction: Prediction, structure: str | None) -> list[GroupPr
     if molecule is None:
         return []
     patterns = dict(zip(NAMES, SMARTS, strict=True))
-    ranked = sorted(prediction.groups, key=lambda group: -group.probability)
-    held = [g for g in ranked if g.predicted and molecule.HasSubstructMatch(Chem.MolFromSmarts(patterns[g.name]))]
+    held = [
+        g
+        for g in prediction.ranked()
+        if g.predicted and molecule.HasSubstructMatch(Chem.MolFromSmarts(patterns[g.name]))
+    ]
     return held[:MOST_STRUCTURES]
 
 
@@ -146,34 +151,27 @@ def reliability_figure(before: Sequence[Bin], after: Sequence[Bin]) -> Figure:
 
 @styled
 def subset_figure(card: Mapping[str, Any]) -> Figure:
-    """Scores on the test molecules of every subset of the spectra, best first; dots say which spectra are in it.
+    """Scores on the test molecules of every subset of the spectra, best first; black says which spectra are in it.
 
     Parameters
     ----------
     card : ``predictor.json`` (`symspectra.predict.predictor.Predictor.card`)
     """
     modalities = [name for name in KINDS if name in card["modalities"]]
-    ranked = sorted(card["subsets"].items(), key=lambda item: -item[1]["micro_f1"])
-    place = np.arange(len(ranked))
+    labels = {"micro_f1": "micro-F1: every answer counts the same", "macro_f1": "macro-F1: every group counts the same"}
+    table = pd.DataFrame(card["subsets"]).T[[*labels]].astype(float).sort_values("micro_f1", ascending=False)
+    there = pd.DataFrame({name: [m in name.split("+") for m in modalities] for name in table.index})
     figure = Figure(figsize=(PAGE, 3.0), layout="constrained")
-    top, dots = figure.subplots(2, 1, height_ratios=[2.4, 1], sharex=True)
-    for key, label, marker, colour in (
-        ("micro_f1", "micro-F1: every answer counts the same", "o", "#0072B2"),
-        ("macro_f1", "macro-F1: every group counts the same", "s", "#D55E00"),
-    ):
-        top.plot(place, [subset[key] for _, subset in ranked], marker, color=colour, markersize=4, label=label)
-    lowest = min(subset["macro_f1"] for _, subset in ranked)
-    top.set(ylabel="F1 on the test molecules", ylim=(max(0.0, lowest - 0.08), 1.0))
-    top.grid(axis="y", color="0.9", linewidth=0.5)
-    top.legend(loc="lower left", frameon=False)
-    for k, (name, _) in enumerate(ranked):
-        rows = [modalities.index(m) for m in name.split("+")]
-        dots.plot([k] * len(modalities), range(len(modalities)), "o", color="0.88", markersize=4)
-        dots.plot([k] * len(rows), rows, "o-", color="0.15", markersize=4, linewidth=1)
-    dots.set_yticks(range(len(modalities)), [KINDS[m].figure_label for m in modalities])
-    dots.set(ylim=(len(modalities) - 0.4, -0.6), xlim=(-0.7, len(ranked) - 0.3), xticks=[])
-    dots.tick_params(length=0)
-    for spine in dots.spines.values():
-        spine.set_visible(False)
-    dots.set_xlabel("the subsets of the five spectra, best first")
+    top, below = figure.subplots(2, 1, height_ratios=[2.4, 1])
+    shown = table.rename(columns=labels).reset_index(drop=True)
+    sns.scatterplot(shown, ax=top, markers=["o", "s"], palette=["#0072B2", "#D55E00"], s=20)
+    top.set(ylabel="F1 on the test molecules", ylim=(max(0.0, table.to_numpy().min() - 0.08), 1.0))
+    top.set(xticks=[], xlim=(-0.5, len(table) - 0.5))
+    top.yaxis.grid(True)
+    top.legend(loc="lower left")
+    names = [KINDS[m].figure_label for m in modalities]
+    style = {"cmap": ["0.93", "0.15"], "cbar": False, "linewidths": 1.5, "xticklabels": False, "yticklabels": names}
+    sns.heatmap(there, ax=below, **style)
+    below.set_xlabel("the subsets of the five spectra, best first")
+    below.tick_params(length=0, rotation=0)
     return figure

@@ -95,23 +95,19 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def collect(folder: str | Path) -> tuple[list[Cell], list[Verdict]]:
-    """Numbers beside the paper's, and judged claims, of all exhibits in a folder.
+def collect(contents: Exhibits) -> tuple[list[Cell], list[Verdict]]:
+    """Numbers beside the paper's, and judged claims, of all exhibits.
 
     Raises
     ------
-    ReportError : as `read_exhibits`; or two exhibits give different numbers for one cell of the paper.
+    ReportError : two exhibits give different numbers for one cell of the paper, or one is of an older version.
     """
-    return _collected(read_exhibits(folder))
-
-
-def _collected(contents: Exhibits) -> tuple[list[Cell], list[Verdict]]:
     cells: dict[tuple[str, ...], tuple[Cell, str]] = {}
     claims: list[Verdict] = []
     for name, content in contents.items():
         try:
-            claims += [_verdict(claim) for claim in content.get("claims", ())]
-            found = [_cell(cell) for cell in content.get("cells", ())]
+            claims += [_verdict(**claim) for claim in content.get("claims", ())]
+            found = [Cell(**{**c, "here": Score(tuple(c["here"]["values"]))}) for c in content.get("cells", ())]
         except (TypeError, KeyError) as error:
             raise ReportError(f"{name}.json has a cell or claim of another form ({error}); make it again") from error
         for cell in found:
@@ -122,20 +118,13 @@ def _collected(contents: Exhibits) -> tuple[list[Cell], list[Verdict]]:
     return [cell for cell, _ in cells.values()], list(dict.fromkeys(claims))
 
 
-def _cell(content: Mapping[str, Any]) -> Cell:
-    here = content["here"]
-    return Cell(**{**content, "here": Score(tuple(here["values"]))})
+def _verdict(rows: Sequence[Mapping[str, Any]], needs: Sequence[int] | None, **content: Any) -> Verdict:
+    return Verdict(**content, rows=tuple(_verdict(**row) for row in rows), needs=tuple(needs) if needs else None)
 
 
-def _verdict(content: Mapping[str, Any]) -> Verdict:
-    rows = tuple(_verdict(row) for row in content.get("rows", ()))
-    return Verdict(**{**content, "rows": rows, "needs": tuple(content["needs"]) if content["needs"] else None})
-
-
-def missing_exhibits(folder: str | Path) -> dict[str, str]:
-    """Figures and tables of the paper that the folder lacks, with the notebook that makes each."""
-    there = read_exhibits(folder)
-    return {exhibit: notebook for exhibit, notebook in EXHIBITS.items() if not _made(exhibit, there)}
+def missing_exhibits(contents: Iterable[str]) -> dict[str, str]:
+    """Figures and tables of the paper that are not among some, with the notebook that makes each."""
+    return {exhibit: notebook for exhibit, notebook in EXHIBITS.items() if not _made(exhibit, contents)}
 
 
 def _made(exhibit: str, contents: Iterable[str]) -> bool:
@@ -148,7 +137,7 @@ def write_report(folder: str | Path, profile: str) -> Path:
 
     Raises
     ------
-    ReportError : as `collect`, or the exhibits are of another profile.
+    ReportError : as `read_exhibits` and `collect`, or the exhibits are of another profile.
     """
     folder = Path(folder)
     contents = read_exhibits(folder)
@@ -157,7 +146,7 @@ def write_report(folder: str | Path, profile: str) -> Path:
         raise ReportError(
             f"{folder} holds exhibits of profile {found!r}; run `symspectra reproduce --profile {profile}`"
         )
-    cells, judged = _collected(contents)
+    cells, judged = collect(contents)
     claims, own = ([c for c in judged if bool(PLACE.match(c.source)) is paper] for paper in (True, False))
     parts = [
         f"# Report of profile {profile}",
@@ -176,7 +165,7 @@ def write_report(folder: str | Path, profile: str) -> Path:
         *_unprinted(cells),
         "## How the exhibits were made",
         _provenance(folder, contents),
-        *_missing(folder, profile),
+        *_missing(contents, profile),
     ]
     if claims:
         save_figure(forest(claims), folder, NAME)
@@ -188,23 +177,17 @@ def write_report(folder: str | Path, profile: str) -> Path:
 
 def _differently(claims: Sequence[Verdict]) -> str:
     """The claims of the paper that do not hold, with the difference and interval that say so."""
-    lines = []
-    for claim in claims:
-        if claim.outcome == FAILS:
-            here = "" if claim.low is None else f" {claim.difference:+.3f} [{claim.low:+.3f}, {claim.high:+.3f}]"
-            lines.append(f"- {' '.join(claim.text.split())} ({claim.source}){here}")
+    failed = [claim for claim in claims if claim.outcome == FAILS]
+    lines = [f"- {' '.join(c.text.split())} ({c.source}) {c.interval}".rstrip() for c in failed]
     return "\n".join(lines) or "No claim of the paper is shown not to hold."
 
 
 def summary(claims: Sequence[Verdict], cells: Sequence[Cell]) -> str:
     """The outcome in two sentences."""
-    count = count_outcomes(claims)
+    count = ", ".join(f"**{outcome} {n}**" for outcome, n in count_outcomes(claims).items())
     answered = {cell[:3] for cell in cells if cell.paper is not None and cell.here.mean is not None}
-    *most, last = (f"**{n} {_plural(outcome, n)}**" for outcome, n in count.items())
-    return (
-        f"Of {len(claims)} claims of the paper, {', '.join(most)} and {last}. "
-        f"Of its {len(printed_numbers())} printed numbers, {len(answered)} have one of ours beside them."
-    )
+    numbers = f"Of its {len(printed_numbers())} printed numbers, {len(answered)} have one of ours beside them."
+    return f"{len(claims)} claims of the paper: {count}. {numbers}"
 
 
 def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits) -> str:
@@ -271,16 +254,11 @@ def _provenance(folder: Path, contents: Exhibits) -> str:
     return markdown(pd.DataFrame(rows, columns=header))
 
 
-def _missing(folder: Path, profile: str) -> list[str]:
-    missing = missing_exhibits(folder)
+def _missing(contents: Exhibits, profile: str) -> list[str]:
+    missing = missing_exhibits(contents)
     if not missing:
         return []
     numbers = " ".join(sorted({notebook.split("_")[0] for notebook in missing.values()}))
     lines = [f"- {exhibit}: notebook {notebook}" for exhibit, notebook in missing.items()]
     how = f"Make them with `symspectra reproduce --profile {profile} --only {numbers}`."
     return ["## Exhibits that are not in this folder", "\n".join(lines), how]
-
-
-def _plural(outcome: str, n: int) -> str:
-    words = {"holds": "hold", "does not hold": "do not hold"}
-    return words.get(outcome, f"are {outcome}") if n != 1 else outcome if outcome in words else f"is {outcome}"

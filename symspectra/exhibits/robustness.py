@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from symspectra.datasets.base import SpectraDataset, evaluated_groups
 from symspectra.datasets.views import Corrupted
 from symspectra.exhibits.claims import Judge, untestable
-from symspectra.exhibits.scores import Predictions, Score, predictions, score
+from symspectra.exhibits.scores import Predictions, Score, predictions
 from symspectra.exhibits.verdicts import Verdict
 from symspectra.training.fit import predict_spectra
 from symspectra.training.machine import choose_device
@@ -70,11 +71,6 @@ def corrupted(
     )
 
 
-def corrupted_score(runs: Sequence[Run], dataset: SpectraDataset, *args: object, **settings: object) -> Score:
-    """Micro-F1 of `corrupted` predictions, one value per run."""
-    return score(corrupted(runs, dataset, *args, **settings))
-
-
 def blind_score(dataset: SpectraDataset) -> float:
     """Micro-F1 on the test split without any spectrum: every molecule is given the groups that most training ones have.
 
@@ -85,56 +81,28 @@ def blind_score(dataset: SpectraDataset) -> float:
     return multilabel_metrics(y, frequent.double().expand(y.shape), groups=evaluated_groups(dataset))["micro_f1"]
 
 
-def no_collapse(
-    judge: Judge, source: str, text: str, complete: Score, without: Mapping[str, Score], blind: float
-) -> Verdict:
-    """Does the micro-F1 stay, whichever spectrum is withheld: at least `KEPT` of that with all of them?
+def learned(claim: Verdict, clean: Score, blind: float) -> Verdict:
+    """A claim on what is lost, where the clean score is above `blind_score`: else there is nothing to lose."""
+    if clean.mean > blind:
+        return claim
+    why = f"The model has a micro-F1 of {clean} with clean and complete spectra, naming the most frequent groups for "
+    why += f"every molecule has {blind:.3f}: it has not learned enough for a loss to mean anything."
+    return untestable(claim.source, claim.text, why)
 
-    Parameters
-    ----------
-    complete, without : micro-F1 with all spectra, and by the one withheld
-    blind : `blind_score`
-    """
-    if complete.mean <= blind:
-        return untestable(source, text, _blind(complete, blind))
-    kept = {
-        f"without {name}, {score.mean / complete.mean:.0%} stays": [(1.0, score.basis), (-KEPT, complete.basis)]
-        for name, score in without.items()
-    }
+
+def no_collapse(judge: Judge, source: str, text: str, complete: Score, without: Mapping[str, Score]) -> Verdict:
+    """Does the micro-F1 stay, whichever spectrum is withheld: at least `KEPT` of that with all of them?"""
+    share = {name: score.mean / max(complete.mean, 1e-9) for name, score in without.items()}
+    terms = {name: [(1.0, score.basis), (-KEPT, complete.basis)] for name, score in without.items()}
+    kept = {f"without {name}, {share[name]:.0%} stays": row for name, row in terms.items()}
     return judge.rows(source, f"{text}: {KEPT:.0%} of it stays", kept)
 
 
-def declines(judge: Judge, source: str, text: str, curve: Mapping[float, Score], blind: float) -> Verdict:
-    """Does the micro-F1 fall along the levels of noise? A trend, where there is something to lose."""
-    clean = curve[min(curve)]
-    if clean.mean <= blind:
-        return untestable(source, text, _blind(clean, blind))
-    return judge.trend(source, text, curve, "falls")
-
-
-def no_sharp_drop(judge: Judge, source: str, text: str, curve: Mapping[float, Score], blind: float) -> Verdict:
-    """Does the micro-F1 fall smoothly along evenly spaced levels of noise: no step by `STEEP` times the average one?
-
-    Raises
-    ------
-    ValueError : fewer than three levels, or uneven ones.
-    """
+def no_sharp_drop(judge: Judge, source: str, text: str, curve: Mapping[float, Score]) -> Verdict:
+    """Does the micro-F1 fall smoothly along evenly spaced levels of noise: no step by `STEEP` times the average one?"""
     levels = sorted(curve)
-    widths = np.diff(levels)
-    if len(levels) < 3 or np.ptp(widths) > 1e-9:
-        raise ValueError(f"{source}: levels of noise {levels}; expected three or more, evenly spaced")
-    points = [curve[level] for level in levels]
-    if points[0].mean <= blind:
-        return untestable(source, text, _blind(points[0], blind))
-    share, rows = STEEP / len(widths), {}
-    for k, (before, after) in enumerate(zip(points, points[1:], strict=False)):
-        allowed = [(share, points[0].basis), (-share, points[-1].basis), (-1.0, before.basis), (1.0, after.basis)]
-        rows[f"from noise {levels[k]:g} to {levels[k + 1]:g}"] = allowed
+    share, rows = STEEP / (len(levels) - 1), {}
+    for a, b in pairwise(levels):
+        allowed = [(share, levels[0]), (-share, levels[-1]), (-1.0, a), (1.0, b)]
+        rows[f"from noise {a:g} to {b:g}"] = [(weight, curve[level].basis) for weight, level in allowed]
     return judge.rows(source, f"{text}: no step of more than {STEEP:g} times the average one", rows, margin=1e-3)
-
-
-def _blind(score: Score, blind: float) -> str:
-    return (
-        f"The model has a micro-F1 of {score} with clean and complete spectra, naming the most frequent groups for "
-        f"every molecule has {blind:.3f}: it has not learned enough for a loss to mean anything."
-    )

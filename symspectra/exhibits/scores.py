@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from symspectra.config import Config
 from symspectra.exhibits.paper import PaperValue, paper_value
-from symspectra.experiments.plan import MODELS
+from symspectra.experiments.plan import title_of
 from symspectra.groups.scaffolds import scaffold_or_self
 from symspectra.training.metrics import Tier
 from symspectra.training.store import Run
@@ -105,10 +105,9 @@ class Score:
         return f"{self.mean:.3f}" if self.sd is None else f"{self.mean:.3f} ({self.sd:.3f})"
 
 
-def summarise(values: Sequence[float], metric: str = "", runs: Sequence[Run] = ()) -> Score:
-    """Values over seeds that are not scores of predictions, such as times; ``runs`` are those of the values."""
-    seeds = tuple(Seed(run.config.training.seed, run.id) for run in runs)
-    return Score(tuple(float(v) for v in values), metric, seeds)
+def summarise(values: Sequence[float]) -> Score:
+    """Values over seeds that are not scores of predictions, such as times."""
+    return Score(tuple(float(v) for v in values))
 
 
 def setting_of(config: Config) -> str:
@@ -145,9 +144,8 @@ def _predictions(runs: tuple[Run, ...], tuned: bool) -> Predictions:
     predicted = np.array([p >= t for (_, _, p), t in zip(found, thresholds, strict=True)])
     clusters = np.array(_scaffolds(molecules)) if config.data.split == "scaffold" else None
     seeds = tuple(Seed(run.config.training.seed, run.id) for run in runs)
-    model, counted = MODELS.get(config.model.name, config.model.name), tuple(runs[0].metrics.get("evaluated", ()))
-    condition = "tuned thresholds" if tuned else ""
-    names = model, setting_of(config), tuple(seed for seed, _ in seeds), np.array(molecules)
+    counted, condition = tuple(runs[0].metrics.get("evaluated", ())), "tuned thresholds" if tuned else ""
+    names = title_of(config), setting_of(config), tuple(seed for seed, _ in seeds), np.array(molecules)
     return Predictions(*names, labels, predicted, clusters, condition, counted, seeds)
 
 
@@ -242,14 +240,12 @@ def _units(names: tuple[Any, ...]) -> tuple[Shaped[np.ndarray, " unit"], Shaped[
     return numbers, place
 
 
-def tier_scores(
-    runs: Sequence[Run] | Predictions, tiers: Mapping[str, Tier], metric: str = "macro_f1"
-) -> dict[str, Score]:
-    """Mean score of the groups of each tier (`symspectra.training.metrics.frequency_tiers`).
+def tier_scores(runs: Sequence[Run] | Predictions, tiers: Mapping[str, Tier]) -> dict[str, Score]:
+    """Mean F1 of the groups of each tier (`symspectra.training.metrics.frequency_tiers`).
 
     Groups without a positive in the test set are left out; a tier of only such groups has a `Score` without numbers.
     """
-    return {name: score(runs, metric, tier.groups) for name, tier in tiers.items()}
+    return {name: score(runs, "macro_f1", tier.groups) for name, tier in tiers.items()}
 
 
 def tested_groups(run: Run, tiers: Mapping[str, Tier]) -> dict[str, int]:
@@ -264,10 +260,14 @@ def exact_match_by_groups(runs: Sequence[Run]) -> dict[int, tuple[Score, int]]:
     return {int(n): (score(runs, "exact_match", where=size == n), int((size == n).sum())) for n in np.unique(size)}
 
 
+def paper_row(row: str) -> str:
+    """A row of `symspectra.experiments.plan.TABLE_1_SIMULATED`, as the paper's Table 1 has it."""
+    return "Simulated: " + row.replace("MS/MS+", "MS/MS pos").replace("MS/MS-", "MS/MS neg")
+
+
 def paper_cell(row: str, model: str) -> PaperValue:
-    """Table 1, simulated half: the paper's number for a row of `symspectra.experiments.plan.TABLE_1_SIMULATED`."""
-    row = row.replace("MS/MS+", "MS/MS pos").replace("MS/MS-", "MS/MS neg")
-    return paper_value("table1", f"Simulated: {row}", model)
+    """Table 1, simulated half: the paper's number for a model."""
+    return paper_value("table1", paper_row(row), model)
 
 
 def with_spread(value: PaperValue) -> str:

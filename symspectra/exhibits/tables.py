@@ -21,7 +21,7 @@ from symspectra.files import written
 from symspectra.training.runs import Run, code_digest
 
 if TYPE_CHECKING:
-    from pandas.io.formats.style import Styler
+    from IPython.display import Markdown
 
     from symspectra.exhibits.claims import Cell
     from symspectra.exhibits.verdicts import Verdict
@@ -101,7 +101,6 @@ def save_exhibit(
     profile: str,
     runs: Sequence[Run] = (),
     molecules: Mapping[str, int] | None = None,
-    dataset: str = "open",
     cells: Sequence[Cell] = (),
     claims: Sequence[Verdict] = (),
 ) -> Path:
@@ -123,7 +122,7 @@ def save_exhibit(
     content = {
         "exhibit": exhibit,
         "profile": profile,
-        "dataset": runs[0].config.data.dataset if runs else dataset,
+        "dataset": runs[0].config.data.dataset if runs else "open",
         "molecules": dict(molecules) if molecules else runs[0].metrics["molecules"] if runs else {},
         "seeds": sorted({run.config.training.seed for run in runs}),
         "runs": sorted({run.id for run in runs}),
@@ -184,26 +183,20 @@ def described(runs: Sequence[Run], settings: Profile) -> str:
     )
 
 
-def look(table: pd.DataFrame) -> Styler:
-    """A table of text for a notebook; cells within ``**`` are bold, as in Markdown."""
-    table = _with_index(table).map(str)
-    bold = table.map(lambda text: "font-weight: bold" if text.startswith("**") else "")
-    shown = table.map(lambda text: text[2:-2] if text.startswith("**") else text)
-    return shown.style.apply(lambda _: bold, axis=None).hide(axis="index")
+def look(table: pd.DataFrame) -> Markdown:
+    """A table of text for a notebook (`markdown`)."""
+    from IPython.display import Markdown
+
+    return Markdown(markdown(table))
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table of text as Markdown."""
-    table = _with_index(table)
+    """A table of text as Markdown; the index is the first column, unless it only counts."""
+    if not isinstance(table.index, pd.RangeIndex):
+        table = table.rename_axis(table.index.name or "").reset_index()
     lines = [table.columns, ["---"] * table.shape[1], *table.to_numpy().tolist()]
     rows = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def _with_index(table: pd.DataFrame) -> pd.DataFrame:
-    """The index as the first column, unless it only counts."""
-    counts = isinstance(table.index, pd.RangeIndex)
-    return table if counts else table.rename_axis(table.index.name or "").reset_index()
 
 
 @lru_cache(maxsize=1)

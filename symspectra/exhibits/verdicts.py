@@ -19,10 +19,9 @@ rise of a line. A verdict speaks of other seeds and of other molecules of the sa
 - Student's t with Satterthwaite's degrees of freedom; Holm's correction over the rows of a claim; the interval of a row
   has the level at which Holm's procedure tests it.
 - "No difference" is shown by two one-sided tests against a margin (Schuirmann 1987), never by the failure of a test.
-  Where all rows must be equivalent, that needs no correction (Berger 1982).
 
 Smyth, Stat. Appl. Genet. Mol. Biol. 3 (2004) 3; Owen, Ann. Appl. Stat. 1 (2007) 386; Schuirmann, J. Pharmacokinet.
-Biopharm. 15 (1987) 657; Berger, Technometrics 24 (1982) 295; O'Brien and Fleming, Biometrics 35 (1979) 549.
+Biopharm. 15 (1987) 657.
 """
 
 from __future__ import annotations
@@ -90,6 +89,11 @@ class Verdict:
     molecules: int = 0
     needs: tuple[int, int] | None = None
     rows: tuple[Verdict, ...] = field(default=(), repr=False)
+
+    @property
+    def interval(self) -> str:
+        """The difference and its interval, ``+0.012 [+0.004, +0.020]``; empty where there is none."""
+        return "" if self.low is None else f"{self.difference:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
 def difference(first: Scored, second: Scored) -> Terms:
@@ -246,24 +250,20 @@ def judge(
     text: str,
     rows: Mapping[str, Terms | str],
     known: Sequence[Scored] = (),
-    equivalent: bool = False,
     margin: float = MARGIN,
-    level: float = LEVEL,
     across: bool = False,
 ) -> Verdict:
     """The verdict on a claim, from the interval of each of its rows.
 
     A row holds when its interval lies above zero; it does not hold when the interval lies below, or when the difference
-    is shown to be within the margin. On a plateau (``equivalent``) it holds when the difference is shown to be within
-    the margin (its interval, of level 1 - 2 ``level``, is) and does not when it is shown to be larger; undecided
-    otherwise. The claim holds when every row does, and does not hold when one row does not.
+    is shown to be within the margin, as on a plateau; undecided otherwise. The claim holds when every row does, and
+    does not hold when one row does not.
 
     Parameters
     ----------
     rows : name -> `difference`, `rise`, other weights and scores, or a sentence that says why there are none
     known : all scores at hand, of any setting
     margin : differences below it do not count; the default is for micro-F1
-    level : of the test of the claim; see `sequential_levels`
     across : as in `contrast`
     """
     effects, judged = {}, {}
@@ -274,37 +274,33 @@ def judge(
             effects[name] = contrast(terms, known, across)
         except NoVerdict as error:
             judged[name] = Verdict(source, name, UNTESTED, f"No verdict: {error}.")
-    for name, row in zip(effects, _tested(list(effects.values()), equivalent, margin, level), strict=True):
+    for name, row in zip(effects, _tested(list(effects.values()), margin), strict=True):
         judged[name] = replace(row, source=source, text=name)
     if not rows:
         return Verdict(source, text, UNTESTED, "No verdict: there are no runs: train what the claim compares.")
     found = Counter(row.outcome for row in judged.values())
     outcome = next(outcome for outcome in (FAILS, UNTESTED, UNDECIDED, HOLDS) if found[outcome])
     alike = [row for row in judged.values() if row.outcome == outcome]
-    row = min(alike, key=lambda row: -abs(row.difference or 0) if equivalent else row.difference or 0)
+    row = min(alike, key=lambda row: row.difference or 0)
     counts = [f"Holds in {found[HOLDS]} of {len(rows)} rows", *(f"{o} in {found[o]}" for o in OUTCOMES[1:] if found[o])]
     sentence = row.sentence if len(rows) == 1 else f"{', '.join(counts)}. {row.text}: {row.sentence}"
     return replace(row, text=text, sentence=sentence, rows=tuple(judged[name] for name in rows))
 
 
-def _tested(effects: Sequence[Effect], equivalent: bool, margin: float, level: float) -> list[Verdict]:
+def _tested(effects: Sequence[Effect], margin: float) -> list[Verdict]:
     """The rows of a claim, tested together."""
     d, df = np.array([(effect.difference, effect.df) for effect in effects]).reshape(-1, 2).T
     se = np.array([max(effect.of_seeds + effect.of_molecules, 1e-24) ** 0.5 for effect in effects])
     p = 2 * stats.t.sf(abs(d) / se, df)
     p_same = stats.t.sf((margin - abs(d)) / se, df)  # the larger p of the two one-sided tests
-    levels, left = np.full(len(d), level), len(d)
-    for row in np.argsort(p, kind="stable"):  # Holm: the smallest p is tested first, at level / rows
-        levels[row] = level / left
+    levels, left = np.full(len(d), LEVEL), len(d)
+    for row in np.argsort(p, kind="stable"):  # Holm: the smallest p is tested first, at 0.05 / rows
+        levels[row] = LEVEL / left
         left -= p[row] < levels[row]
     t = stats.t.isf(levels / 2, df)
-    if equivalent:
-        outcomes = np.where(p_same < level, HOLDS, np.where(abs(d) - t * se > margin, FAILS, UNDECIDED))
-        p, t, levels, reach = p_same, stats.t.isf(level, df), np.full(len(d), 2 * level), abs(abs(d) - margin)
-    else:
-        p, p_same = np.array(holm(p.tolist())), np.array(holm(p_same.tolist()))
-        reach = np.maximum(abs(d), margin - abs(d))
-        outcomes = np.where(d > t * se, HOLDS, np.where((d < -t * se) | (p_same < level), FAILS, UNDECIDED))
+    p, p_same = np.array(holm(p.tolist())), np.array(holm(p_same.tolist()))
+    reach = np.maximum(abs(d), margin - abs(d))
+    outcomes = np.where(d > t * se, HOLDS, np.where((d < -t * se) | (p_same < LEVEL), FAILS, UNDECIDED))
     quantile = stats.norm.isf(levels / 2) + stats.norm.ppf(POWER)
     goal = (np.maximum(reach, margin / 10) / quantile) ** 2  # the variance that would decide
     rows = []
@@ -318,25 +314,11 @@ def _tested(effects: Sequence[Effect], equivalent: bool, margin: float, level: f
             seeds = effect.of_seeds * effect.seeds / (goal[k] - effect.of_molecules / more)
             needs = max(effect.seeds, int(np.ceil(seeds))), int(np.ceil(effect.molecules * more))
             sentence += f" About {needs[0]} seeds and {needs[1]:,} molecules would decide it."
-        elif outcome == (HOLDS if equivalent else FAILS) and low <= 0 <= high:
+        elif outcome == FAILS and low <= 0 <= high:
             sentence += f" Smaller than {margin:g} is shown."
         rows.append(Verdict("", "", outcome, sentence, float(d[k]), low, high, float(p[k]), effect.seeds,
                             effect.molecules, needs))  # fmt: skip
     return rows
-
-
-def sequential_levels(seeds: Sequence[int] = (2, 4, 8), level: float = LEVEL) -> dict[int, float]:
-    """Level of each look when seeds are added until a claim is decided, planned so from the start (O'Brien-Fleming)."""
-    share = np.array(seeds) / seeds[-1]
-    correlation = np.sqrt(np.minimum.outer(share, share) / np.maximum.outer(share, share))
-
-    def excess(c: float) -> float:
-        bound = c / np.sqrt(share)
-        normal = stats.multivariate_normal(cov=correlation, allow_singular=True, seed=0)  # the same in every call
-        return 1 - normal.cdf(bound, lower_limit=-bound) - level
-
-    bound = optimize.brentq(excess, 1.0, 6.0, xtol=1e-4)
-    return dict(zip(seeds, (2 * stats.norm.sf(bound / np.sqrt(share))).tolist(), strict=True))
 
 
 def table(verdict: Verdict) -> pd.DataFrame:
@@ -347,14 +329,14 @@ def table(verdict: Verdict) -> pd.DataFrame:
 
 
 @styled
-def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
+def forest(verdicts: Sequence[Verdict]) -> Figure:
     """Every claim with the difference and interval of its deciding row, on one page; squares are judged by a rule."""
     frame = pd.concat([table(replace(verdict, rows=())) for verdict in verdicts], ignore_index=True)
     frame["place"] = -np.arange(len(frame))
     size = min(6.0, 600 / len(frame))
     figure = Figure(figsize=(PAGE, min(9.5, 0.8 + 0.16 * len(frame))), layout="constrained")
     axes = figure.subplots()
-    axes.axvspan(-margin, margin, color="0.92", zorder=0)
+    axes.axvspan(-MARGIN, MARGIN, color="0.92", zorder=0)
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.hlines(frame.place, frame.low, frame.high, colors=frame.verdict.map(COLOURS), linewidth=1.2)
     frame["drawn"] = np.where(frame.low.isna() & (frame.verdict != UNTESTED), "by a rule", "")
@@ -364,7 +346,7 @@ def forest(verdicts: Sequence[Verdict], margin: float = MARGIN) -> Figure:
         looks["markers"] = ["s" if drawn else "o"] * 3 + ["X"]
         style = {"hue": "verdict", "style": "verdict", "s": 3 * size, "legend": not drawn, **looks}
         sns.scatterplot(part, x="difference", y="place", ax=axes, **style)
-    axes.set_xscale("symlog", linthresh=2 * margin)
+    axes.set_xscale("symlog", linthresh=2 * MARGIN)
     axes.set_xticks([-1, -0.1, 0, 0.1, 1])
     axes.xaxis.set_major_formatter("{x:g}")
     names = [f"{verdict.source}: {verdict.text}" for verdict in verdicts]

@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,11 +140,10 @@ def train(
     store: Path,
     device: str,
     imports: Sequence[str] = (),
-    show: Callable[[str], None] = print,
 ) -> Iterator[tuple[Config, str | None]]:
     """Train on the workers, which first import ``imports``; each run as it ends, and why it failed, if it did.
 
-    What a worker says meanwhile, for example that it waits for a run that another process trains, goes to ``show``.
+    What a worker says meanwhile, for example that it waits for a run that another process trains, is printed.
 
     Raises
     ------
@@ -153,7 +152,7 @@ def train(
     from symspectra.training.runs import code_digest, find_run, name_of
 
     store.mkdir(parents=True, exist_ok=True)
-    client.subscribe_topic(TOPIC, lambda event: show(event[1]))
+    client.subscribe_topic(TOPIC, lambda event: print(event[1]))
     own, futures = (list(imports), os.getcwd()), {}
     arguments = (str(store.resolve()), device, code_digest(), own)
     for config in configs:

@@ -67,6 +67,11 @@ AUGMENTATIONS = {
 }
 
 
+def title_of(config: Config) -> str:
+    """The model's name in tables and figures; its own where it is none of the paper's."""
+    return MODELS.get(config.model.name, config.model.name)
+
+
 def all_seeds(profile: Profile, model: str = "symspectra", **settings: Any) -> list[Config]:
     """A model on IR, 13C and 1H unless ``modalities`` are given, once per seed of the profile; for the tables."""
     config = profile.config(model, **{"modalities": THREE, **settings})

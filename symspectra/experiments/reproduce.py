@@ -27,7 +27,7 @@ OPTIONS = (  # what an experiment may change, to tell runs apart in a line
     "resample ir_intensity split scarce_share imbalance augment bottleneck beta aggregate prior penalty "
     "weighting s1 s2 decoder teacher_forcing order hidden nuisance dataset molecules pretrain_epochs"
 ).split()
-BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs, {elapsed}{postfix}"
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left"
 
 
 def describe(config: Config) -> str:
@@ -73,7 +73,6 @@ def train_missing(
     store: Path,
     workers: int,
     device: str = "auto",
-    show: Callable[[str], None] = print,
     scheduler_file: Path | None = None,
     usual: Callable[[Config], float | None] = lambda config: None,
     imports: Sequence[str] = (),
@@ -114,20 +113,18 @@ def train_missing(
         local = scheduler_file is None
         with engine.local(min(workers, len(missing)), device) if local else engine.elsewhere(scheduler_file) as client:
             if not local:
-                show(f"{scheduler_file}: {len(client.nthreads()) or 'waiting for'} workers")
-            yield from engine.train(client, missing, store, device, imports, show)
+                print(f"{scheduler_file}: {len(client.nthreads()) or 'waiting for'} workers")
+            yield from engine.train(client, missing, store, device, imports)
 
-    failed, done, start = {}, 0.0, time.monotonic()
+    failed: dict[Config, str] = {}
     every = 1 if sys.stderr.isatty() else 60  # the log of a batch system holds one line a minute
-    with tqdm(total=len(missing), desc="training", bar_format=BAR, mininterval=every, disable=not missing) as bar:
-        for config, error in ended():
+    with tqdm(desc="training", total=sum(work.values()), bar_format=BAR, mininterval=every, disable=not missing) as bar:
+        for number, (config, error) in enumerate(ended(), 1):
             if error is not None:
                 failed[config] = error
-                show(f"failed: {describe(config)}: {error}")
-            done += work[config] / sum(work.values())
-            left = bar.format_interval((time.monotonic() - start) * (1 / done - 1))
-            bar.set_postfix_str(f"about {left} left" if bar.n + 1 < bar.total else "", refresh=False)
-            bar.update()
+                print(f"failed: {describe(config)}: {error}")
+            bar.set_description_str(f"training: {number} of {len(missing)} runs", refresh=False)
+            bar.update(work[config])
     if failed:
         named = [f"{describe(config)}: {error}" for config, error in failed.items()]
         more = [f"and {len(named) - 3} more"] if len(named) > 3 else []
@@ -160,7 +157,6 @@ def execute_all(
     figures: Path,
     workers: int,
     device: str = "auto",
-    show: Callable[[str], None] = print,
     imports: Sequence[str] = (),
 ) -> None:
     """Execute notebooks, ``workers`` at a time, the report last; `RuntimeError` where some failed, after the others."""
@@ -174,7 +170,7 @@ def execute_all(
             failed = []
             for future, error in engine.results(client, of):
                 if error is None:
-                    show(f"{of[future].stem}: {future.result():.0f} s, {target / of[future].name}")
+                    print(f"{of[future].stem}: {future.result():.0f} s, {target / of[future].name}")
                 else:
                     failed.append(f"{of[future]}: {error}")
             if failed:
@@ -218,7 +214,6 @@ def reproduce(
     figures: Path | None = None,
     workers: int | None = None,
     device: str = "auto",
-    show: Callable[[str], None] = print,
     scheduler_file: Path | None = None,
     imports: Sequence[str] = (),
 ) -> list[Path]:
@@ -249,12 +244,12 @@ def reproduce(
     check_notebooks(notebooks, store, figures)
     workers = workers or len(engine.gpus(device)) or min(4, cores())
     configs = planned_runs(settings, notebooks)
-    show(f"profile {profile}: {len(configs)} runs for {', '.join(notebooks)}; store {store}")
-    trained = train_missing(configs, store, workers, device, show, scheduler_file, settings.seconds, imports)
-    show(f"{trained} runs trained, {len(configs) - trained} read from the store, {time.monotonic() - start:.0f} s")
+    print(f"profile {profile}: {len(configs)} runs for {', '.join(notebooks)}; store {store}")
+    trained = train_missing(configs, store, workers, device, scheduler_file, settings.seconds, imports)
+    print(f"{trained} runs trained, {len(configs) - trained} read from the store, {time.monotonic() - start:.0f} s")
     before = {path: path.stat().st_mtime_ns for path in figures.glob("*")}
-    execute_all(notebooks, profile, store, figures, workers, device, show, imports)
+    execute_all(notebooks, profile, store, figures, workers, device, imports)
     written = sorted(p for p in figures.glob("*") if before.get(p) != p.stat().st_mtime_ns)
-    show(f"{len(written)} files in {figures}: " + ", ".join(sorted({p.stem for p in written})))
-    show(f"in all {time.monotonic() - start:.0f} s")
+    print(f"{len(written)} files in {figures}: " + ", ".join(sorted({p.stem for p in written})))
+    print(f"in all {time.monotonic() - start:.0f} s")
     return written

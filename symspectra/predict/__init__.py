@@ -12,8 +12,8 @@ __all__ = ["Prediction", "Predictor", "predict"]
 
 
 class _Callable(ModuleType):
-    def __call__(self, *sources: Any, **reading: Any) -> Any:
-        return self.predict(*sources, **reading)
+    def __call__(self, sources: Any) -> Any:
+        return self.predict(sources)
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -67,7 +67,7 @@ def reliability(p: Float[np.ndarray, "*shape"], y: Bool[np.ndarray, "*shape"], b
     return [Bin(*(float(s[k] / count[k]) for s in sums), int(count[k])) for k in np.flatnonzero(count)]
 
 
-def calibration_error(p: Float[np.ndarray, "*shape"], y: Bool[np.ndarray, "*shape"], bins: int = 15) -> float:
+def calibration_error(p: Float[np.ndarray, "*shape"], y: Bool[np.ndarray, "*shape"]) -> float:
     """Expected calibration error: mean distance of probability and frequency over the bins, weighted by their counts.
 
     Four in five pairs of molecule and group are near 0 and easy; ``p >= 0.05`` alone is the harder question.
@@ -76,5 +76,5 @@ def calibration_error(p: Float[np.ndarray, "*shape"], y: Bool[np.ndarray, "*shap
     ----------
     Naeini et al., AAAI 2015.
     """
-    table = reliability(p, y, bins)
+    table = reliability(p, y)
     return sum(b.count * abs(b.probability - b.frequency) for b in table) / sum(b.count for b in table)

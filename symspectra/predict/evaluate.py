@@ -21,12 +21,12 @@ from symspectra.files import written
 from symspectra.predict.build import seal
 from symspectra.predict.calibration import calibration_error
 from symspectra.predict.predictor import SHIPPED, Predictor, subset_key
+from symspectra.simulation.molecules import ELEMENTS, MIN_HEAVY
 from symspectra.training.metrics import multilabel_metrics
 
 SUBSETS = (("c13",), ("h1",), ("msms_pos",), ("msms_neg",), ("c13", "h1"))
 LEAST = 50  # molecules; with fewer a score says little
-ELEMENTS = {1, 6, 7, 8, 9, 15, 16, 17, 35, 53}
-HEAVY_ATOMS = (4, 20)  # as in the molecules of `open`
+MAX_HEAVY = 20  # as in the molecules of `open`
 
 
 def evaluate(predictor: Predictor, folder: Path, split: str = "validation") -> dict[str, dict[str, Any]]:
@@ -69,10 +69,9 @@ def _like_open(smiles: str) -> bool:
     from rdkit import Chem
 
     molecule = Chem.MolFromSmiles(smiles)
-    low, high = HEAVY_ATOMS
     return (
         molecule is not None
-        and low <= molecule.GetNumHeavyAtoms() <= high
+        and MIN_HEAVY <= molecule.GetNumHeavyAtoms() <= MAX_HEAVY
         and Chem.GetFormalCharge(molecule) == 0
         and {atom.GetAtomicNum() for atom in molecule.GetAtoms()} <= ELEMENTS
     )

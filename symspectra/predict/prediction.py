@@ -46,19 +46,20 @@ class Prediction:
 
     def __repr__(self) -> str:
         """The spectra given, the groups predicted with their probabilities, and the warnings: a few lines."""
-        found = [f"{g.name} {g.probability:.2f}" for g in self._ranked() if g.predicted]
+        found = [f"{g.name} {g.probability:.2f}" for g in self.ranked() if g.predicted]
         groups = ", ".join(found) or f"none of the {len(self.groups)} groups"
         lines = [f"Prediction from {', '.join(self.spectra)}", f"  {groups}"]
         return "\n".join([*lines, *(f"  warning: {sentence}" for sentence in self.warnings)])
 
-    def _ranked(self) -> list[GroupPrediction]:
+    def ranked(self) -> list[GroupPrediction]:
+        """The groups, most probable first."""
         return sorted(self.groups, key=lambda g: -g.probability)
 
     def table(self, least: float = 0.0) -> pandas.DataFrame:
         """One row per group, most probable first; only those of at least ``least`` probability, or predicted."""
         import pandas as pd
 
-        shown = [g for g in self._ranked() if g.predicted or g.probability >= least]
+        shown = [g for g in self.ranked() if g.predicted or g.probability >= least]
         columns = {
             "group": [g.name for g in shown],
             "probability": [round(g.probability, 3) for g in shown],

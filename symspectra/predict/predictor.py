@@ -85,13 +85,13 @@ class Predictor:
         """The spectra that the model can read."""
         return self.config.data.modalities
 
-    def predict(self, sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Prediction:
+    def predict(self, sources: Mapping[str, Source]) -> Prediction:
         """Functional groups of a molecule from some of its spectra.
 
         Parameters
         ----------
-        sources : modality -> a file, a typed list of peaks (`parse_peaks`), or a `Spectrum`
-        reading : ``block``, ``x_unit`` and ``y_unit``, each a mapping from modality, for `read_one`
+        sources : modality -> a file, a typed list of peaks (`parse_peaks`), or a `Spectrum`, such as `read_one` gives
+            of a file that does not say its units
 
         Raises
         ------
@@ -106,8 +106,7 @@ class Predictor:
         for name in sorted(sources, key=MODALITIES.index):
             source = sources[name]
             if not isinstance(source, Spectrum | Prepared):
-                options = {key: values[name] for key, values in reading.items() if values and name in values}
-                source = spectrum_of(source, name, **options)
+                source = spectrum_of(source, name)
             spectra[name] = source if isinstance(source, Prepared) else prepare(source, name)
         return self.predict_prepared([spectra])[0]
 
@@ -261,12 +260,12 @@ def shipped() -> Predictor:
     return Predictor()
 
 
-def predict(sources: Mapping[str, Source], **reading: Mapping[str, Any]) -> Prediction:
+def predict(sources: Mapping[str, Source]) -> Prediction:
     """Functional groups of a molecule, by the shipped predictor; see `Predictor.predict`.
 
     >>> predict({"c13": "170.9, 60.4, 21.0, 14.2"}).table(0.5)  # doctest: +SKIP
     """
-    return shipped().predict(sources, **reading)
+    return shipped().predict(sources)
 
 
 def _read_card(path: Path, modalities: Sequence[str], labels: int) -> dict[str, Any]:
@@ -287,12 +286,7 @@ def _read_card(path: Path, modalities: Sequence[str], labels: int) -> dict[str, 
 
 
 def _read_likeness(path: Path, modalities: Sequence[str]) -> dict[str, Likeness]:
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    try:
-        arrays = load_file(path)
-        names = ("mean", "precision", "distances")
-        return {m: Likeness(*(arrays[f"{m}.{n}"].astype(np.float64) for n in names)) for m in modalities}
-    except (OSError, SafetensorError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+    arrays, names = load_file(path), ("mean", "precision", "distances")
+    return {m: Likeness(*(arrays[f"{m}.{n}"].astype(np.float64) for n in names)) for m in modalities}

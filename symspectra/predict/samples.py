@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,14 +38,6 @@ SAMPLES: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-class Outcome(NamedTuple):
-    """Groups of a known structure that were found and missed, and groups predicted that it does not have."""
-
-    found: list[str]
-    missed: list[str]
-    wrong: list[str]
-
-
 class Sample(NamedTuple):
     """A molecule and the files of its spectra, by modality."""
 
@@ -62,15 +55,12 @@ def samples(folder: str | Path = FOLDER) -> list[Sample]:
     return found
 
 
-def outcome(prediction: Prediction, smiles: str) -> Outcome:
-    """A prediction beside the groups of the known structure, each list in the order of probability."""
-    held = dict(zip(NAMES, label([smiles])[0].tolist(), strict=True))
-    ranked = sorted(prediction.groups, key=lambda group: -group.probability)
-    return Outcome(
-        found=[g.name for g in ranked if g.predicted and held[g.name]],
-        missed=[g.name for g in ranked if held[g.name] and not g.predicted],
-        wrong=[g.name for g in ranked if g.predicted and not held[g.name]],
-    )
+def outcome(prediction: Prediction, smiles: str) -> tuple[list[str], list[str], list[str]]:
+    """Groups of a known structure that were found and missed, and predicted ones that it lacks; by probability."""
+    held, ranked = set(compress(NAMES, label([smiles])[0].tolist())), prediction.ranked()
+    found = [g.name for g in ranked if g.predicted and g.name in held]
+    missed = [g.name for g in ranked if not g.predicted and g.name in held]
+    return found, missed, [g.name for g in ranked if g.predicted and g.name not in held]
 
 
 def write_samples(folder: str | Path = FOLDER) -> None:
