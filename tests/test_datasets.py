@@ -50,7 +50,7 @@ def test_open_data_set_by_configuration(lines_builder, monkeypatch):
     assert load_dataset(Config(molecules=10, nuisance="measured")).nuisance == MEASURED
     with pytest.raises(DataError, match="holds 12 molecules; 13 were asked for"):
         load_dataset(Config(molecules=13))
-    with pytest.raises(DataError, match="there is no data set 'opens'; expected 'open' or 'uspto', or"):
+    with pytest.raises(DataError, match="there is no data set 'opens'; expected 'open', or"):
         load_dataset(Config(dataset="opens"))
 
 

@@ -8,8 +8,16 @@ import torch
 from conftest import LinesBuilder
 
 from symspectra.errors import DataError
-from symspectra.simulation.wavenumbers import factor
-from symspectra.spectra.lines import COLUMNS, LIST_GROUPS, Ragged, molecule_seed, multiplet, read_lines, read_rows
+from symspectra.spectra.lines import (
+    COLUMNS,
+    LIST_GROUPS,
+    Ragged,
+    factor,
+    molecule_seed,
+    multiplet,
+    read_lines,
+    read_rows,
+)
 
 ETHANOL = {
     "ir": [(2900.0, 50.0, "C-H, sp3"), (1050.5, 90.0, "S=O"), (3700.0, 20.0, "O-H")],

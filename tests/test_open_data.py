@@ -11,8 +11,7 @@ from rdkit import Chem
 from symspectra.datasets import open_data
 from symspectra.datasets.base import OPEN_DIRECTORY, split_of
 from symspectra.groups.table8 import from_bits, label
-from symspectra.simulation.wavenumbers import factor
-from symspectra.spectra.lines import read_lines, read_rows
+from symspectra.spectra.lines import factor, read_lines, read_rows
 
 quantum = pytest.importorskip("symspectra.simulation.quantum")
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from symspectra.simulation.wavenumbers import factor
 from symspectra.spectra import rendering
+from symspectra.spectra.lines import factor
 from symspectra.spectra.preprocessing import AXES, ir_vector
 from symspectra.spectra.rendering import (
     _STREAMS,

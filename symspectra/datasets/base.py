@@ -26,8 +26,8 @@ from symspectra.spectra.lines import LineTable, holds_lines, line_table, read_ro
 from symspectra.spectra.preprocessing import POINTS, check_finite
 from symspectra.spectra.rendering import CLEAN, NUISANCES, Nuisance, render
 
-SHIPPED = {name: Path(__file__).parent.parent / "data" / name for name in ("open", "uspto")}
-OPEN_DIRECTORY = SHIPPED["open"]
+OPEN_DIRECTORY = Path(__file__).parent.parent / "data" / "open"
+SHIPPED = {"open": OPEN_DIRECTORY}
 # Molecules at a time: the 10,000-point axes of more do not fit a processor's caches; a GPU has room for more.
 RENDER_CHUNK = {"cpu": 512, "cuda": 8192}
 CACHE_BYTES = 600_000_000  # rendered spectra that a process keeps; a third of the time of small runs is rendering

@@ -10,21 +10,16 @@ GFN2-xTB against measured gas-phase spectra, or are the general factors.
 
 from __future__ import annotations
 
-import csv
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-
-from symspectra.errors import DataError
-
-if TYPE_CHECKING:
-    from rdkit import Chem
+from rdkit import Chem
 
 Level = Literal["ff", "gfn2"]
-FACTORS = Path(__file__).parent.parent / "data" / "wavenumbers.csv"
+FACTORS = Path(__file__).parent.parent / "data" / "wavenumbers.csv"  # read by `symspectra.spectra.lines`
 
 
 class Pool(NamedTuple):
@@ -75,8 +70,6 @@ KINDS = tuple(kind for pool in POOLS for kind in pool.bonds) + tuple(REGIONS)
 
 @lru_cache
 def _bonds(smarts: str) -> Chem.Mol:
-    from rdkit import Chem  # only the simulation needs it; training reads the factors
-
     return Chem.MolFromSmarts(smarts)
 
 
@@ -94,23 +87,3 @@ def mode_kinds(mol: Chem.Mol, cm1: Float[np.ndarray, " line"], km_mol: Float[np.
         for line, kind in zip(chosen[np.argsort(-cm1[chosen], kind="stable")], stretches, strict=False):
             kinds[line], free[line] = kind, False
     return kinds
-
-
-@lru_cache
-def load_factors(level: Level) -> dict[str, float]:
-    """Factor of every kind of mode at a level of theory."""
-    with open(FACTORS, newline="", encoding="utf-8") as file:
-        return {row["kind"]: float(row["factor"]) for row in csv.DictReader(file) if row["level"] == level}
-
-
-def factor(kind: str, level: str) -> float:
-    """What a harmonic wavenumber is multiplied by to give that of the band of a gas.
-
-    Raises
-    ------
-    DataError : there is no factor for such a kind of mode at such a level.
-    """
-    try:
-        return load_factors(level)[kind]
-    except KeyError:
-        raise DataError(f"{FACTORS.name}: no factor for modes {kind!r} at level {level!r}") from None

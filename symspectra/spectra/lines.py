@@ -7,9 +7,11 @@ that `symspectra.spectra.rendering` draws.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,6 @@ from symspectra.errors import DataError
 from symspectra.files import digest, written
 from symspectra.groups.table8 import from_bits
 from symspectra.modalities import MODALITIES
-from symspectra.simulation.wavenumbers import factor
 
 Coded = tuple[list[str], np.ndarray]
 
@@ -46,6 +47,7 @@ COLUMNS: dict[str, str] = {
     "msms_neg_mz": "list<float>",
     "msms_neg_percent": "list<uint8>",
 }
+FACTORS = Path(__file__).parent.parent / "data" / "wavenumbers.csv"
 #: Of each kind of spectrum.
 LIST_GROUPS = {kind: tuple(name for name in COLUMNS if name.startswith(f"{kind}_")) for kind in MODALITIES}
 _TEXT = {name for name, kind in COLUMNS.items() if kind == "list<string>"}
@@ -192,7 +194,7 @@ def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
         if molecules and rows >= molecules:
             break
     table = pa.concat_tables(tables).slice(0, molecules or rows)
-    used = [checksum for _, checksum, _ in shards[: len(tables)]]
+    used = [checksum for _, checksum, _ in shards[: len(tables)]] + [digest(FACTORS)]
     return table, hashlib.sha256(json.dumps([used, table.num_rows]).encode()).hexdigest()
 
 
@@ -240,6 +242,25 @@ def _ragged(offsets: np.ndarray, **columns: np.ndarray) -> Ragged:
         for name, column in columns.items()
     }
     return Ragged(torch.from_numpy(offsets), kept)
+
+
+@lru_cache
+def _factors() -> dict[tuple[str, str], float]:
+    with open(FACTORS, newline="", encoding="utf-8") as file:
+        return {(row["kind"], row["level"]): float(row["factor"]) for row in csv.DictReader(file)}
+
+
+def factor(kind: str, level: str) -> float:
+    """What a harmonic wavenumber is multiplied by to give that of the band of a gas.
+
+    Raises
+    ------
+    DataError : there is no factor for such a kind of mode at such a level.
+    """
+    try:
+        return _factors()[kind, level]
+    except KeyError:
+        raise DataError(f"{FACTORS.name}: no factor for modes {kind!r} at level {level!r}") from None
 
 
 def _ir(offsets: np.ndarray, cm1: np.ndarray, km_mol: np.ndarray, kind: Coded, level: Coded) -> Ragged:
