@@ -191,10 +191,10 @@ def look(table: pd.DataFrame) -> Markdown:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table of text as Markdown; the index is the first column, unless it only counts."""
+    """A table as Markdown, empty where there is no value; the index is the first column, unless it only counts."""
     if not isinstance(table.index, pd.RangeIndex):
         table = table.rename_axis(table.index.name or "").reset_index()
-    lines = [table.columns, ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    lines = [table.columns, ["---"] * table.shape[1], *table.astype(object).where(table.notna(), "").to_numpy().tolist()]
     rows = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
