@@ -321,8 +321,7 @@ def peak_vectors(spectra: Sequence[Spectrum], modality: str) -> Float[Tensor, "s
     offsets = np.cumsum([0, *map(len, spectra)])
     columns = [np.concatenate([getattr(s, name) for s in spectra]) for name in ("x", "y")]
     for name, otherwise in SAID.get(modality, {}).items():
-        values = np.array([value for s in spectra for value in s.meta.get(name) or [otherwise] * len(s)])
-        columns.append(values if values.dtype.kind != "U" else np.unique(values, return_inverse=True))
+        columns.append(np.array([value for s in spectra for value in s.meta.get(name) or [otherwise] * len(s)]))
     nothing = torch.zeros(n, dtype=torch.int32)
     lines = {modality: LINES[modality](offsets, *columns)}
     table = LineTable(("",) * n, ("",) * n, torch.zeros(n, 37), nothing, lines, "")
