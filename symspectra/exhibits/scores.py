@@ -35,7 +35,8 @@ class Seed(NamedTuple):
 class Predictions:
     """What the runs of one setting of a model predict, one per seed, for the same molecules.
 
-    ``clusters`` are of molecules that are alike. ``condition`` tells apart predictions of the same runs, such as from
+    ``clusters`` are of molecules that are alike. Settings of one ``block`` get the same start from a seed (`block_of`);
+    where it is empty, each is by itself. ``condition`` tells apart predictions of the same runs, such as from
     noisy spectra. ``counted`` are the groups that count where a score names none.
     """
 
@@ -49,6 +50,7 @@ class Predictions:
     condition: str = ""
     counted: tuple[int, ...] = ()
     runs: tuple[Seed, ...] = ()
+    block: str = ""
 
     def __post_init__(self):
         expected = len(set(self.seeds)), len(set(self.molecules)), self.labels.shape[1]
@@ -78,6 +80,7 @@ class Scored(NamedTuple):
     problem: str
     units: Shaped[np.ndarray, " unit"] | None = None
     where: Bool[np.ndarray, " molecule"] | None = None
+    block: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,13 @@ def setting_of(config: Config) -> str:
     return sha256(repr(config.replace(seed=0).to_dict()).encode()).hexdigest()[:8]
 
 
+def block_of(config: Config) -> str:
+    """A name for what a seed starts alike: models of layers of the same sizes, on the same spectra and split."""
+    model = config.model.model_dump()
+    sizes = {k: value for k, value in model.items() if isinstance(value, int | tuple) and not isinstance(value, bool)}
+    return sha256(repr((model["name"], sizes, config.data.modalities, config.data.split)).encode()).hexdigest()[:8]
+
+
 def predictions(runs: Sequence[Run] | Predictions, tuned: bool = False) -> Predictions:
     """What the runs of one configuration predict for their test molecules.
 
@@ -146,7 +156,7 @@ def _predictions(runs: tuple[Run, ...], tuned: bool) -> Predictions:
     seeds = tuple(Seed(run.config.training.seed, run.id) for run in runs)
     counted, condition = tuple(runs[0].metrics.get("evaluated", ())), "tuned thresholds" if tuned else ""
     names = title_of(config), setting_of(config), tuple(seed for seed, _ in seeds), np.array(molecules)
-    return Predictions(*names, labels, predicted, clusters, condition, counted, seeds)
+    return Predictions(*names, labels, predicted, clusters, condition, counted, seeds, block_of(config))
 
 
 @lru_cache(maxsize=4)
@@ -213,7 +223,7 @@ def scored(
     test_set = hash((tuple(runs.molecules.tolist()), runs.labels.tobytes(), clusters.tobytes()))
     first = runs.model, runs.setting, spec, test_set, tuple(runs.seeds), len(y)
     if not found or not runs.seeds:
-        return Scored(*first, np.empty(0), np.empty((0, len(names))), problem, names, where)
+        return Scored(*first, np.empty(0), np.empty((0, len(names))), problem, names, where, runs.block)
     hits, told = y & p, p.astype(np.int8)
     if per_molecule:
         values = metric(runs.predicted) if callable(metric) else (y == p).all(-1)
@@ -229,7 +239,7 @@ def scored(
     ratio = part.sum(1, keepdims=True) / np.maximum(total, 1)
     influence = ((part - ratio * whole) / np.maximum(total - whole, 1)).mean(-1)
     influence = np.array([np.bincount(clusters, row, len(names)) for row in influence])
-    return Scored(*first, ratio.mean((1, 2)), influence, problem, names, where)
+    return Scored(*first, ratio.mean((1, 2)), influence, problem, names, where, runs.block)
 
 
 @lru_cache(maxsize=16)

@@ -8,14 +8,15 @@ rise of a line. A verdict speaks of other seeds and of other molecules of the sa
 - Seed variance is pooled over all settings of the model with two seeds or more, so one seed of a setting suffices: it
   is taken to spread like the others. Equality is checked (Bartlett). Where it is refuted (p < 0.05), a setting has its
   own variance, drawn towards that of the others (Smyth 2004) but never below its own. Few seeds cannot show that a
-  setting spreads more: of two that spread three times as much as others, the size is not 0.05 but 0.26 with two seeds,
-  0.25 with three and 0.12 with five.
+  setting spreads more: of two that spread three times as much as others, the size is not 0.05 but 0.27 with two seeds,
+  0.18 with three and 0.10 with five.
 - Molecules: the influence of each on the score (jackknife), summed over clusters such as scaffolds where molecules are
   alike. A score that rests on few of them (`symspectra.exhibits.scores.LEAST`) has no verdict.
 - That a seed does well on some molecules is part of both variances, and is subtracted once (Owen 2007).
-- A seed is a block: it gives all settings of a model the same start, samples and noise. Where settings of one model
-  are compared, what a seed does to all of them cancels, and the variance is that of what is left (two-way analysis of
-  variance, from `BLOCKS` settings on). Seeds of different models are independent. Seeds that not all have are left out.
+- A seed gives all settings with layers of the same sizes, on the same spectra, the same start and samples: a block.
+  Where settings of a block are compared, what a seed does to all of them cancels, and the variance is that of what is
+  left (two-way analysis of variance, from `BLOCKS` settings on). Otherwise a block tells no more of the seeds than one
+  setting. Seeds of different models and blocks are independent. Seeds that not all have are left out.
 - Student's t with Satterthwaite's degrees of freedom; Holm's correction over the rows of a claim; the interval of a row
   has the level at which Holm's procedure tests it.
 - "No difference" is shown by two one-sided tests against a margin (Schuirmann 1987), never by the failure of a test.
@@ -46,7 +47,7 @@ HOLDS, FAILS, UNDECIDED, UNTESTED = OUTCOMES = "holds", "does not hold", "undeci
 COLOURS = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#E69F00", "#999999"), strict=True))
 MARGIN = 0.01  # of micro-F1: smaller differences do not count
 LEVEL, POWER, DOUBT = 0.05, 0.8, 0.05
-BLOCKS = 4  # settings that tell what a seed does to all of them
+BLOCKS = 4  # settings of a block that tell what a seed does to all of them
 WITHOUT_CHANCE = {"xgboost"}  # models that draw no random numbers: one run is all there is
 
 
@@ -142,6 +143,7 @@ def contrast(terms: Terms, known: Sequence[Scored] = (), across: bool = False) -
     for weight, scored in (one for own in runs.values() for one in own):
         balance[scored.model, scored[2:4]] += weight
     unbalanced = {model for (model, _), weight in balance.items() if abs(weight) > 1e-9}
+    blocks = {(scored.model, scored.block) for own in runs.values() for _, scored in own}
     shelf = {s[:4]: s for s in (*known, *(s for _, s in terms)) if not s.problem}
     value, parts, common, notes, means = 0.0, {}, 0.0, {}, []
     for (model, setting), own in runs.items():
@@ -155,7 +157,8 @@ def contrast(terms: Terms, known: Sequence[Scored] = (), across: bool = False) -
             alike = [(weight, shelf.get((model, other, *scored[2:4]))) for weight, scored in own]
             if all(scored and scored.seeds == alike[0][1].seeds for _, scored in alike):
                 peers[other] = alike
-        variance, df, pooled, interaction, note = _seed_variance(peers, model, setting, model not in unbalanced)
+        one = sum(name == model for name, _ in blocks) == 1 and model not in unbalanced
+        variance, df, pooled, interaction, note = _seed_variance(peers, model, setting, own[0][1].block, one)
         source = model if pooled else (model, setting)  # one estimate, however many settings use it
         parts[source] = parts.get(source, (0.0, df))[0] + variance / n, df
         common += interaction / n
@@ -191,34 +194,44 @@ def _added(terms: Terms, name: str) -> np.ndarray:
 
 
 def _seed_variance(
-    peers: Mapping[str, Terms], model: str, setting: str, blocked: bool
+    peers: Mapping[str, Terms], model: str, setting: str, block: str, cancels: bool
 ) -> tuple[float, float, bool, float, str]:
     """Variance of one seed, degrees of freedom, is it pooled; its part that changes with the molecules; a note.
 
-    ``blocked``: without what a seed does to all settings alike.
+    ``cancels``: without what a seed does to all settings of the block.
     """
     peers = {name: terms for name, terms in peers.items() if len(terms[0][1].seeds) > 1}
     if not peers:
         raise NoVerdict(f"no setting of {model} has a second seed on these molecules: train one, better several")
-    usual = Counter(terms[0][1].seeds for terms in peers.values()).most_common(1)[0]
-    blocked = blocked and usual[1] >= BLOCKS
-    if blocked:
-        peers = {name: terms for name, terms in peers.items() if terms[0][1].seeds == usual[0]}
+    first = {name: terms[0][1] for name, terms in peers.items()}
+    alike = Counter(s.seeds for s in first.values() if s.block == block and block)
+    seeds, n = max(alike.items(), key=lambda item: item[1], default=((), 0))
+    cancels = cancels and n >= BLOCKS
+    if cancels:
+        peers = {
+            name: terms for name, terms in peers.items() if (first[name].block, first[name].seeds) == (block, seeds)
+        }
     values = [_added(terms, "values") for terms in peers.values()]
-    left = 1 - 1 / len(peers) if blocked else 1.0  # (settings - 1) (seeds - 1) degrees of freedom
-    if blocked:
+    left = 1 - 1 / n if cancels else 1.0  # (settings - 1) (seeds - 1) degrees of freedom
+    if cancels:
         values = np.array(values) - np.mean(values, axis=0)
-    d = np.array([len(value) - 1.0 for value in values]) * left
-    v = np.array([value.var(ddof=1) for value in values]) / left
+    places = {name: k for k, name in enumerate(peers)} if cancels else {}
+    for name in peers if not cancels else ():
+        places[name] = places.setdefault(first[name].block or name, len(set(places.values())))
+    which = np.array([places[name] for name in peers])
+    members = np.bincount(which)
+    d = np.bincount(which, [len(value) - 1.0 for value in values]) / members * left
+    v = np.bincount(which, [value.var(ddof=1) for value in values]) / members / left
     pooled, p = d @ v / d.sum(), equality(v, d)
-    note = f"seeds of {model} spread by {np.sqrt(pooled):.2g} ({'without what settings share, ' * blocked}SD over "
-    note += f"{len(d)} setting{'s' * (len(d) > 1)}"
+    what = f"{len(d)} {'setting' if cancels or not block else 'block'}{'s' * (len(d) > 1)}"
+    note = f"seeds of {model} spread by {np.sqrt(pooled):.2g} ({'beside what they share, ' * cancels}SD over {what}"
     note += ")" if np.isnan(p) else f", {'un' if p < DOUBT else ''}equal: Bartlett p = {p:.2g})"
-    own, df = {name: (v[k], d[k]) for k, name in enumerate(peers)}.get(setting, (pooled, 0.0))
+    place = places.get(setting, places.get(block))
+    own, df = (v[place], d[place]) if place is not None else (pooled, 0.0)
     chosen = {setting: peers[setting]} if setting in peers else peers
     parts = [_added(terms, "influence") for terms in chosen.values()]
     interaction = sum(((part - part.mean(0)) ** 2).sum() for part in parts) / sum(len(part) - 1 for part in parts)
-    interaction *= not blocked  # that of a difference may be less than that of both
+    interaction *= not cancels  # that of a difference may be less than that of both
     if not p < DOUBT:
         return pooled, d.sum(), True, interaction, note
     prior, freedom = _prior(v, d)
