@@ -4,8 +4,7 @@ A mode is told by the bonds that the molecule has and by where its line lies, so
 can be corrected as well: of the lines within a window the highest or the strongest are the stretches of its bonds, as
 many as there are; what is left goes by region. The factors (``data/wavenumbers.csv``) are medians of measured over
 computed wavenumbers of gases, fitted by `symspectra.simulation.fit_wavenumbers` on ``data/gas_bands.csv``, which names
-the sources; where the column `source` says otherwise (level gfn2 for now), they follow from the median errors of
-GFN2-xTB against measured gas-phase spectra, or are the general factors.
+the sources; where the column `source` says otherwise, no band of the kind is known, and the factor is general or 1.
 """
 
 from __future__ import annotations
