@@ -94,7 +94,7 @@ def test_a_table_takes_the_place_of_an_older_picture(tmp_path):
     path = save_exhibit(TABLE, NUMBERS, tmp_path, "table1", "smoke")
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".md"]
     assert path.read_text() == markdown(TABLE) + "\n"
-    assert markdown(TABLE).splitlines()[2:] == ["| IR | 0.550 (0.071) | x y |", "| paper | **0.9** | nan |"]
+    assert markdown(TABLE).splitlines()[2:] == ["| IR | 0.550 (0.071) | x y |", "| paper | **0.9** |  |"]
     assert markdown(pd.DataFrame([["1"]], columns=["a|b"])).splitlines() == ["| a\\|b |", "| --- |", "| 1 |"]
     assert look(TABLE).data == markdown(TABLE)
 
