@@ -194,7 +194,8 @@ def markdown(table: pd.DataFrame) -> str:
     """A table as Markdown, empty where there is no value; the index is the first column, unless it only counts."""
     if not isinstance(table.index, pd.RangeIndex):
         table = table.rename_axis(table.index.name or "").reset_index()
-    lines = [table.columns, ["---"] * table.shape[1], *table.astype(object).where(table.notna(), "").to_numpy().tolist()]
+    cells = table.astype(object).where(table.notna(), "")
+    lines = [table.columns, ["---"] * table.shape[1], *cells.to_numpy().tolist()]
     rows = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 

@@ -115,7 +115,8 @@ def _arranged(config: Config, dataset: SpectraDataset, device: torch.device) -> 
     dataset = arrange(config, dataset).to(device)
     for name, split in (("training", "train"), ("validation", "validation")):
         if len(dataset.rows(split)) == 0:
-            raise DataError(f"the {name} split is empty: {len(dataset.ids)} molecules are too few; use more molecules")
+            number = len(dataset.ids) if dataset.own is None else dataset.own.sum()  # the others are only tested on
+            raise DataError(f"the {name} split is empty: {number} molecules are too few; use more molecules")
     y = dataset.y[dataset.rows("validation")].cpu()
     if not y[:, evaluated_groups(dataset)].any():
         raise DataError(f"no molecule of the validation split ({len(y)}) has any of the groups")
