@@ -215,10 +215,8 @@ def _seed_variance(
     left = 1 - 1 / n if cancels else 1.0  # (settings - 1) (seeds - 1) degrees of freedom
     if cancels:
         values = np.array(values) - np.mean(values, axis=0)
-    places = {name: k for k, name in enumerate(peers)} if cancels else {}
-    for name in peers if not cancels else ():
-        places[name] = places.setdefault(first[name].block or name, len(set(places.values())))
-    which = np.array([places[name] for name in peers])
+    one = {name: name if cancels else first[name].block or name for name in peers}  # what is drawn once
+    names, which = np.unique(list(one.values()), return_inverse=True)
     members = np.bincount(which)
     d = np.bincount(which, [len(value) - 1.0 for value in values]) / members * left
     v = np.bincount(which, [value.var(ddof=1) for value in values]) / members / left
@@ -226,8 +224,8 @@ def _seed_variance(
     what = f"{len(d)} {'setting' if cancels or not block else 'block'}{'s' * (len(d) > 1)}"
     note = f"seeds of {model} spread by {np.sqrt(pooled):.2g} ({'beside what they share, ' * cancels}SD over {what}"
     note += ")" if np.isnan(p) else f", {'un' if p < DOUBT else ''}equal: Bartlett p = {p:.2g})"
-    place = places.get(setting, places.get(block))
-    own, df = (v[place], d[place]) if place is not None else (pooled, 0.0)
+    place = np.flatnonzero(names == one.get(setting, block))
+    own, df = (v[place[0]], d[place[0]]) if len(place) else (pooled, 0.0)
     chosen = {setting: peers[setting]} if setting in peers else peers
     parts = [_added(terms, "influence") for terms in chosen.values()]
     interaction = sum(((part - part.mean(0)) ** 2).sum() for part in parts) / sum(len(part) - 1 for part in parts)

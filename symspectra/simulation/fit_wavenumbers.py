@@ -27,9 +27,9 @@ from symspectra.files import written
 from symspectra.simulation import force_field, quantum
 from symspectra.simulation.quantum import SimulationError
 from symspectra.simulation.shifts import molecule_with_geometry
-from symspectra.simulation.wavenumbers import FACTORS, KINDS, Level, mode_kinds
+from symspectra.simulation.wavenumbers import KINDS, Level, mode_kinds
 
-BANDS = Path(__file__).parent.parent / "data" / "gas_bands.csv"
+BANDS, FACTORS = (Path(__file__).parent.parent / "data" / name for name in ("gas_bands.csv", "wavenumbers.csv"))
 SIMULATE = {"ff": force_field.simulate, "gfn2": quantum.simulate}
 Pairs = dict[str, list[tuple[float, float]]]  # kind: measured and computed wavenumber
 

@@ -10,7 +10,6 @@ the sources; where the column `source` says otherwise, no band of the kind is kn
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from jaxtyping import Float
 from rdkit import Chem
 
 Level = Literal["ff", "gfn2"]
-FACTORS = Path(__file__).parent.parent / "data" / "wavenumbers.csv"  # read by `symspectra.spectra.lines`
 
 
 class Pool(NamedTuple):
