@@ -33,7 +33,7 @@ def test_every_profile_can_be_planned(name):
 
 
 # Runs per profile, with simulated spectra alone and with measured ones.
-COUNTS = {"smoke": (77, 162), "demo": (137, 283), "evening": (271, 489), "open": (606, 1124), "paper": (590, 1108)}
+COUNTS = {"smoke": (77, 162), "demo": (181, 333), "evening": (271, 489), "open": (606, 1124), "paper": (590, 1108)}
 
 
 @pytest.mark.parametrize(("name", "counts"), COUNTS.items())

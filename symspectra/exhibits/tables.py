@@ -191,10 +191,14 @@ def look(table: pd.DataFrame) -> Markdown:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown, empty where there is no value; the index is the first column, unless it only counts."""
+    """A table as Markdown, empty where there is no value; the index is the first column, unless it only counts.
+
+    Fractions have three significant digits.
+    """
     if not isinstance(table.index, pd.RangeIndex):
         table = table.rename_axis(table.index.name or "").reset_index()
     cells = table.astype(object).where(table.notna(), "")
+    cells = cells.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) and abs(cell) < 1 else cell)
     lines = [table.columns, ["---"] * table.shape[1], *cells.to_numpy().tolist()]
     rows = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
