@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -9,10 +10,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from symspectra.exhibits.claims import Cell, cell, decided, untestable
+from symspectra.config import Config
+from symspectra.exhibits.claims import Cell, cell
 from symspectra.exhibits.paper import paper_table
 from symspectra.exhibits.scores import Score, score, summarise
-from symspectra.exhibits.verdicts import Verdict
+from symspectra.models.base import SpectrumClassifier
+from symspectra.models.registry import build_model, labels_of
 from symspectra.training.store import Run
 
 GPU = "peak memory of the GPU"
@@ -45,23 +48,52 @@ def memory_gb(runs: Sequence[Run]) -> Score:
 @lru_cache(maxsize=256)
 def model_mb(run: Run) -> float:
     """Memory of a training step of the model alone, in MB (`MODEL`), for whole batches and without spectra missing."""
-    config, model = run.config, run.load().train()
-    batch, n, kept = config.training.batch, len(config.data.modalities), {}
+    return _step_mb(run.load(), run.config, run.config.training.batch)[0]
+
+
+def _batch(config: Config, molecules: int, labels: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Spectra of noise, all present, of molecules without a group."""
+    n = len(config.data.modalities)
+    return torch.rand(molecules, n, 600), torch.ones(molecules, n).bool(), torch.zeros(molecules, labels)
+
+
+def _step_mb(model: SpectrumClassifier, config: Config, molecules: int) -> tuple[float, float]:
+    """MB of a training step with so many molecules; and of what a batch of them keeps for the backward pass."""
+    kept = {}
 
     def keep(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        losses = model.loss(torch.rand(batch, n, 600), torch.ones(batch, n).bool(), torch.zeros(batch, len(run.labels)))
+        losses = model.train().loss(*_batch(config, molecules, len(labels_of(config))))
     weights = {p.untyped_storage().data_ptr(): p.nbytes for p in model.parameters()}
     assert losses.total.requires_grad  # what is kept lives as long as the loss does
-    return (4 * sum(weights.values()) + sum(n for where, n in kept.items() if where not in weights)) / 2**20
+    of_batch = sum(n for where, n in kept.items() if where not in weights) / 2**20
+    return 4 * sum(weights.values()) / 2**20 + of_batch, of_batch
 
 
-def duration(time: Score) -> str:
+@lru_cache
+def published_step(model: str, modalities: tuple[str, ...], molecules: int = 4) -> tuple[float, float]:
+    """What training takes at a model's published size, on the CPU at hand: seconds per molecule, and memory in GB.
+
+    Seconds are those of the forward and the backward pass, the faster of two; memory is that of a step (`MODEL`) with
+    a published batch, from one with ``molecules``.
+    """
+    config = Config(model, modalities=modalities)
+    built = build_model(config)
+    mb, of_batch = _step_mb(built, config, molecules)
+    batch, took = _batch(config, molecules, len(labels_of(config))), []
+    for _ in range(2):
+        start = time.perf_counter()
+        built.loss(*batch).total.backward()
+        took.append(time.perf_counter() - start)
+    return min(took) / molecules, (mb + of_batch * (config.training.batch / molecules - 1)) / 1024
+
+
+def duration(took: Score) -> str:
     """Seconds as ``4.2 s``, ``12 min`` or ``2.7 h``."""
-    s = time.mean
+    s = took.mean
     return f"{s:.1f} s" if s < 90 else f"{s / 60:.0f} min" if s < 5400 else f"{s / 3600:.1f} h"
 
 
@@ -83,34 +115,17 @@ def costs_beside(exhibit: str, runs: Mapping[str, Sequence[Run]]) -> tuple[pd.Da
     printed, lines, cells = paper_table(exhibit), {}, []
     for row, found in runs.items():
         gb, h, f1 = printed.loc[row, ["Memory (GB)", "Time (h)", "F1"]]
-        memory, time = memory_gb(found), seconds(found)
+        memory, took = memory_gb(found), seconds(found)
         lines[row] = {
             "memory, paper (GB)": f"{gb:g}",
             "memory, here (GB)": "not measured" if memory.mean is None else f"{memory.mean:.3g}",
             "time, paper": f"{h:g} h",
-            "time, here": duration(time),
+            "time, here": duration(took),
             "F1, paper": f"{f1:.3f}",
             "F1, here": score(found),
         }
         cells.append(cell(exhibit, row, "F1", score(found)))
-        cells.append(cell(exhibit, row, "Time (h)", summarise([s / 3600 for s in time.values])))
+        cells.append(cell(exhibit, row, "Time (h)", summarise([s / 3600 for s in took.values])))
         if memory.mean is not None:
             cells.append(cell(exhibit, row, "Memory (GB)", memory, f"{memory_kind(found[0])} (GB)"))
     return pd.DataFrame(lines).T, cells
-
-
-def cost_claim(
-    source: str, text: str, holds: bool, why: str, rule: str, runs: Sequence[Run], reduced: Sequence[str] = ()
-) -> Verdict:
-    """A claim on time or memory, judged where all runs are of one device and no model has a ``reduced`` size.
-
-    On small models and data, fixed costs and the drawing of spectra, which runs share, are a large part of both.
-    """
-    devices = sorted({run.environment["device"] for run in runs})
-    if reduced:
-        why += f" This profile trains {' and '.join(reduced)} at a reduced size, where the cost says little."
-    if len(devices) > 1:
-        why += f" The runs are not on one device: {'; '.join(devices)}."
-    if reduced or len(devices) > 1:
-        return untestable(source, text, why)
-    return decided(source, text, holds, why, rule)
