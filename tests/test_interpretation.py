@@ -137,14 +137,12 @@ def test_weights_stand_beside_the_f1_of_their_group():
 
 
 def swept(f1, history):
-    return SimpleNamespace(
-        id="made-up", config=tiny(beta=1e-2), history=history, metrics={"best_epoch": 1, "test": {"micro_f1": f1}}
-    )
+    return SimpleNamespace(id="made-up", config=tiny(beta=1e-2), history=history, metrics={"test": {"micro_f1": f1}})
 
 
-def test_the_bound_is_read_at_the_epoch_that_was_kept(monkeypatch):
+def test_the_bound_is_read_at_the_last_epoch(monkeypatch):
     monkeypatch.setattr("symspectra.exhibits.interpretation.score", lambda runs: summarise([0.7, 0.8]))
-    history = [{"loss": 2.0, "gate": 0.5, "bound": 3.0}, {"loss": 1.0, "gate": 0.8, "bound": 5.0}, {"loss": 0.5}]
+    history = [{"loss": 2.0, "gate": 0.5, "bound": 3.0}, {"loss": 1.0, "gate": 0.8, "bound": 5.0}]
     found = compression_of([swept(0.7, history), swept(0.8, history)])
     assert found["gate"].values == (0.8, 0.8)
     assert found["share"].values == pytest.approx((0.05, 0.05)) and found["micro_f1"].mean == pytest.approx(0.75)

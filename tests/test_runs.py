@@ -97,7 +97,7 @@ def test_what_a_run_holds(finished, data):
     assert metrics["train_positives"] == data.y[data.rows("train")].sum(dim=0).tolist()
     assert metrics["parameters"] == sum(p.numel() for p in finished.load().parameters())
     scores = [entry["validation_micro_f1"] for entry in finished.history]
-    assert metrics["validation"]["micro_f1"] == pytest.approx(max(scores)) == scores[metrics["best_epoch"]]
+    assert metrics["validation"]["micro_f1"] == pytest.approx(scores[-1])
     molecules, groups, positives = finished.training_weights()
     assert list(molecules) == [data.ids[row] for row in data.rows("train")] and len(groups) == len(positives) == 37
     assert finished.environment["code"] == runs.code_digest()
@@ -143,7 +143,7 @@ def test_without_its_mark_a_folder_is_not_a_run(data, finished, copied):
     assert find_run(tiny(), copied.path.parent, data) is None
     epochs = []
     again = run(tiny(), copied.path.parent, "cpu", data, lambda e: epochs.append(e["epoch"]))
-    assert epochs == [0, 1, 2] and same(again, finished) and again.metrics["best_epoch"] >= 0
+    assert epochs == [0, 1, 2] and same(again, finished)
 
 
 READ = {
@@ -262,7 +262,7 @@ def test_a_killed_process_resumes_bit_for_bit(data, tmp_path):
     resumed = run(config, tmp_path / "store", "cpu", data, lambda e: trained.append(e["epoch"]))
     assert 0 < len(trained) < 15 and trained[-1] == 14
     whole = run(config, tmp_path / "other", "cpu", data)
-    assert same(resumed, whole) and resumed.metrics["best_epoch"] == whole.metrics["best_epoch"]
+    assert same(resumed, whole)
 
 
 @pytest.mark.slow

@@ -226,13 +226,13 @@ def compression_of(runs: Sequence[Run]) -> dict[str, Score]:
     """What one weight of the bound does in the runs of one configuration, one per seed (Fig 11b).
 
     ``micro_f1`` is on the test set; ``gate`` the mean of the sampled gates, where 1 keeps everything and 0 replaces all
-    by noise, and ``share`` beta times the bound, as a share of the whole loss, both in the epoch that was kept.
+    by noise, and ``share`` beta times the bound, as a share of the whole loss, both in the last epoch.
 
     Raises
     ------
     ValueError : a run without bottleneck.
     """
-    kept = [run.history[run.metrics["best_epoch"]] for run in runs]
+    kept = [run.history[-1] for run in runs]
     for run, epoch in zip(runs, kept, strict=True):
         if "bound" not in epoch:
             raise ValueError(f"run {run.id} ({run.config.model.name}) has no bottleneck: its history holds no bound")

@@ -64,7 +64,9 @@ def train(
     start: Path | None = None,
     capture: bool | None = None,
 ) -> TrainingResult:
-    """Train the model of ``config`` on the training split; keep the epoch with the best validation micro-F1.
+    """Train the model of ``config`` on the training split, to its last epoch.
+
+    Validation chooses no epoch: of those near the end, the best on a small split is the best by chance.
 
     Parameters
     ----------
@@ -98,9 +100,6 @@ def train(
         state.seconds += time.monotonic() - began
         validation = {f"validation_{name}": score for name, score in scores.items()}
         state.history.append({"epoch": state.epoch, "lr": trainer.rate, **logs, **validation})
-        if scores["micro_f1"] > state.best_score:
-            state.best_score, state.best_epoch = scores["micro_f1"], state.epoch
-            trainer.keep_best()
         state.epoch += 1
         if report is not None:
             report(state.history[-1])
@@ -146,13 +145,13 @@ def arrange(config: Config, dataset: SpectraDataset) -> SpectraDataset:
 
 def _fit_trees(config: Config, dataset: SpectraDataset, report: Report | None) -> TrainingResult:
     """Boosted trees are fitted in one go, to the spectra of the first draw of the noise."""
-    model, state, start = build_model(config), TrainingState(epoch=1, best_epoch=0), time.monotonic()
+    model, state, start = build_model(config), TrainingState(epoch=1), time.monotonic()
     rows, validation = dataset.rows("train"), dataset.rows("validation")
     model.fit(*dataset.spectra(rows, draw=epoch_draw(config, 0)), dataset.y[rows])
     p = predict(model, dataset, validation)
     scores = validation_scores(dataset.y[validation].cpu(), p, evaluated_groups(dataset))
     entry = {"epoch": 0, "lr": 0.0, "loss": 0.0} | {f"validation_{name}": score for name, score in scores.items()}
-    state.history, state.best_score, state.seconds = [entry], scores["micro_f1"], time.monotonic() - start
+    state.history, state.seconds = [entry], time.monotonic() - start
     if report is not None:
         report(entry)
     return TrainingResult(model, state, dataset, None, None)

@@ -203,7 +203,6 @@ def _write_results(
         metrics["test_tuned_thresholds"] = multilabel_metrics(y_of["test"], p_of["test"], threshold, groups, names)
     metrics |= {
         "thresholds": threshold.tolist(),
-        "best_epoch": state.best_epoch,
         "molecules": {"train": n_train} | {split: len(y) for split, y in y_of.items()},
         "evaluated": groups.nonzero().flatten().tolist(),
         "train_positives": dataset.y[dataset.rows("train")].sum(dim=0).tolist(),

@@ -111,12 +111,12 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """The weights of its best validation epoch, a file whose content was compared with what the run wrote."""
+        """The trained weights, a file whose content was compared with what the run wrote."""
         self._bytes("weights.safetensors")
         return self.path / "weights.safetensors"
 
     def load(self, device: torch.device | str = "cpu") -> SpectrumClassifier:
-        """The model with the weights of its best validation epoch, in evaluation mode."""
+        """The trained model, in evaluation mode."""
         return load_model(self.weights, device)[0]
 
     def _json(self, name: str) -> dict[str, Any]:

@@ -34,15 +34,13 @@ class TrainingState:
     """Everything that a run has so far: what a checkpoint holds besides model, optimiser and random state."""
 
     epoch: int = 0  # epochs completed
-    best_epoch: int = -1
-    best_score: float = -1.0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 @dataclass
 class TrainingResult:
-    """A trained model with the weights of its best validation epoch, and how it got there."""
+    """A trained model, and how it got there."""
 
     model: SpectrumClassifier
     state: TrainingState
@@ -87,7 +85,6 @@ class Trainer:
             self.take, self.predict = (Captured(f, lambda: CudaGraph(device)) for f in (self.step, self.model.predict))
         self.rate = 0.0  # learning rate of the last step
         self.state = TrainingState()
-        self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
     def train_epoch(self, rows: Int[Tensor, " train"]) -> dict[str, float]:
         """One pass over the training rows in a new order, under a new draw of the nuisance noise; mean of every term.
@@ -128,14 +125,8 @@ class Trainer:
         """Probabilities by the model as it is, where the spectra are."""
         return probabilities(self.model, x, present, predict=self.predict)
 
-    def keep_best(self) -> None:
-        """Remember the current weights."""
-        for name, tensor in self.model.state_dict().items():
-            self.best[name].copy_(tensor)
-
     def result(self) -> TrainingResult:
-        """The model with its best weights."""
-        self.model.load_state_dict(self.best)
+        """The model as it is after its last epoch."""
         step, epochs = self.step, max(1, self.state.epoch)
         if not step.weighted:
             return TrainingResult(self.model.eval(), self.state, self.dataset, None, None)
@@ -149,7 +140,6 @@ class Trainer:
         from safetensors.torch import save
 
         tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": t for name, t in self.best.items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": t for name, t in values.items()}
         tensors |= {"weight.group": self.step.group_weight, "weight.sample": self.step.sample_weight}
@@ -181,7 +171,6 @@ class Trainer:
             return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
         self.model.load_state_dict(part("model."))
-        self.best = {name: t.to(self.device) for name, t in part("best.").items()}
         optimizer: dict[int, dict[str, Any]] = {}
         for name, t in part("optimizer.").items():
             index, key = name.split(".")
