@@ -235,6 +235,22 @@ def test_what_a_seed_does_to_all_settings_of_a_block_cancels_within_it(common_sd
 
 
 @repeated
+@pytest.mark.parametrize("wide", [1, 3])
+def test_models_with_one_setting_each_tell_together_how_seeds_spread(wide, repeats):
+    """As five models on the scaffold split, of which one spreads ``wide`` times as far."""
+
+    def found(rng):
+        spreads = zip("abcde", [0.8, 0.8, 0.83, 0.8, 0.8], [1, 1, 1, 1, wide], strict=True)
+        models = [scores(rng, [mean], 2, 0.005 * sd, **EFFECTS, model=name)[0] for name, mean, sd in spreads]
+        return [rejects(difference(models[k], models[0]), models) for k in (1, 2, 4)]
+
+    size, power, unequal = share(found, repeats)
+    print(f"\none setting per model, one {wide} times as wide: size {size:.3f}, {unequal:.3f} of it, power {power:.3f}")
+    assert size <= 0.07 and unequal < (0.07 if wide == 1 else 0.18)
+    assert power > (0.75 if wide == 1 else 0.35)
+
+
+@repeated
 def test_seeds_that_spread_unequally(repeats):
     def rejected(rng):
         known = scores(rng, [0] * 10, 5, 0.005 * np.array([3, 3, 1, 1, 1, 1, 1, 1, 0.5, 0.5]), **EFFECTS)

@@ -17,6 +17,8 @@ rise of a line. A verdict speaks of other seeds and of other molecules of the sa
   Where settings of a block are compared, what a seed does to all of them cancels, and the variance is that of what is
   left (two-way analysis of variance, from `BLOCKS` settings on). Otherwise a block tells no more of the seeds than one
   setting. Seeds of different models and blocks are independent. Seeds that not all have are left out.
+- A model with two seeds of one or two blocks on these molecules, such as those of another split, tells too little of
+  its own seeds: it is taken to spread like the models that it is compared with, but never less than its own seeds did.
 - Student's t with Satterthwaite's degrees of freedom; Holm's correction over the rows of a claim; the interval of a row
   has the level at which Holm's procedure tests it.
 - "No difference" is shown by two one-sided tests against a margin (Schuirmann 1987), never by the failure of a test.
@@ -48,6 +50,7 @@ COLOURS = dict(zip(OUTCOMES, ("#009E73", "#D55E00", "#E69F00", "#999999"), stric
 MARGIN = 0.01  # of micro-F1: smaller differences do not count
 LEVEL, POWER, DOUBT = 0.05, 0.8, 0.05
 BLOCKS = 4  # settings of a block that tell what a seed does to all of them
+FEW = 3  # degrees of freedom that tell how the seeds of a model spread
 WITHOUT_CHANCE = {"xgboost"}  # models that draw no random numbers: one run is all there is
 
 
@@ -153,13 +156,12 @@ def contrast(terms: Terms, known: Sequence[Scored] = (), across: bool = False) -
         if model in WITHOUT_CHANCE:
             continue
         peers = {}
-        for other in sorted({key[1] for key in shelf if key[0] == model}):
-            alike = [(weight, shelf.get((model, other, *scored[2:4]))) for weight, scored in own]
+        for other in sorted({key[:2] for key in shelf if key[0] not in WITHOUT_CHANCE}):
+            alike = [(weight, shelf.get((*other, *scored[2:4]))) for weight, scored in own]
             if all(scored and scored.seeds == alike[0][1].seeds for _, scored in alike):
                 peers[other] = alike
         one = sum(name == model for name, _ in blocks) == 1 and model not in unbalanced
-        variance, df, pooled, interaction, note = _seed_variance(peers, model, setting, own[0][1].block, one)
-        source = model if pooled else (model, setting)  # one estimate, however many settings use it
+        variance, df, source, interaction, note = _seed_variance(peers, model, setting, own[0][1].block, one)
         parts[source] = parts.get(source, (0.0, df))[0] + variance / n, df
         common += interaction / n
         notes[note] = None
@@ -194,15 +196,20 @@ def _added(terms: Terms, name: str) -> np.ndarray:
 
 
 def _seed_variance(
-    peers: Mapping[str, Terms], model: str, setting: str, block: str, cancels: bool
-) -> tuple[float, float, bool, float, str]:
-    """Variance of one seed, degrees of freedom, is it pooled; its part that changes with the molecules; a note.
+    peers: Mapping[tuple[str, str], Terms], model: str, setting: str, block: str, cancels: bool
+) -> tuple[float, float, tuple[str, ...], float, str]:
+    """Variance of one seed, degrees of freedom, of what it is; its part that changes with the molecules; a note.
 
-    ``cancels``: without what a seed does to all settings of the block.
+    ``peers`` are of settings by model and name. One estimate has one name, however many settings use it. ``cancels``:
+    without what a seed does to all settings of the block.
     """
     peers = {name: terms for name, terms in peers.items() if len(terms[0][1].seeds) > 1}
-    if not peers:
+    own = {name: terms for name, terms in peers.items() if name[0] == model}
+    if not own:
         raise NoVerdict(f"no setting of {model} has a second seed on these molecules: train one, better several")
+    freedom = {terms[0][1].block or name: len(terms[0][1].seeds) - 1 for name, terms in own.items()}
+    borrows = sum(freedom.values()) < FEW and not (cancels and len(own) >= BLOCKS)
+    peers, setting = peers if borrows else own, (model, setting)
     first = {name: terms[0][1] for name, terms in peers.items()}
     alike = Counter(s.seeds for s in first.values() if s.block == block and block)
     seeds, n = max(alike.items(), key=lambda item: item[1], default=((), 0))
@@ -215,26 +222,29 @@ def _seed_variance(
     left = 1 - 1 / n if cancels else 1.0  # (settings - 1) (seeds - 1) degrees of freedom
     if cancels:
         values = np.array(values) - np.mean(values, axis=0)
-    one = {name: name if cancels else first[name].block or name for name in peers}  # what is drawn once
-    names, which = np.unique(list(one.values()), return_inverse=True)
+    one = {name: name if cancels else (name[0], first[name].block or name[1]) for name in peers}  # what is drawn once
+    names, which = np.unique(["\n".join(name) for name in one.values()], return_inverse=True)
     members = np.bincount(which)
     d = np.bincount(which, [len(value) - 1.0 for value in values]) / members * left
     v = np.bincount(which, [value.var(ddof=1) for value in values]) / members / left
     pooled, p = d @ v / d.sum(), equality(v, d)
     what = f"{len(d)} {'setting' if cancels or not block else 'block'}{'s' * (len(d) > 1)}"
+    what += " of the models compared" * (len({name[0] for name in peers}) > 1)
     note = f"seeds of {model} spread by {np.sqrt(pooled):.2g} ({'beside what they share, ' * cancels}SD over {what}"
     note += ")" if np.isnan(p) else f", {'un' if p < DOUBT else ''}equal: Bartlett p = {p:.2g})"
-    place = np.flatnonzero(names == one.get(setting, block))
-    own, df = (v[place[0]], d[place[0]]) if len(place) else (pooled, 0.0)
-    chosen = {setting: peers[setting]} if setting in peers else peers
+    place = np.flatnonzero(names == "\n".join(one.get(setting, (model, block))))
+    spread, df = (v[place[0]], d[place[0]]) if len(place) else (pooled, 0.0)
+    chosen = {setting: own[setting]} if setting in own else own
     parts = [_added(terms, "influence") for terms in chosen.values()]
     interaction = sum(((part - part.mean(0)) ** 2).sum() for part in parts) / sum(len(part) - 1 for part in parts)
     interaction *= not cancels  # that of a difference may be less than that of both
     if not p < DOUBT:
-        return pooled, d.sum(), True, interaction, note
+        if borrows and spread > pooled:
+            return spread, d.sum(), setting, interaction, note
+        return pooled, d.sum(), () if borrows else (model,), interaction, note
     prior, freedom = _prior(v, d)
-    drawn = pooled if np.isinf(freedom) else (freedom * prior + df * own) / (freedom + df)
-    return max(drawn, own), min(freedom + df, d.sum()), False, interaction, note
+    drawn = pooled if np.isinf(freedom) else (freedom * prior + df * spread) / (freedom + df)
+    return max(drawn, spread), min(freedom + df, d.sum()), setting, interaction, note
 
 
 def equality(v: Float[np.ndarray, " setting"], d: Float[np.ndarray, " setting"]) -> float:
