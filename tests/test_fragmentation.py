@@ -6,18 +6,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rdkit import Chem
-
-from symspectra.simulation import fragmentation
-from symspectra.simulation.fit_fragmentation import (
+from fit_fragmentation import (
     evaluate,
     fit,
     is_fit_row,
     read_references,
     square_root_cosine,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from symspectra.simulation import fragmentation
 from symspectra.simulation.fragmentation import (
     DESCRIPTORS,
     MAX_PEAKS,

@@ -6,6 +6,7 @@ import csv
 
 import numpy as np
 import pytest
+import train_shifts
 from rdkit import Chem
 
 from symspectra.datasets import open_data
@@ -54,8 +55,6 @@ def test_lines_agree_with_the_molecules(shipped):
 
 
 def test_shift_network_never_sees_a_test_molecule():
-    from symspectra.simulation import train_shifts
-
     keys = [f"KEY{i:011d}" for i in range(200)]
     tests = [key for key in keys if split_of(key) == "test"]
     assert len(tests) > 5

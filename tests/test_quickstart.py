@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 from test_figures import assert_no_text_is_cut
+from write_samples import write_samples
 
 from symspectra.config import Config
 from symspectra.datasets.base import OPEN_DIRECTORY, load_dataset, split_of
@@ -16,7 +17,7 @@ from symspectra.groups.table8 import NAMES
 from symspectra.modalities import MODALITIES
 from symspectra.predict.calibration import Bin
 from symspectra.predict.predictor import GroupPrediction, Prediction, shipped
-from symspectra.predict.samples import FOLDER, outcome, samples, write_samples
+from symspectra.predict.samples import FOLDER, outcome, samples
 from symspectra.spectra.lines import read_lines
 from symspectra.spectra.readers import read_one
 from symspectra.spectra.readers.peak_lists import parse_peaks

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import train_shifts
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from symspectra.simulation import train_shifts
 from symspectra.simulation.shifts import (
     HEAVY_HALOGEN_INCREMENT,
     WEIGHTS,
