@@ -189,9 +189,13 @@ def no_data_of_the_user(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def dev_data() -> Path:
-    """Directory of the development files; tests that need it are skipped elsewhere."""
-    path = os.environ.get("SYMSPECTRA_DEV_DATA")
-    if not path:
-        pytest.skip("SYMSPECTRA_DEV_DATA is not set")
-    return Path(path)
+def dev_file():
+    """Gives the path of a development file; a test that needs it is skipped where it is not."""
+
+    def path(*parts: str) -> Path:
+        found = Path(os.environ.get("SYMSPECTRA_DEV_DATA", os.devnull), *parts)
+        if not found.exists():
+            pytest.skip(f"{'/'.join(parts)} is not among the development files (SYMSPECTRA_DEV_DATA)")
+        return found
+
+    return path

@@ -376,10 +376,8 @@ def test_the_command_prints_the_summary(source, tmp_path, capsys):
     assert read_folder(out + "-linear").resample == "linear"
 
 
-def test_the_published_rows(dev_data, tmp_path):
-    path = dev_data / "alberts" / "example_data_1.parquet"
-    if not path.exists():
-        pytest.skip("the example rows are not among the development files")
+def test_the_published_rows(dev_file, tmp_path):
+    path = dev_file("alberts", "example_data_1.parquet")
     summary = prepare(path.parent, tmp_path / "out")
     assert summary["molecules"] == 100 and summary["spectra"] == dict.fromkeys(MODALITIES, 100)
     assert "rows: 100\n" in described(summary)

@@ -173,12 +173,8 @@ def test_damaged_files_are_read_or_refused(tmp_path):
     survives_damage(attempt, [packed(files), packed(files, zipfile.ZIP_STORED)])
 
 
-@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
-def test_the_first_records_of_the_release(dev_data, tmp_path):
-    path = dev_data / "massbank" / "records.tar.xz"
-    if not path.exists():
-        pytest.skip("the MassBank records are not among the development files")
-    with tarfile.open(path) as archive:
+def test_the_first_records_of_the_release(dev_file, tmp_path):
+    with tarfile.open(dev_file("massbank", "records.tar.xz")) as archive:
         for member in islice(filter(tarfile.TarInfo.isfile, archive), 1000):
             archive.extract(member, tmp_path, filter="data")
     rows, rejects = outcomes(read_massbank(tmp_path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import lzma
-import os
 import zipfile
 from collections import Counter
 
@@ -151,12 +150,8 @@ def test_damaged_files_are_read_or_refused(tmp_path):
     survives_damage(attempt, [memory.getvalue()])
 
 
-@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
-def test_the_first_records_of_the_dump(dev_data, tmp_path):
-    path = dev_data / "nmrshiftdb2" / "nmrshiftdb2withsignals.sd.xz"
-    if not path.exists():
-        pytest.skip("the nmrshiftdb2 dump is not among the development files")
-    with lzma.open(path) as f:
+def test_the_first_records_of_the_dump(dev_file, tmp_path):
+    with lzma.open(dev_file("nmrshiftdb2", "nmrshiftdb2withsignals.sd.xz")) as f:
         head = f.read(3_000_000)
     (tmp_path / "head.sd").write_bytes(head[: head.rindex(b"$$$$\n") + 5])
     rows, rejects = outcomes(read_nmrshiftdb2(tmp_path / "head.sd"))

@@ -197,10 +197,8 @@ def test_the_command_prints_the_summary(sources, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_full_files(dev_data, tmp_path):
-    paths = dev_data / "nmrshiftdb2" / "nmrshiftdb2withsignals.sd.xz", dev_data / "massbank" / "records.tar.xz"
-    if not all(path.exists() for path in paths):
-        pytest.skip("nmrshiftdb2 and MassBank are not among the development files")
+def test_the_full_files(dev_file, tmp_path):
+    paths = dev_file("nmrshiftdb2", "nmrshiftdb2withsignals.sd.xz"), dev_file("massbank", "records.tar.xz")
     (tmp_path / "nmr.sd").write_bytes(lzma.open(paths[0]).read())
     with tarfile.open(paths[1]) as archive:
         archive.extractall(tmp_path / "records", filter="data")

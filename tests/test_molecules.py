@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
-import os
 
 import pytest
 
@@ -52,7 +51,7 @@ def test_list_of_one_table(tmp_path, monkeypatch):
     assert set(molecules.open_molecules(4)) == {"CCCO", "CC(C)C"}
 
 
-@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="ten seconds: only beside the development files")
+@pytest.mark.slow
 def test_list_is_complete_and_in_hash_order():
     pytest.importorskip("chemicals", reason="the molecule tables come with the extra `simulate`")
     found = molecules.open_molecules()

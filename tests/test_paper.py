@@ -1,7 +1,5 @@
-import os
 import re
 from itertools import takewhile
-from pathlib import Path
 
 import pytest
 
@@ -100,17 +98,15 @@ def test_empty_cells_are_refused():
         paper_value("table2", "SymSpectra", "p-value")
 
 
-def _paper_text():
-    directory = os.environ.get("SYMSPECTRA_DEV_DATA")
-    path = Path(directory).parent / "paper" / "symspectra.txt" if directory else None
-    if path is None or not path.is_file():
-        pytest.skip("the text of the paper is not here: it stands beside the directory SYMSPECTRA_DEV_DATA")
-    return path.read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def paper_text(dev_file):
+    """It stands beside the development files."""
+    return dev_file("..", "paper", "symspectra.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("exhibit", [name for name in SHAPES if name.startswith("table")])
-def test_numbers_of_a_table_are_those_of_the_text(exhibit):
-    lines = _paper_text().splitlines()
+@pytest.mark.parametrize("exhibit", [name for name in exhibits() if name.startswith("table")])
+def test_numbers_of_a_table_are_those_of_the_text(exhibit, paper_text):
+    lines = paper_text.splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith(f"Table {exhibit[5:]}:"))
     body = list(takewhile(str.strip, lines[start + 3 :]))  # caption, empty line, heading, rows
     cells = [cell for line in body for cell in line.split("\t")[1:] if not cell.startswith("[")]  # [order] in Table 4
@@ -123,7 +119,6 @@ def test_numbers_of_a_table_are_those_of_the_text(exhibit):
 
 
 @pytest.mark.parametrize("exhibit", ["figure1b", "figure3c", "figure5a", "figure5b"])
-def test_numbers_of_a_figure_stand_in_the_text(exhibit):
-    text = _paper_text()
+def test_numbers_of_a_figure_stand_in_the_text(exhibit, paper_text):
     for value in paper_table(exhibit).stack():
-        assert f"{value:g}" in text
+        assert f"{value:g}" in paper_text

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -101,9 +99,8 @@ def test_build_resumes(tmp_path):
     assert again["part-00000.parquet"] == written["part-00000.parquet"]
 
 
-@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
-def test_agrees_with_the_stored_records():
-    stored = records.read_records(Path(os.environ["SYMSPECTRA_DEV_DATA"]) / "quantum" / "part-000.parquet")
+def test_agrees_with_the_stored_records(dev_file):
+    stored = records.read_records(dev_file("quantum", "part-000.parquet"))
     small = [record for record in stored if len(record.z) <= 14][:6]
     assert len(small) == 6
     for record in small:
