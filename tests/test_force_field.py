@@ -59,6 +59,7 @@ def test_a_saddle_point_is_left():
     [
         ("C(C", "not a SMILES"),
         ("CC[NH3+]", "charged"),
+        ("[Na]", "open-shell"),
         ("C[CH2]", "open-shell"),
         ("CC.CC", "one fragment"),
         ("CB(C)C", "no MMFF94"),

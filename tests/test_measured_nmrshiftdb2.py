@@ -90,12 +90,9 @@ def test_predicted_and_calculated_spectra_are_left_out(tmp_path):
 BAD = {
     "no peaks": record(c13_0="|"),
     "peak not readable": record(c13_0="18.1;0.0Q;0|fifty;0.0T;1|"),
-    "peak out of range": record(c13_0="18.1;0.0Q;0|1e9;0.0T;1|"),
     "nucleus or experiment not used": record(hsqc_0=ETHANOL, c13_1=ETHANOL),
     "no 13C or 1H spectrum": record(),
-    "several components": record("CCO.O", c13_0=ETHANOL),
     "structure not readable": record(c13_0=ETHANOL).replace(" C ", " Qq"),
-    "structure too large": record("C" * 510, c13_0=ETHANOL),
     "record truncated": record(c13_0=ETHANOL),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import lzma
-import os
 import tarfile
 
 import numpy as np
@@ -208,16 +207,6 @@ def test_the_full_files(dev_file, tmp_path):
     assert summary["molecules_with"]["13C, 1H and any mass spectrum"] > 500
     unreadable = ("structure not readable", "peak not readable")
     assert sum(summary["rejects"].get(reason, 0) for reason in unreadable) < 0.01 * summary["molecules"]
-
-
-def test_a_full_disk_is_said_and_nothing_remains(sources, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(OSError, match=f"No space left.*{tmp_path / 'out'}"):
-        prepare(sources, tmp_path / "out")
-    assert {path.name for path in tmp_path.iterdir()} == {"nmr.sd", "records"}
 
 
 def test_a_predictor_is_scored_on_what_was_prepared(tmp_path, monkeypatch):
