@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import write_prepared
+from matplotlib.image import imread
 from warm_kernel import warm_kernels
 
 from symspectra.config import Config
@@ -160,6 +161,14 @@ def test_exhibits(workplace):
         assert content["profile"] == "smoke" and content["dataset"] == dataset
         sizes = {p.suffix: p.stat().st_size for p in (workplace / "figures" / "smoke").glob(f"{exhibit}.[pm]*")}
         assert set(sizes) in ({".png", ".pdf"}, {".md"}) and all(n > 2000 or k == ".md" for k, n in sizes.items())
+
+
+def test_no_picture_is_cut(workplace):
+    """What leaves a picture darkens its border."""
+    for path in sorted((workplace / "figures" / "smoke").glob("*.png")):
+        pixels = imread(path)
+        border = [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
+        assert min(edge.min() for edge in border) > 0.97, path.name
 
 
 @pytest.mark.parametrize("name", NAMES)
