@@ -146,6 +146,12 @@ def marker_dataset(n: int = 48, modalities: tuple[str, ...] = ("ir", "c13"), see
     return ArrayDataset(x, present, y, [f"molecule {i}" for i in range(n)], split, modalities)
 
 
+@pytest.fixture(scope="session")
+def data():
+    """48 molecules; tests leave it as it is."""
+    return marker_dataset()
+
+
 def write_prepared(folder: Path, data, kind: str = "measured") -> Path:
     """A data set as a folder of ``symspectra data prepare``; the ids serve as SMILES and as InChIKey blocks."""
     folder.mkdir(parents=True)

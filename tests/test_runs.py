@@ -31,11 +31,6 @@ from symspectra.training.store import DONE, Run, stored
 
 
 @pytest.fixture(scope="module")
-def data():
-    return marker_dataset()
-
-
-@pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
     return run(tiny(), tmp_path_factory.mktemp("store"), "cpu", data)
 
