@@ -7,6 +7,7 @@ import json
 import lzma
 import tarfile
 
+import evaluate_predictor
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -26,7 +27,6 @@ from symspectra.datasets.writer import described, evaluated
 from symspectra.errors import DataError
 from symspectra.files import check, digest
 from symspectra.groups.table8 import from_bits, label
-from symspectra.predict import evaluate
 from symspectra.spectra.conversion import prepare_all
 from symspectra.spectra.spectrum import Spectrum
 
@@ -217,9 +217,9 @@ def test_a_predictor_is_scored_on_what_was_prepared(tmp_path, monkeypatch):
     lines = [f'{s},c13,"{170 + i / 10:.1f}, 60.4, 21.0, 14.2"' for i, s in enumerate(smiles)]
     table.write_text("\n".join(["smiles,modality,peaks", *lines, 'C[N+](C)(C)C,c13,"55.1"']) + "\n")
     prepare([("peaks", table)], tmp_path / "out", ["all"])
-    assert set(evaluate.evaluate(shipped(), tmp_path / "out", "train")) <= {"c13"}
-    monkeypatch.setattr(evaluate, "LEAST", 3)
-    scores = evaluate.evaluate(shipped(), tmp_path / "out", "train")
+    assert set(evaluate_predictor.evaluate(shipped(), tmp_path / "out", "train")) <= {"c13"}
+    monkeypatch.setattr(evaluate_predictor, "LEAST", 3)
+    scores = evaluate_predictor.evaluate(shipped(), tmp_path / "out", "train")
     assert 3 <= scores["c13"]["molecules"] < len(smiles) + 1 and 0.5 < scores["c13"]["micro_f1"] <= 1
     with pytest.raises(DataError, match="expected a folder"):
-        evaluate.evaluate(shipped(), tmp_path)
+        evaluate_predictor.evaluate(shipped(), tmp_path)
