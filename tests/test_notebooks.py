@@ -232,27 +232,6 @@ def test_nbval_runs_the_notebooks_that_train_nothing_as_they_stand(workplace):
     assert sorted((workplace / "runs").glob("*/DONE")) == before
 
 
-def run_notebook(name, workplace, **parameters):
-    papermill = pytest.importorskip("papermill")
-    folder = workplace / "notebooks"
-    target = workplace / "failed.ipynb"
-    papermill.execute_notebook(
-        folder / f"{name}.ipynb", target, parameters, kernel_name="python3", progress_bar=False, cwd=str(folder)
-    )
-
-
 def test_a_folder_that_is_a_number_is_one_sentence():
     with pytest.raises(ConfigError, match="store is 2024; expected the name of a folder"):
         begin("smoke", 2024, "figures")
-
-
-def test_unknown_profile_gives_one_sentence(workplace):
-    papermill = pytest.importorskip("papermill")
-    with pytest.raises(papermill.PapermillExecutionError, match="there is no profile 'smok'; did you mean 'smoke'"):
-        run_notebook("01_dataset", workplace, profile="smok")
-
-
-def test_a_report_without_exhibits_says_what_to_run(workplace, tmp_path):
-    papermill = pytest.importorskip("papermill")
-    with pytest.raises(papermill.PapermillExecutionError, match="symspectra reproduce --profile"):
-        run_notebook("12_report", workplace, figures=str(tmp_path / "smoke"))
