@@ -1,4 +1,4 @@
-"""Preparation of the set of Alberts et al., beside a plain loop with pandas (`tests/plain_alberts.py`)."""
+"""Preparation of the set of Alberts et al., beside a plain loop with pandas (`plain_alberts.py`)."""
 
 from __future__ import annotations
 

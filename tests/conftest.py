@@ -28,7 +28,7 @@ from symspectra.config import Config  # noqa: E402
 from symspectra.datasets.base import ArrayDataset  # noqa: E402
 from symspectra.files import write_manifest  # noqa: E402
 from symspectra.groups.table8 import to_bits  # noqa: E402
-from symspectra.spectra.lines import LineTable, append_shard, read_lines  # noqa: E402
+from symspectra.spectra.lines import LIST_GROUPS, LineTable, append_shard, read_lines  # noqa: E402
 
 
 class LinesBuilder:
@@ -41,34 +41,15 @@ class LinesBuilder:
         self.directory = directory
         self.rows: list[dict] = []
 
-    def molecule(
-        self, smiles="C", inchikey=None, groups=(), level="gfn2", ir=(), c13=(), h1=(), msms_pos=(), msms_neg=()
-    ) -> LinesBuilder:
+    def molecule(self, smiles="C", inchikey=None, groups=(), level="gfn2", **lines) -> LinesBuilder:
         """Add a molecule. Lines are tuples in the order of `symspectra.spectra.lines.LIST_GROUPS`."""
         y = np.zeros((1, 37), dtype=bool)
         y[0, list(groups)] = True
-        self.rows.append(
-            {
-                "smiles": smiles,
-                "inchikey": inchikey or f"KEY{len(self.rows):011d}",
-                "groups": int(to_bits(y)[0]),
-                "level": level,
-                "ir_cm1": [line[0] for line in ir],
-                "ir_km_mol": [line[1] for line in ir],
-                "ir_kind": [line[2] for line in ir],
-                "c13_ppm": [line[0] for line in c13],
-                "c13_count": [line[1] for line in c13],
-                "c13_hydrogens": [line[2] for line in c13],
-                "h1_ppm": [line[0] for line in h1],
-                "h1_count": [line[1] for line in h1],
-                "h1_couplings": [line[2] for line in h1],
-                "h1_spread": [line[3] for line in h1],
-                "msms_pos_mz": [line[0] for line in msms_pos],
-                "msms_pos_percent": [line[1] for line in msms_pos],
-                "msms_neg_mz": [line[0] for line in msms_neg],
-                "msms_neg_percent": [line[1] for line in msms_neg],
-            }
-        )
+        key = inchikey or f"KEY{len(self.rows):011d}"
+        row = {"smiles": smiles, "inchikey": key, "groups": int(to_bits(y)[0]), "level": level}
+        for kind, names in LIST_GROUPS.items():
+            row |= {name: [line[k] for line in lines.get(kind, ())] for k, name in enumerate(names)}
+        self.rows.append(row)
         return self
 
     def random(self, n: int, seed: int = 0) -> LinesBuilder:
@@ -146,6 +127,12 @@ def marker_dataset(n: int = 48, modalities: tuple[str, ...] = ("ir", "c13"), see
     return ArrayDataset(x, present, y, [f"molecule {i}" for i in range(n)], split, modalities)
 
 
+@pytest.fixture(scope="session")
+def data():
+    """48 molecules; tests leave it as it is."""
+    return marker_dataset()
+
+
 def write_prepared(folder: Path, data, kind: str = "measured") -> Path:
     """A data set as a folder of ``symspectra data prepare``; the ids serve as SMILES and as InChIKey blocks."""
     folder.mkdir(parents=True)
@@ -189,9 +176,13 @@ def no_data_of_the_user(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def dev_data() -> Path:
-    """Directory of the development files; tests that need it are skipped elsewhere."""
-    path = os.environ.get("SYMSPECTRA_DEV_DATA")
-    if not path:
-        pytest.skip("SYMSPECTRA_DEV_DATA is not set")
-    return Path(path)
+def dev_file():
+    """Gives the path of a development file; a test that needs it is skipped where it is not."""
+
+    def path(*parts: str) -> Path:
+        found = Path(os.environ.get("SYMSPECTRA_DEV_DATA", os.devnull), *parts)
+        if not found.exists():
+            pytest.skip(f"{'/'.join(parts)} is not among the development files (SYMSPECTRA_DEV_DATA)")
+        return found
+
+    return path

@@ -44,19 +44,19 @@ def mutated(seed: bytes, rng: Random) -> bytes:
     return bytes(data)
 
 
-def survives_damage(read, seeds: list[bytes], examples: int = EXAMPLES) -> int:
-    """Read ``examples`` damaged inputs: nothing but `ReadError` may come out, and nothing may take long.
+def survives_damage(read, seeds: list[bytes], refused: type[Exception] = ReadError) -> int:
+    """Read `EXAMPLES` damaged inputs: nothing but ``refused`` may come out, and nothing may take long.
 
     Returns how many were read nevertheless, so that a test can ask that some were.
     """
     rng, fine = Random(20240611), 0
-    for number in range(examples):
+    for number in range(EXAMPLES):
         data = mutated(seeds[number % len(seeds)], rng)
         start = time.process_time()
         try:
             read(data)
             fine += 1
-        except ReadError as error:
+        except refused as error:
             assert str(error) and "\n" not in str(error), data
         except Exception as error:
             pytest.fail(f"{type(error).__name__}: {error} from input {number}: {data[:2000]!r}")

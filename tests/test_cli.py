@@ -85,22 +85,6 @@ def test_train_reads_a_file_and_settings_and_prints_the_scores(tmp_path, capsys)
     assert "did you mean 'channels'" in capsys.readouterr().err
 
 
-def test_a_bad_file_or_device_is_one_sentence(tmp_path, capsys):
-    file = tmp_path / "run.toml"
-    cases = {
-        'model = ["symspectra"]': ([], ["run.toml", "model is"]),
-        "seeds = [0]\n[all]\nepochs = 1": ([], ["run.toml", "is a profile"]),
-        "epochs = 1": (["lr=abc"], ["lr is 'abc'", "expected a valid number"]),
-        "epochs = 2": (["--device", "tpu"], ["'tpu'"]),
-    }
-    for text, (more, words) in cases.items():
-        file.write_text(text)
-        assert main(["train", str(file), *more, "--store", str(tmp_path / "runs")]) == 2
-        error = capsys.readouterr().err
-        assert all(word in error for word in words), error
-    assert not list((tmp_path / "runs").glob("*"))
-
-
 def test_show_counts_the_molecules(capsys):
     assert main(["data", "show", "open"]) == 0
     molecules = int(capsys.readouterr().out.splitlines()[0].removeprefix("molecules: "))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 
+import fit_flux
 import numpy as np
 import pytest
+from fit_flux import Example
 from rdkit import Chem
 from rdkit.Chem import AllChem
 from scipy.spatial.transform import Rotation
 
-from symspectra.simulation import fit_flux, flux, force_field
-from symspectra.simulation.fit_flux import Example
+from symspectra.simulation import flux, force_field
 from symspectra.simulation.quantum import BOHR, SimulationError
 from symspectra.simulation.shifts import molecule_with_geometry
 
@@ -58,6 +59,7 @@ def test_a_saddle_point_is_left():
     [
         ("C(C", "not a SMILES"),
         ("CC[NH3+]", "charged"),
+        ("[Na]", "open-shell"),
         ("C[CH2]", "open-shell"),
         ("CC.CC", "one fragment"),
         ("CB(C)C", "no MMFF94"),

@@ -1,23 +1,21 @@
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rdkit import Chem
-
-from symspectra.simulation import fragmentation
-from symspectra.simulation.fit_fragmentation import (
+from fit_fragmentation import (
     evaluate,
     fit,
     is_fit_row,
     read_references,
     square_root_cosine,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from symspectra.simulation import fragmentation
 from symspectra.simulation.fragmentation import (
     DESCRIPTORS,
     MAX_PEAKS,
@@ -183,14 +181,9 @@ def test_reference_files_of_both_releases_are_read_and_bad_ones_named(tmp_path):
         read_references(tmp_path / "bad.parquet")
 
 
-@pytest.mark.skipif(
-    "SYMSPECTRA_DEV_DATA" not in os.environ, reason="SYMSPECTRA_DEV_DATA (development files) is not set"
-)
 @pytest.mark.parametrize("polarity", ["positive", "negative"])
-def test_held_out_molecules_resemble_their_own_spectrum(polarity):
-    path = Path(os.environ["SYMSPECTRA_DEV_DATA"]) / "alberts" / "example_data_1.parquet"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
+def test_held_out_molecules_resemble_their_own_spectrum(dev_file, polarity):
+    path = dev_file("alberts", "example_data_1.parquet")
     held_out = [r for r in read_references(path) if not is_fit_row(r.smiles)]
     figures = evaluate(held_out, polarity, load_parameters()[polarity])
     assert figures["square_root_cosine"] > 0.3

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import marker_dataset, tiny
-from test_figures import assert_no_text_is_cut
 
 from symspectra.exhibits.interpretation import (
     Importance,
@@ -114,7 +113,6 @@ def test_a_model_without_weights_is_named(data, tmp_path):
 def test_maps_hold_the_gates_with_a_gap_between_hardest_and_easiest():
     blocks = {"beta = 1e-6 (the paper's)": GATES, "b": np.ones_like(GATES)}
     figure = importance_maps(blocks, GROUPS, ("ir", "h1", "c13"), 16, 5)
-    assert_no_text_is_cut(figure)
     ax = figure.axes[1]
     image = np.ma.filled(ax.collections[0].get_array(), np.nan).reshape(11, 37)
     np.testing.assert_array_equal(np.delete(image, 5, axis=0), GATES[:, 1])
@@ -129,7 +127,6 @@ def test_maps_hold_the_gates_with_a_gap_between_hardest_and_easiest():
 def test_weights_stand_beside_the_f1_of_their_group():
     f1 = {name: summarise([k / 37]) for k, name in enumerate(NAMES)}
     figure = weights_by_f1(f1, dict.fromkeys(("all", "positives"), {name: summarise([0.9, 1.1]) for name in NAMES}))
-    assert_no_text_is_cut(figure)
     left, right = figure.axes
     assert [bar.get_width() for bar in left.patches] == pytest.approx([k / 37 for k in range(37)])
     assert right.lines[0].get_xdata().tolist() == pytest.approx([1.0] * 37)

@@ -13,7 +13,7 @@ from mutations import survives_damage
 from test_measured_records import outcomes, reasons
 
 from symspectra.datasets.measured.massbank import read_massbank
-from symspectra.errors import DataError, ReadError
+from symspectra.errors import DataError
 
 FIELDS = {
     "ACCESSION": "MSBNK-Here-AB000001",
@@ -80,16 +80,12 @@ BAD = {
     "record deprecated": record({"DEPRECATED": "2020 wrong"}),
     "licence not stated": record({"LICENSE": None}),
     "structure not given": record({"CH$SMILES": "N/A", "CH$IUPAC": "N/A"}),
-    "structure not readable": record({"CH$SMILES": "CCO)"}),
-    "several components": record({"CH$SMILES": "CC(=O)[O-].[Na+]"}),
     "spectrum of a derivative": record(EI | {"MS$FOCUSED_ION: DERIVATIVE_TYPE": "1 TMS"}),
     "isotopically labelled": record({"CH$SMILES": "[13CH3]CO"}),
     "kind of spectrum not stated": record({"AC$MASS_SPECTROMETRY: ION_MODE": None}),
     "polarity contradictory": record({"AC$MASS_SPECTROMETRY: ION_MODE": "NEGATIVE"}),
     "no peaks": record({"PK$NUM_PEAK": "0"}, ()),
-    "peak not readable": record(peaks=("29.0386 many 120", PEAKS[1])),
     "peak out of range": record(peaks=("29000.0 12 120", PEAKS[1])),
-    "negative intensity": record(peaks=("29.0386 -12 120", PEAKS[1])),
     "number of peaks disagrees": record({"PK$NUM_PEAK": "3"}),
 }
 
@@ -164,21 +160,14 @@ def test_wrong_paths_are_one_sentence(tmp_path):
 def test_damaged_files_are_read_or_refused(tmp_path):
     def attempt(data: bytes):
         (tmp_path / "records").write_bytes(data)
-        try:
-            return list(read_massbank(tmp_path / "records"))
-        except DataError as error:
-            raise ReadError(str(error)) from error
+        return list(read_massbank(tmp_path / "records"))
 
     files = {f"{i}.txt": record(EI if i % 2 else {}).encode() for i in range(3)}
-    survives_damage(attempt, [packed(files), packed(files, zipfile.ZIP_STORED)])
+    survives_damage(attempt, [packed(files), packed(files, zipfile.ZIP_STORED)], DataError)
 
 
-@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
-def test_the_first_records_of_the_release(dev_data, tmp_path):
-    path = dev_data / "massbank" / "records.tar.xz"
-    if not path.exists():
-        pytest.skip("the MassBank records are not among the development files")
-    with tarfile.open(path) as archive:
+def test_the_first_records_of_the_release(dev_file, tmp_path):
+    with tarfile.open(dev_file("massbank", "records.tar.xz")) as archive:
         for member in islice(filter(tarfile.TarInfo.isfile, archive), 1000):
             archive.extract(member, tmp_path, filter="data")
     rows, rejects = outcomes(read_massbank(tmp_path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import lzma
-import os
 import zipfile
 from collections import Counter
 
@@ -14,7 +13,7 @@ from rdkit import Chem
 from test_measured_records import outcomes, reasons
 
 from symspectra.datasets.measured.nmrshiftdb2 import LICENCE, read_nmrshiftdb2
-from symspectra.errors import DataError, ReadError
+from symspectra.errors import DataError
 
 ETHANOL = "18.1;0.0Q;0|57.8;0.0T;1|"
 BENZENE = "128.4;0.0D;0|128.4;0.0D;1|128.4;0.0D;2|128.4;0.0D;3|128.4;0.0D;4|128.4;0.0D;5|"
@@ -91,12 +90,9 @@ def test_predicted_and_calculated_spectra_are_left_out(tmp_path):
 BAD = {
     "no peaks": record(c13_0="|"),
     "peak not readable": record(c13_0="18.1;0.0Q;0|fifty;0.0T;1|"),
-    "peak out of range": record(c13_0="18.1;0.0Q;0|1e9;0.0T;1|"),
     "nucleus or experiment not used": record(hsqc_0=ETHANOL, c13_1=ETHANOL),
     "no 13C or 1H spectrum": record(),
-    "several components": record("CCO.O", c13_0=ETHANOL),
     "structure not readable": record(c13_0=ETHANOL).replace(" C ", " Qq"),
-    "structure too large": record("C" * 510, c13_0=ETHANOL),
     "record truncated": record(c13_0=ETHANOL),
 }
 
@@ -139,24 +135,17 @@ def test_damaged_files_are_read_or_refused(tmp_path):
 
     def attempt(data: bytes):
         (tmp_path / "dump").write_bytes(data)
-        try:
-            return list(read_nmrshiftdb2(tmp_path / "dump"))
-        except DataError as error:
-            raise ReadError(str(error)) from error
+        return list(read_nmrshiftdb2(tmp_path / "dump"))
 
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.sd", text)
-    assert survives_damage(attempt, [text]) > 5
-    survives_damage(attempt, [memory.getvalue()])
+    assert survives_damage(attempt, [text], DataError) > 5
+    survives_damage(attempt, [memory.getvalue()], DataError)
 
 
-@pytest.mark.skipif("SYMSPECTRA_DEV_DATA" not in os.environ, reason="needs the development files")
-def test_the_first_records_of_the_dump(dev_data, tmp_path):
-    path = dev_data / "nmrshiftdb2" / "nmrshiftdb2withsignals.sd.xz"
-    if not path.exists():
-        pytest.skip("the nmrshiftdb2 dump is not among the development files")
-    with lzma.open(path) as f:
+def test_the_first_records_of_the_dump(dev_file, tmp_path):
+    with lzma.open(dev_file("nmrshiftdb2", "nmrshiftdb2withsignals.sd.xz")) as f:
         head = f.read(3_000_000)
     (tmp_path / "head.sd").write_bytes(head[: head.rindex(b"$$$$\n") + 5])
     rows, rejects = outcomes(read_nmrshiftdb2(tmp_path / "head.sd"))

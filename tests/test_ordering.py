@@ -4,7 +4,6 @@ import torch
 
 from symspectra.groups.graphs import gnn_order, information_order
 from symspectra.groups.orders import ORDERS, label_order
-from symspectra.settings import SymSpectra, choices
 
 
 @pytest.fixture(scope="module")
@@ -15,10 +14,6 @@ def labels():
 @pytest.mark.parametrize("name", ORDERS)
 def test_order_is_a_permutation_of_the_37_groups(name, labels):
     assert sorted(label_order(name, labels)) == list(range(37))
-
-
-def test_a_configuration_may_choose_every_order():
-    assert ORDERS == choices(SymSpectra, "order")
 
 
 def test_iupac_reproduces_the_relative_sequence_of_table_4():

@@ -5,7 +5,7 @@ import functools
 import pytest
 import torch
 from conftest import marker_dataset, tiny
-from plain import ONLY, PlainSymSpectra, flat, plain_copy, plain_names, plain_optimizer
+from plain import ONLY, PlainSymSpectra, flat, plain_copy, plain_names
 
 from symspectra.groups.orders import label_order
 from symspectra.modalities import MODALITIES
@@ -139,24 +139,6 @@ def test_loss_terms_and_gradients_are_those_of_symspectra(n, batch):
             atol=1e-4 * scale + 1e-8,
             msg=lambda text, n=name: f"{n}: {text}",
         )
-
-
-@pytest.mark.parametrize("n", [1, 3])
-def test_predictions_stay_together_for_two_steps_of_adam(n):
-    """Adam divides a gradient by its size: rounding errors of gradients near zero become a part of a step."""
-    model, plain = pair(n)
-    x, present, y = inputs(n, missing=True)
-    before = model.eval().predict(x, present)
-    lr, beta2 = flat(settings(n)).lr, flat(settings(n)).beta2
-    fused = torch.optim.Adam(model.parameters(), lr, (0.9, beta2), fused=True)
-    for network, optimizer in ((model, fused), (plain, plain_optimizer(plain, lr, beta2))):
-        network.train()
-        torch.manual_seed(6)
-        step(network, optimizer, x, present, y)
-        step(network, optimizer, x, present, y)
-    expected = model.eval().predict(x, present)
-    assert (expected - before).abs().max() > 0.01
-    torch.testing.assert_close(plain.eval().predict(x, present), expected, rtol=0, atol=1e-5)
 
 
 def test_what_is_written_down_is_the_default():

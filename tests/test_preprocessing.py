@@ -150,11 +150,3 @@ def test_check_finite_names_molecule_and_modality():
         preprocessing.check_finite(x, ["a", "b", "c"], "ir")
     with pytest.raises(REFUSED, match="2 names|Type-check"):
         preprocessing.check_finite(x, ["a", "b"], "ir")
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_gpu_gives_the_same_vectors():
-    y = torch.rand(4, 10_000)
-    torch.testing.assert_close(nmr_vector(y.cuda()).cpu(), nmr_vector(y))
-    mz, row = torch.rand(200) * 650, torch.randint(0, 5, (200,))
-    torch.testing.assert_close(msms_vector(mz.cuda(), mz.cuda(), row.cuda(), 5).cpu(), msms_vector(mz, mz, row, 5))

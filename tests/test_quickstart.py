@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
-from test_figures import assert_no_text_is_cut
+from write_samples import write_samples
 
 from symspectra.config import Config
 from symspectra.datasets.base import OPEN_DIRECTORY, load_dataset, split_of
@@ -16,7 +16,7 @@ from symspectra.groups.table8 import NAMES
 from symspectra.modalities import MODALITIES
 from symspectra.predict.calibration import Bin
 from symspectra.predict.predictor import GroupPrediction, Prediction, shipped
-from symspectra.predict.samples import FOLDER, outcome, samples, write_samples
+from symspectra.predict.samples import FOLDER, outcome, samples
 from symspectra.spectra.lines import read_lines
 from symspectra.spectra.readers import read_one
 from symspectra.spectra.readers.peak_lists import parse_peaks
@@ -93,7 +93,6 @@ def measured():
 def test_steps_show_each_spectrum_twice_as_chemists_draw_it(measured):
     raw, prediction = measured
     figure = steps_figure({m: (raw[m], prediction.spectra[m]) for m in raw})
-    assert_no_text_is_cut(figure)
     assert len(figure.axes) == 6
     for left, right in zip(figure.axes[::2], figure.axes[1::2], strict=True):
         assert left.get_xlim()[0] > left.get_xlim()[1] and right.get_xlim()[0] > right.get_xlim()[1]
@@ -106,7 +105,6 @@ def test_evidence_shades_each_token_in_its_place(measured):
     _, prediction = measured
     gates = {m: np.linspace(0, 1, 37) for m in prediction.spectra}
     figure = evidence_figure(prediction, gates, STRIDE, "CCOC(C)=O")
-    assert_no_text_is_cut(figure)
     titles = [ax.get_title() or ax.get_title("left") for ax in figure.axes if ax.images]
     assert titles == ["Alkane, p = 0.95", "Ester, p = 0.90"]  # no ketone is in the structure
     assert not any(ax.images for ax in evidence_figure(prediction, gates, STRIDE).axes)  # without a structure
@@ -124,7 +122,6 @@ def test_evidence_shades_each_token_in_its_place(measured):
 def test_reliability_draws_its_bins():
     before, after = [Bin(0.02, 0.01, 900), Bin(0.9, 0.5, 100)], [Bin(0.01, 0.01, 900), Bin(0.5, 0.5, 100)]
     figure = reliability_figure(before, after)
-    assert_no_text_is_cut(figure)
     left, right = figure.axes[:2]
     assert left.lines[1].get_xydata().tolist() == [[0.02, 0.01], [0.9, 0.5]]
     assert "0.0490" in left.texts[0].get_text() and "0.0000" in right.texts[0].get_text()
@@ -138,7 +135,6 @@ def test_subsets_come_best_first():
         "subsets": {key: dict(zip(("micro_f1", "macro_f1"), pair, strict=True)) for key, pair in scores.items()},
     }
     figure = subset_figure(card)
-    assert_no_text_is_cut(figure)
     top, below = figure.axes
     assert top.collections[0].get_offsets()[:, 1].tolist() == [0.8, 0.7, 0.6, 0.6, 0.4, 0.5]
     there = below.collections[0].get_array().reshape(2, 3)  # a row per spectrum, a column per subset

@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import shutil
 import signal
@@ -18,7 +17,6 @@ from test_house import PACKAGE, own
 import symspectra
 from symspectra import settings
 from symspectra.config import Config, load_config
-from symspectra.datasets import base as datasets
 from symspectra.datasets.base import ArrayDataset, LineDataset
 from symspectra.errors import ConfigError, DataError, RunError
 from symspectra.models import registry
@@ -30,11 +28,6 @@ from symspectra.training.machine import choose_device
 from symspectra.training.metrics import multilabel_metrics
 from symspectra.training.runs import find_run, run, run_id
 from symspectra.training.store import DONE, Run, stored
-
-
-@pytest.fixture(scope="module")
-def data():
-    return marker_dataset()
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +50,6 @@ def no_kept_data():
 
 def refuse(numbers):
     raise AssertionError("trained again")
-
-
-def stop_at(epoch):
-    def report(numbers):
-        if numbers["epoch"] == epoch:
-            raise KeyboardInterrupt
-
-    return report
 
 
 def same(a, b):
@@ -275,20 +260,6 @@ def test_two_processes_that_ask_for_one_run_train_it_once(tmp_path):
     assert log.read_text().split() == ["0", "1", "2", "3"]
 
 
-def test_a_checkpoint_in_the_store_is_used_and_a_damaged_one_named(data, finished, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        run(tiny(), tmp_path, "cpu", data, stop_at(2), checkpoint_seconds=0)
-    (checkpoint,) = tmp_path.glob("*.partial/checkpoint.safetensors")
-    content = checkpoint.read_bytes()
-    damage(checkpoint, "flipped last")
-    with pytest.raises(DataError, match=r"partial/checkpoint.safetensors: the checkpoint is damaged"):
-        run(tiny(), tmp_path, "cpu", data)
-    checkpoint.write_bytes(content)
-    epochs = []
-    resumed = run(tiny(), tmp_path, "cpu", data, lambda e: epochs.append(e["epoch"]))
-    assert epochs == [2] and same(resumed, finished)
-
-
 @pytest.mark.filterwarnings("ignore:own spectra")
 def test_an_empty_test_split_is_left_out_and_named(data, tmp_path):
     split = ["validation" if s == "test" else s for s in data._split.tolist()]
@@ -380,15 +351,6 @@ def test_a_model_of_ones_own(own_model, data, finished, tmp_path):
         register_model(own_model, JungCNN(1, dense=(8, 8, 8)))
     with pytest.raises(ValueError, match="small_cnn: batch is already a setting"):
         register_model(own_model, JungCNN, pydantic.create_model("Clash", __base__=settings.Model, batch=(int, 1)))
-
-
-def test_runs_of_the_open_data_set(lines_builder, tmp_path, monkeypatch):
-    monkeypatch.setitem(datasets.SHIPPED, "open", lines_builder.random(60).write())
-    config = tiny(molecules=50, epochs=1, modalities=("c13", "msms_pos"))
-    done = run(config, tmp_path, "cpu")
-    assert sum(done.metrics["molecules"].values()) == 60 and find_run(config, tmp_path) == done
-    assert len(done.predictions()[0]) == done.metrics["molecules"]["test"] > 10
-    assert json.loads((done.path / "config.json").read_text())["data"]["molecules"] == 50
 
 
 def test_a_pretrained_run_starts_from_the_weights_of_its_first(lines_builder, tmp_path, monkeypatch):

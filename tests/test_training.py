@@ -46,11 +46,6 @@ def same(a, b):
 
 
 @pytest.fixture(scope="module")
-def data():
-    return marker_dataset()
-
-
-@pytest.fixture(scope="module")
 def uninterrupted(data):
     return train(tiny(epochs=5), data)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 
+import fit_wavenumbers
 import numpy as np
 import pytest
 from rdkit import Chem
 
-from symspectra.simulation import fit_wavenumbers, wavenumbers
+from symspectra.simulation import wavenumbers
 from symspectra.spectra.lines import factor
 
 

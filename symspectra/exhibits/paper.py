@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
 import pandas as pd
+
+from symspectra.errors import suggest
 
 
 class PaperValue(NamedTuple):
@@ -40,13 +41,10 @@ def printed_numbers() -> dict[tuple[str, str, str], PaperValue]:
     return numbers
 
 
-def _known(what: str, name: str, known: Iterable[str]) -> str:
+def _check(what: str, name: str, known: Iterable[str]) -> None:
     known = list(dict.fromkeys(known))
     if name not in known:
-        lower = {text.lower(): text for text in known}
-        nearest = lower[get_close_matches(str(name).lower(), lower, n=1, cutoff=0.0)[0]]
-        raise ValueError(f"the paper has no {what} {name!r}: did you mean {nearest!r}? Known: {'; '.join(known)}")
-    return name
+        raise ValueError(f"the paper has no {what} {name!r}; {suggest(name, known)}")
 
 
 def exhibits() -> tuple[str, ...]:
@@ -62,9 +60,9 @@ def paper_value(exhibit: str, row: str, column: str) -> PaperValue:
     ValueError : an unknown name (the message gives the nearest known one), or a cell that the paper leaves empty.
     """
     numbers = printed_numbers()
-    _known("exhibit", exhibit, exhibits())
-    _known(f"row of {exhibit}", row, (r for e, r, _ in numbers if e == exhibit))
-    _known(f"column of {exhibit}", column, (c for e, _, c in numbers if e == exhibit))
+    _check("exhibit", exhibit, exhibits())
+    _check(f"row of {exhibit}", row, (r for e, r, _ in numbers if e == exhibit))
+    _check(f"column of {exhibit}", column, (c for e, _, c in numbers if e == exhibit))
     if (exhibit, row, column) not in numbers:
         raise ValueError(f"the paper prints no number for {row!r}, {column!r} in {exhibit}")
     return numbers[exhibit, row, column]
@@ -77,7 +75,7 @@ def paper_table(exhibit: str) -> pd.DataFrame:
     ------
     ValueError : an unknown exhibit (the message gives the nearest known name).
     """
-    _known("exhibit", exhibit, exhibits())
+    _check("exhibit", exhibit, exhibits())
     cells = {(row, column): cell.value for (e, row, column), cell in printed_numbers().items() if e == exhibit}
     rows, columns = (list(dict.fromkeys(keys)) for keys in zip(*cells, strict=True))
     return pd.Series(cells, dtype=float).unstack().reindex(index=rows, columns=columns)

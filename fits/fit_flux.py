@@ -1,6 +1,6 @@
 """Fit the charge flux on GFN2-xTB dipole derivatives and measure it on held-out molecules.
 
-``python -m symspectra.simulation.fit_flux LIST ... --slopes FOLDER --workers 2`` takes molecules from lists of SMILES
+``python fits/fit_flux.py LIST ... --slopes FOLDER --workers 2`` takes molecules from lists of SMILES
 (`symspectra.simulation.molecules.read_smiles`), computes their dipole derivatives at the MMFF94 minimum into FOLDER
 (half a second per molecule on one core; what is there is not computed again) and writes the parameters.
 
@@ -26,6 +26,7 @@ import rdkit
 from jaxtyping import Float
 from rdkit import Chem, rdBase
 from tqdm import tqdm
+from train_shifts import split_of
 
 from symspectra.files import written
 from symspectra.parallel import Workers, chunked
@@ -34,7 +35,6 @@ from symspectra.simulation.force_field import minimum
 from symspectra.simulation.molecules import flat_smiles, read_smiles
 from symspectra.simulation.quantum import BOHR, SimulationError, Surface, intensities
 from symspectra.simulation.shifts import molecule_with_geometry
-from symspectra.simulation.train_shifts import split_of
 
 STEP = 0.01  # bohr: GFN2's field converged to its default leaves 1e-6 e bohr of noise in the dipole
 ENOUGH = 15  # molecules with a type of bond or angle, after which it is no reason to take another
@@ -200,7 +200,7 @@ def fitted(parts: dict[str, list[Example]], lists: list[Path]) -> dict:
         "parameters": parameters,
         "held_out": evaluate(parts["held_out"], parameters),
         "provenance": {
-            "command": "python -m symspectra.simulation.fit_flux",
+            "command": "python fits/fit_flux.py",
             "lists": [path.name for path in lists],
             "reference": f"GFN2-xTB dipole derivatives (tblite) at MMFF94 minima, forward differences, {STEP} bohr",
             "molecules": {name: len(part) for name, part in parts.items()},

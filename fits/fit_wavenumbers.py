@@ -1,4 +1,4 @@
-"""Fit the wavenumber factors of both levels on measured bands: ``python -m symspectra.simulation.fit_wavenumbers``.
+"""Fit the wavenumber factors of both levels on measured bands: ``python fits/fit_wavenumbers.py``.
 
 ``data/gas_bands.csv`` has the wavenumbers of gases (SO2: of dilute solutions, or the middle of the range of the class):
 all fundamentals of a molecule, or those of one kind of mode, from Shimanouchi, Tables of Molecular Vibrational
@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+import symspectra
 from symspectra.files import written
 from symspectra.simulation import force_field, quantum
 from symspectra.simulation.quantum import SimulationError
 from symspectra.simulation.shifts import molecule_with_geometry
 from symspectra.simulation.wavenumbers import KINDS, Level, mode_kinds
 
-BANDS, FACTORS = (Path(__file__).parent.parent / "data" / name for name in ("gas_bands.csv", "wavenumbers.csv"))
+BANDS, FACTORS = (Path(symspectra.__file__).parent / "data" / name for name in ("gas_bands.csv", "wavenumbers.csv"))
 SIMULATE = {"ff": force_field.simulate, "gfn2": quantum.simulate}
 Pairs = dict[str, list[tuple[float, float]]]  # kind: measured and computed wavenumber
 
