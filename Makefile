@@ -32,8 +32,8 @@ bench: .venv/ready
 		$(BIN)/python benchmarks/$$script.py --out runs/bench/$$script.csv || exit 1; done
 
 lint: .venv/ready
-	$(BIN)/ruff check symspectra tests notebooks benchmarks
-	$(BIN)/ruff format --check symspectra tests notebooks benchmarks
+	$(BIN)/ruff check symspectra tests notebooks benchmarks docs
+	$(BIN)/ruff format --check symspectra tests notebooks benchmarks docs
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SymSpectra needs Python 3.11 or newer: make PYTHON=python3.12")'

@@ -76,7 +76,7 @@ class Predictor:
         self.labels = labels_of(config)
         self.card = _read_card(folder / "predictor.json", config.data.modalities, len(self.labels))
         self.model: SymSpectra = quick(self._trained, config.data.modalities)
-        measured = folder / "measured.json"  # of fits/evaluate_predictor.py, where it was run
+        measured = folder / "measured.json"  # of docs/fits/evaluate_predictor.py, where it was run
         self.measured: dict[str, dict[str, float]] = json.loads(measured.read_text()) if measured.exists() else {}
         self.likeness = _read_likeness(folder / "likeness.safetensors", config.data.modalities)
 

@@ -1,6 +1,6 @@
 """Three known molecules with some of their simulated spectra, as files of the kinds that chemists have.
 
-``fits/write_samples.py`` writes them into ``symspectra/data/samples``.
+``docs/fits/write_samples.py`` writes them into ``symspectra/data/samples``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ own atoms and on the atoms beside them, and flows when the bond, a bond beside i
 the plane of a planar centre moves a charge of its own, as the pi electrons follow.
 
 All of it is linear in the parameters, which are fitted on GFN2-xTB dipole derivatives
-(``fits/fit_flux.py``). Every parameter exists for coarse types (element and number of neighbours) and,
+(``docs/fits/fit_flux.py``). Every parameter exists for coarse types (element and number of neighbours) and,
 added to it, for MMFF94 types: what the data say little about stays near the coarse value.
 """
 

@@ -7,7 +7,7 @@ of bond-cut trees is that of MetFrag (Wolf et al., BMC Bioinformatics 11, 148, 2
 Metabolomics 11, 98, 2015).
 
 The intensity of an ion is ``exp(-sum_k parameter_k * descriptor_k)``, summed over all ways to the same formula; see
-`DESCRIPTORS`. Fitted on CFM-ID at 40 eV (``fits/fit_fragmentation.py``), it imitates CFM-ID, not an
+`DESCRIPTORS`. Fitted on CFM-ID at 40 eV (``docs/fits/fit_fragmentation.py``), it imitates CFM-ID, not an
 instrument. Not modelled: odd-electron ions, isotope peaks, rearrangements of the skeleton, protonated alkanes.
 """
 

@@ -3,7 +3,7 @@
 The network reads distances to neighbours within 4 Angstrom together with the bond graph, after the continuous-filter
 networks of Schuett et al. (J. Chem. Phys. 148, 241722, 2018) and CASCADE (Guan et al., Chem. Sci. 12, 12012, 2021). It
 is trained on the DFT shifts of CASCADE (mPW1PW91/6-311+G(d,p), 6,692 molecules, MIT licence) by
-``fits/train_shifts.py``.
+``docs/fits/train_shifts.py``.
 
 Molecules are divided by ``sha256(first InChIKey block) % 10``: 1 validation, 2 test, the rest training. Remainder 0,
 which is the test split of the `open` data set, does not occur in the training file, so no test molecule of `open` was

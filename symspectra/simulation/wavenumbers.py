@@ -3,7 +3,7 @@
 A mode is told by the bonds that the molecule has and by where its line lies, so that line lists without displacements
 can be corrected as well: of the lines within a window the highest or the strongest are the stretches of its bonds, as
 many as there are; what is left goes by region. The factors (``data/wavenumbers.csv``) are medians of measured over
-computed wavenumbers of gases, fitted by ``fits/fit_wavenumbers.py`` on ``data/gas_bands.csv``, which names
+computed wavenumbers of gases, fitted by ``docs/fits/fit_wavenumbers.py`` on ``data/gas_bands.csv``, which names
 the sources; where the column `source` says otherwise, no band of the kind is known, and the factor is general or 1.
 """
 

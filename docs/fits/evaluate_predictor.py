@@ -1,4 +1,4 @@
-"""How a predictor does on measured spectra: ``python fits/evaluate_predictor.py FOLDER [PREDICTOR]``.
+"""How a predictor does on measured spectra: ``python docs/fits/evaluate_predictor.py FOLDER [PREDICTOR]``.
 
 ``FOLDER`` is written by ``symspectra data prepare``. The scores go into ``measured.json`` of the predictor, which warns
 from then on where it does much worse on measured spectra than on simulated ones.

@@ -1,4 +1,4 @@
-"""Fit the wavenumber factors of both levels on measured bands: ``python fits/fit_wavenumbers.py``.
+"""Fit the wavenumber factors of both levels on measured bands: ``python docs/fits/fit_wavenumbers.py``.
 
 ``data/gas_bands.csv`` has the wavenumbers of gases (SO2: of dilute solutions, or the middle of the range of the class):
 all fundamentals of a molecule, or those of one kind of mode, from Shimanouchi, Tables of Molecular Vibrational

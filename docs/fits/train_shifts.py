@@ -1,4 +1,4 @@
-"""Train the shift network: ``python fits/train_shifts.py DATA.parquet --out FILE``.
+"""Train the shift network: ``python docs/fits/train_shifts.py DATA.parquet --out FILE``.
 
 DATA.parquet has one row per molecule: ``molblock`` (V2000 with every hydrogen and the DFT geometry), ``atom_index`` and
 ``shift_ppm`` of its carbons and hydrogens (the DFT8K set of CASCADE, Guan et al., Chem. Sci. 12, 12012, 2021).

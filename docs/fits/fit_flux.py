@@ -1,6 +1,6 @@
 """Fit the charge flux on GFN2-xTB dipole derivatives and measure it on held-out molecules.
 
-``python fits/fit_flux.py LIST ... --slopes FOLDER --workers 2`` takes molecules from lists of SMILES
+``python docs/fits/fit_flux.py LIST ... --slopes FOLDER --workers 2`` takes molecules from lists of SMILES
 (`symspectra.simulation.molecules.read_smiles`), computes their dipole derivatives at the MMFF94 minimum into FOLDER
 (half a second per molecule on one core; what is there is not computed again) and writes the parameters.
 
@@ -200,7 +200,7 @@ def fitted(parts: dict[str, list[Example]], lists: list[Path]) -> dict:
         "parameters": parameters,
         "held_out": evaluate(parts["held_out"], parameters),
         "provenance": {
-            "command": "python fits/fit_flux.py",
+            "command": "python docs/fits/fit_flux.py",
             "lists": [path.name for path in lists],
             "reference": f"GFN2-xTB dipole derivatives (tblite) at MMFF94 minima, forward differences, {STEP} bohr",
             "molecules": {name: len(part) for name, part in parts.items()},

@@ -1,6 +1,6 @@
 """Fit the fragmentation parameters on CFM-ID spectra at 40 eV and measure them on held-out molecules.
 
-``python fits/fit_fragmentation.py example.parquet --out fragmentation.json`` reads a file in the
+``python docs/fits/fit_fragmentation.py example.parquet --out fragmentation.json`` reads a file in the
 format of Alberts et al. (NeurIPS Datasets and Benchmarks, 2024), such as the example file of the repository
 rxn4chemistry/multimodal-spectroscopic-dataset; less than a minute for its hundred rows on one core.
 """
@@ -156,7 +156,7 @@ def fit_file(path: Path) -> dict:
         "parameters": parameters,
         **{name: {p: evaluate(part, p, parameters[p]) for p in START} for name, part in parts.items()},
         "provenance": {
-            "command": "python fits/fit_fragmentation.py",
+            "command": "python docs/fits/fit_fragmentation.py",
             "reference": "CFM-ID 40 eV columns of the multimodal spectroscopic dataset of Alberts et al. (2024)",
             "file": path.name,
             "sha256": files.digest(path),
