@@ -1,4 +1,4 @@
-"""Write the spectra of the sample molecules (`symspectra.predict.samples`) anew: ``python docs/fits/write_samples.py``."""
+"""Write the spectra of the sample molecules anew: ``python docs/fits/write_samples.py``."""
 
 from __future__ import annotations
 
