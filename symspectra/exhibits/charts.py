@@ -75,7 +75,8 @@ def group_frequencies(tiers: Mapping[str, Tier]) -> Figure:
         f"{max(tiers[name].counts):,}"
         for name in table["tier"].unique()
     ]
-    ax.legend(ax.get_legend_handles_labels()[0], labels, loc="center right")
+    figure.legend(ax.get_legend_handles_labels()[0], labels, loc="outside upper left")
+    ax.get_legend().remove()
     return figure
 
 

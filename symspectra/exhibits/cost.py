@@ -77,17 +77,17 @@ def _step_mb(model: SpectrumClassifier, config: Config, molecules: int) -> tuple
 def published_step(model: str, modalities: tuple[str, ...], molecules: int = 4) -> tuple[float, float]:
     """What training takes at a model's published size, on the CPU at hand: seconds per molecule, and memory in GB.
 
-    Seconds are those of the forward and the backward pass, the faster of two; memory is that of a step (`MODEL`) with
-    a published batch, from one with ``molecules``.
+    Seconds are those of the processor in the forward and the backward pass, the faster of two; memory is that of a step
+    (`MODEL`) with a published batch, from one with ``molecules``.
     """
     config = Config(model, modalities=modalities)
     built = build_model(config)
     mb, of_batch = _step_mb(built, config, molecules)
     batch, took = _batch(config, molecules, len(labels_of(config))), []
     for _ in range(2):
-        start = time.perf_counter()
+        start = time.process_time()
         built.loss(*batch).total.backward()
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     return min(took) / molecules, (mb + of_batch * (config.training.batch / molecules - 1)) / 1024
 
 
