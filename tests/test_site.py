@@ -1,4 +1,4 @@
-"""The site: what its check finds, its notebooks without a path of the machine, and what it says when they are missing."""
+"""The site: what its check finds, notebooks without a path of the machine, and what is said when they are missing."""
 
 import sys
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_a_notebook_is_folded_its_exhibits_linked_and_no_path_of_the_machine_lef
     nbformat.write(content, tmp_path / "02_performance.ipynb")
     assert build.write_notebook(tmp_path / "02_performance.ipynb", "demo", "notebooks") == "notebooks/02_performance"
     target, shown, links = nbformat.read(tmp_path / "source" / "notebooks" / "02_performance.ipynb", 4).cells
-    assert target.source == "(demo-table1)=" and shown.metadata.tags == ["hide-input"]
+    assert target.source == '<span id="table1"></span>' and shown.metadata.tags == ["hide-input"]
     assert shown.outputs[0].text == "runs/executed"
     for part in ("/figures/demo/table1.csv", "/figures/demo/table1.json", "--profile demo --only 02"):
         assert part in links.source

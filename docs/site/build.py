@@ -23,7 +23,8 @@ from symspectra.experiments.profiles import load_profile
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[2]
 SOURCE, SITE = ROOT / "build" / "site-source", ROOT / "build" / "site"
-COPIED = ("*.md", "CITATION.cff", "docs/*.md", "notebooks/*.md", "symspectra/**/*.md", "symspectra/**/*.py", "benchmarks/*.py")
+COPIED = ("*.md", "CITATION.cff", "docs/*.md", "notebooks/*.md", "benchmarks/*.py", "symspectra/**/*.[mp][dy]")
+WIDGET = "application/vnd.jupyter.widget-view+json"  # lives in JupyterLab alone
 LIMIT = 40  # MB of the site
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}  # by a page as it is read
 
@@ -64,7 +65,9 @@ def write_notebook(path: Path, profile: str, folder: str) -> str:
     text = path.read_text(encoding="utf-8")
     figures = nbformat.reads(text, 4).metadata.papermill.parameters.figures  # <the project>/figures/<profile>
     content = nbformat.reads(text.replace(f"{Path(figures).parents[1]}/", ""), 4)
-    shown = {cell: name for name, (notebook, cell) in cells(path.parent).items() if notebook == path.stem}
+    made = {json.stem for json in (ROOT / "figures" / profile).glob("*.json")}
+    shown = {cell: name for name, (by, cell) in cells(path.parent).items() if by == path.stem and name in made}
+    content.metadata.pop("widgets", None)
     written = []
     for number, cell in enumerate(content.cells):
         tags = cell.metadata.setdefault("tags", [])
@@ -72,13 +75,12 @@ def write_notebook(path: Path, profile: str, folder: str) -> str:
             continue
         if cell.cell_type == "code":
             tags.append("hide-input")
-        name = shown.get(number)
-        if name is None or not (ROOT / "figures" / profile / f"{name}.json").exists():
-            written.append(cell)
-            continue
-        written += [nbformat.v4.new_markdown_cell(f"({profile}-{name})="), cell]
-        links = f"*{name}*: {files_of(profile, name)}; `{command(profile, path.stem)}`"
-        written.append(nbformat.v4.new_markdown_cell(links))
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+        written.append(cell)
+        if name := shown.get(number):
+            links = f"*{name}*: {files_of(profile, name)}; `{command(profile, path.stem)}`"
+            written.insert(-1, nbformat.v4.new_markdown_cell(f'<span id="{name}"></span>'))
+            written.append(nbformat.v4.new_markdown_cell(links))
     content.cells = written
     (SOURCE / folder).mkdir(parents=True, exist_ok=True)
     nbformat.write(content, SOURCE / folder / path.name)
@@ -95,22 +97,24 @@ def files_of(profile: str, exhibit: str) -> str:
 def write_exhibits(profile: str, notebooks: str | None) -> list[str]:
     """The page of a profile's exhibits beside its report and provenance; returns these pages."""
     folder, made_by = ROOT / "figures" / profile, cells()
-    for path in folder.iterdir():  # tables stand in the page
-        if path.suffix != ".md" or path.stem == "report":
+    for path in folder.iterdir():
+        if path.suffix != ".md":
             copy(path)
     contents = read_exhibits(folder)
     parts = [f"# Exhibits of {profile}"]
     for name in contents:
         notebook = made_by[name][0]
-        cell = f"[{notebook}](#{profile}-{name})" if notebooks else f"`{notebook}`"
+        cell = f'<a href="../../{notebooks}/{notebook}.html#{name}">{notebook}</a>' if notebooks else f"`{notebook}`"
         table = folder / f"{name}.md"
         parts += [f"## {name}", table.read_text() if table.exists() else f"![{name}]({name}.png)"]
         parts += [f"Notebook cell: {cell}; {files_of(profile, name)}; made by `{command(profile, notebook)}`."]
     target = SOURCE / "figures" / profile
+    if (folder / "report.md").exists():  # whose tables stand in the page of exhibits here
+        report = (folder / "report.md").read_text(encoding="utf-8")
+        (target / "report.md").write_text(re.sub(r"\]\(([a-z]\w+)\.md\)", r"](index.md#\1)", report), encoding="utf-8")
     (target / "index.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     (target / "PROVENANCE.md").write_text(provenance(profile, contents), encoding="utf-8")
-    pages = ["index", *(["report"] if (folder / "report.md").exists() else []), "PROVENANCE"]
-    return [f"figures/{profile}/{page}" for page in pages]
+    return [f"figures/{profile}/{page.stem}" for page in sorted(target.glob("*.md"), reverse=True)]
 
 
 def predictor_table() -> str:
@@ -138,7 +142,7 @@ def write_api() -> list[str]:
 
 
 def faults(site: Path, never: tuple[str, ...] = ()) -> list[str]:
-    """What is wrong with a built site: links that lead nowhere, what is loaded from the network, texts ``never`` shown."""
+    """Links of a built site that lead nowhere, what it loads from the network, texts that it should ``never`` show."""
     pages = {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in site.rglob("*.html")}
     anchors = {path: {tag.get("id") or tag.get("name") for tag in page.find_all(True)} for path, page in pages.items()}
     found = []

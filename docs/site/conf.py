@@ -15,15 +15,15 @@ html_math_renderer = "mathml"  # browsers draw it; no script, no network
 
 nb_execution_mode = "off"
 nb_merge_streams = True
-nb_ipywidgets_js = {}  # its scripts are on other servers; a picture stands in the page instead
-nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 nb_code_prompt_show = nb_code_prompt_hide = "Code"
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_dmath_double_inline = True
 myst_dmath_allow_digits = myst_dmath_allow_space = False
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # as they are written: no path of the machine
 default_role = "autolink"
+suppress_warnings = ["ref.python", "ref.ref"]  # a name of two modules, a label of another project
 
 
 def mathml(translator, node: nodes.math | nodes.math_block) -> None:

@@ -167,8 +167,8 @@ def write_report(folder: str | Path, profile: str) -> Path:
         "differences and orderings can be compared.",
         *(_numbers_of(exhibit, cells, contents) for exhibit in exhibits()),
         *_unprinted(cells),
-        f"## How the exhibits were made\n\n[{provenance.NAME}]({provenance.NAME}) says of each: notebook, command, data, "
-        "seeds, device, commit.",
+        f"## How the exhibits were made\n\n[{provenance.NAME}]({provenance.NAME}) says of each: notebook, command, "
+        "data, seeds, device, commit.",
         *_missing(contents, profile),
     ]
     if claims:
