@@ -2,6 +2,7 @@
 # make test        set up .venv, run the tests; make test-all runs the slow ones too
 # make bench       speed beside the plain way of doing the same, as CSV in runs/bench/
 # make lab         set up .venv and JupyterLab, open the notebooks
+# make site        executed notebooks, exhibits, report, pages and API as a site in build/site/, from what reproduce left
 # On Linux without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves downloading CUDA.
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ LOCKED := -r requirements.lock -e .
 # Modules are compiled when they are first imported, and kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce test test-all lab bench lint clean
+.PHONY: reproduce test test-all lab site bench lint clean
 
 reproduce: .venv/ready
 	$(BIN)/symspectra reproduce --profile $(PROFILE)
@@ -26,6 +27,9 @@ test-all: .venv/ready
 
 lab: .venv/lab
 	$(BIN)/jupyter lab notebooks
+
+site: .venv/site
+	$(BIN)/python docs/site/build.py --profile $(PROFILE)
 
 bench: .venv/ready
 	for script in training prediction preparation simulation rendering; do \
@@ -46,6 +50,10 @@ lint: .venv/ready
 .venv/lab: .venv/ready requirements-lab.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-lab.lock
 	touch .venv/lab
+
+.venv/site: .venv/ready requirements-site.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-site.lock
+	touch .venv/site
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

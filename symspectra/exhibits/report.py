@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from symspectra.exhibits import provenance
 from symspectra.exhibits.claims import RULES, Cell, count_outcomes, show_claims
 from symspectra.exhibits.paper import PaperValue, exhibits, printed_numbers
 from symspectra.exhibits.scores import Score, with_spread
@@ -133,7 +134,9 @@ def _made(exhibit: str, contents: Iterable[str]) -> bool:
 
 
 def write_report(folder: str | Path, profile: str) -> Path:
-    """Write ``report.md``, and ``report.png`` with every claim's interval, into a folder of exhibits; return its path.
+    """Write ``report.md``, ``report.png`` with every claim's interval, and ``PROVENANCE.md`` into a folder of exhibits.
+
+    Returns the path of the report.
 
     Raises
     ------
@@ -147,6 +150,7 @@ def write_report(folder: str | Path, profile: str) -> Path:
             f"{folder} holds exhibits of profile {found!r}; run `symspectra reproduce --profile {profile}`"
         )
     cells, judged = collect(contents)
+    made = provenance.provenance(profile, contents)
     claims, own = ([c for c in judged if bool(PLACE.match(c.source)) is paper] for paper in (True, False))
     parts = [
         f"# Report of profile {profile}",
@@ -163,15 +167,16 @@ def write_report(folder: str | Path, profile: str) -> Path:
         "differences and orderings can be compared.",
         *(_numbers_of(exhibit, cells, contents) for exhibit in exhibits()),
         *_unprinted(cells),
-        "## How the exhibits were made",
-        _provenance(folder, contents),
+        f"## How the exhibits were made\n\n[{provenance.NAME}]({provenance.NAME}) says of each: notebook, command, "
+        "data, seeds, device, commit.",
         *_missing(contents, profile),
     ]
     if claims:
         save_figure(forest(claims), folder, NAME)
     path = folder / f"{NAME}.md"
-    with written(path) as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    for file, text in ((path, "\n\n".join(parts) + "\n"), (folder / provenance.NAME, made)):
+        with written(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     return path
 
 
@@ -239,19 +244,6 @@ def _unprinted(cells: Sequence[Cell]) -> list[str]:
     header = ("exhibit", "row", "column", "measure", "here", "note")
     table = markdown(pd.DataFrame(rows, columns=header))
     return [f"### Ours, where the paper draws but prints no number\n\n{table}"]
-
-
-def _provenance(folder: Path, contents: Exhibits) -> str:
-    rows = []
-    for name, c in contents.items():
-        molecules = ", ".join(f"{part} {n:,}" for part, n in c.get("molecules", {}).items())
-        seeds = ", ".join(map(str, c.get("seeds", ()))) or "no runs"
-        device = ", ".join(c.get("device", ())) or "none"
-        shown = [f"[{name}]({name}.{kind})" for kind in ("png", "md") if (folder / f"{name}.{kind}").exists()]
-        commit = str(c.get("git_commit") or "unknown")[:12]
-        rows.append(((*shown, name)[0], c["dataset"], molecules, seeds, device, commit))
-    header = ("exhibit", "data set", "molecules", "seeds", "device", "commit")
-    return markdown(pd.DataFrame(rows, columns=header))
 
 
 def _missing(contents: Exhibits, profile: str) -> list[str]:

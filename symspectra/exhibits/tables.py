@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +14,13 @@ import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure
 
+from symspectra.datasets.base import SHIPPED
+from symspectra.datasets.prepared import find_folder
 from symspectra.errors import DataError
 from symspectra.exhibits.scores import Score, as_json
 from symspectra.exhibits.style import STYLE
 from symspectra.experiments.plan import project
-from symspectra.files import written
+from symspectra.files import MANIFEST, written
 from symspectra.training.runs import Run, code_digest
 
 if TYPE_CHECKING:
@@ -127,6 +130,8 @@ def save_exhibit(
         "seeds": sorted({run.config.training.seed for run in runs}),
         "runs": sorted({run.id for run in runs}),
         "device": sorted({run.environment["device"] for run in runs}),
+        "minutes": sum(run.metrics["seconds"] for run in runs) / 60,
+        "data": data_digest(runs[0].config.data.dataset if runs else "open"),
         "git_commit": git_commit(),
         "code": code_digest(),
         "numbers": as_json(numbers),
@@ -202,6 +207,14 @@ def markdown(table: pd.DataFrame) -> str:
     lines = [table.columns, ["---"] * table.shape[1], *cells.to_numpy().tolist()]
     rows = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def data_digest(dataset: str) -> str | None:
+    """sha256 of a data set's manifest, which holds the checksums of its files; None where it is not in a folder."""
+    folders = [SHIPPED.get(name) or find_folder(name) for name in dataset.split("+")]
+    if None in folders:
+        return None
+    return hashlib.sha256(b"".join((folder / MANIFEST).read_bytes() for folder in folders)).hexdigest()
 
 
 @lru_cache(maxsize=1)
