@@ -15,6 +15,7 @@ html_math_renderer = "mathml"  # browsers draw it; no script, no network
 
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # of outputs; the default knows no tables
 nb_code_prompt_show = nb_code_prompt_hide = "Code"
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_dmath_double_inline = True

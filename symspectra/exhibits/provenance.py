@@ -54,10 +54,10 @@ def provenance(profile: str, contents: Mapping[str, Mapping[str, Any]]) -> str:
     same = next(str(c.get("git_commit") or UNKNOWN) for name, c in contents.items() if name not in other)
     rows = [_row(name, made_by.get(name, (UNKNOWN, 0))[0], content) for name, content in contents.items()]
     parts = [
-        f"# Where the exhibits of profile {profile} come from",
+        f"# Provenance of {profile}",
         "Written by `symspectra reproduce` from the JSON files beside this page; do not edit it.",
-        f"{len(contents) - len(other)} of {len(contents)} exhibits were made by commit `{same}`."
-        + "".join(f" **{name}.json is of another commit, `{commit}`.**" for name, commit in other.items()),
+        f"{len(contents) - len(other)} of {len(contents)} exhibits were made by commit `{same[:12]}`."
+        + "".join(f" **{name}.json is of another commit, `{commit[:12]}`.**" for name, commit in other.items()),
         "*Minutes* are those of training its runs, one after another; a run of several exhibits is counted in each. "
         "*Data digest* is the sha256 of the data set's manifest, which holds the checksums of its files.",
         markdown(pd.DataFrame(rows)),
