@@ -76,6 +76,8 @@ def write_notebook(path: Path, profile: str, folder: str) -> str:
         if cell.cell_type == "code":
             tags.append("hide-input")
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            for data in (output.data for output in cell.outputs if "text/markdown" in output.get("data", {})):
+                data["text/markdown"] = linked(data["text/markdown"], f"../figures/{profile}/")
         written.append(cell)
         if name := shown.get(number):
             links = f"*{name}*: {files_of(profile, name)}; `{command(profile, path.stem)}`"
@@ -85,6 +87,13 @@ def write_notebook(path: Path, profile: str, folder: str) -> str:
     (SOURCE / folder).mkdir(parents=True, exist_ok=True)
     nbformat.write(content, SOURCE / folder / path.name)
     return f"{folder}/{path.stem}"
+
+
+def linked(text: str, figures: str) -> str:
+    """Markdown whose links to files beside the report lead from another page to them, and to the page of exhibits."""
+    text = re.sub(r"(?<=\| )([^`\s]\S*\]\([^\w.]\S*)(?= \|)", r"`\1`", text)  # a SMARTS pattern is no link
+    text = re.sub(r"\]\(([a-z]\w+)\.md\)", r"](index.md#\1)", text)  # tables stand in the page of exhibits
+    return re.sub(r"\]\((?=\w+\.(png|md|json)[#)])", f"]({figures}", text)
 
 
 def files_of(profile: str, exhibit: str) -> str:
@@ -109,9 +118,9 @@ def write_exhibits(profile: str, notebooks: str | None) -> list[str]:
         parts += [f"## {name}", table.read_text() if table.exists() else f"![{name}]({name}.png)"]
         parts += [f"Notebook cell: {cell}; {files_of(profile, name)}; made by `{command(profile, notebook)}`."]
     target = SOURCE / "figures" / profile
-    if (folder / "report.md").exists():  # whose tables stand in the page of exhibits here
+    if (folder / "report.md").exists():
         report = (folder / "report.md").read_text(encoding="utf-8")
-        (target / "report.md").write_text(re.sub(r"\]\(([a-z]\w+)\.md\)", r"](index.md#\1)", report), encoding="utf-8")
+        (target / "report.md").write_text(linked(report, ""), encoding="utf-8")
     (target / "index.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     (target / "PROVENANCE.md").write_text(provenance(profile, contents), encoding="utf-8")
     return [f"figures/{profile}/{page.stem}" for page in sorted(target.glob("*.md"), reverse=True)]

@@ -17,9 +17,6 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # of outputs; the default knows no tables
 nb_code_prompt_show = nb_code_prompt_hide = "Code"
-myst_enable_extensions = ["dollarmath", "colon_fence"]
-myst_dmath_double_inline = True
-myst_dmath_allow_digits = myst_dmath_allow_space = False
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True  # as they are written: no path of the machine
