@@ -47,7 +47,7 @@ def test_json_is_complete(tmp_path):
     content = json.loads(path.with_suffix(".json").read_text())
     assert set(content) == {
         *("exhibit", "profile", "dataset", "molecules", "seeds", "runs", "device", "git_commit", "code", "numbers"),
-        *("cells", "claims"),
+        *("cells", "claims", "minutes", "data"),
     }
     assert content["numbers"]["scores"]["IR"] == {"mean": 0.55, "sd": score.sd, "values": [0.5, 0.6]}
     assert content["cells"][0]["paper"] == 0.895 and content["cells"][0]["here"]["mean"] == 0.55
