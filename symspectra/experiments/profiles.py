@@ -25,6 +25,7 @@ class Grids:
     scarce_groups: tuple[int, ...]  # of Fig 4, as Table 8 numbers (`datasets.imbalance.rarest_groups` found them)
     scarce_models: tuple[str, ...]  # of Fig 4
     measured_sizes: tuple[int, ...]  # molecules with measured spectra to train on, 0 for all
+    learning_sizes: tuple[int, ...] = ()  # training molecules of the learning curves; none where it is empty
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def load_profile(name: str) -> Profile:
         raise ConfigError(f"there is no profile {name!r}; {suggest(name, PROFILES)}")
     raw = tomllib.loads((FOLDER / f"{name}.toml").read_text())
     if "like" in raw:  # everything that is not said is as in that profile
-        raw = {**tomllib.loads((FOLDER / f"{raw.pop('like')}.toml").read_text()), **raw}
+        like = tomllib.loads((FOLDER / f"{raw.pop('like')}.toml").read_text())
+        raw = like | {k: like.get(k, {}) | own if isinstance(own, dict) else own for k, own in raw.items()}
     grids = Grids(**{key: tuple(values) for key, values in raw.pop("grids").items()})
     seeds, few_seeds = tuple(raw.pop("seeds")), tuple(raw.pop("few_seeds"))
     if not set(few_seeds) <= set(seeds):
