@@ -304,8 +304,8 @@ def _chosen_lines(
     """
     table, digest = _read_together(folders)
     if molecules > len(table):
-        where = " and ".join(map(str, folders))
-        raise DataError(f"{where}: {len(table)} molecules; {molecules} were asked for")
+        where = " + ".join(map(str, folders))
+        raise DataError(f"{where} holds {len(table)} molecules; {molecules} were asked for")
     split = np.array([split_of(key, test_tenths) for key in table["inchikey"].to_pylist()])
     own = chosen(from_bits(table["groups"].to_numpy()), split, molecules, least)
     test = split == "test"
