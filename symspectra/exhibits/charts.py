@@ -173,7 +173,8 @@ def curves(
             ax.set_xticks(list(xticks), list(xticks.values()), minor=False)
             ax.xaxis.set_minor_locator(NullLocator())
         for name, ends in (intervals or {}).get(title, {}).items():
-            ax.vlines(list(ends), *zip(*ends.values(), strict=True), color=style["palette"][name], linewidth=0.6)
+            for x, (low, high) in ends.items():
+                ax.vlines(x, low, high, color=style["palette"][name], linewidth=0.6)
         if intervals:
             ax.axhline(0, color="0.4", linewidth=0.6, zorder=0)
         if line is not None:

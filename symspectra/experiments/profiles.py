@@ -45,8 +45,10 @@ class Profile:
         """Estimated seconds of a run on one core, from what its model took on three spectra; None where unknown."""
         if config.model.name not in self.cost:
             return None
-        usual = self.config(config.model.name).training.epochs
-        return self.cost[config.model.name] * len(config.data.modalities) / 3 * config.training.epochs / usual
+        usual, molecules = self.config(config.model.name), config.data.molecules
+        longer = config.training.epochs / usual.training.epochs
+        more = molecules / usual.data.molecules if molecules and usual.data.molecules else 1
+        return self.cost[config.model.name] * len(config.data.modalities) / 3 * longer * more
 
     def config(self, model: str = "symspectra", **settings: Any) -> Config:
         """Configuration of a model in this profile; ``settings`` override it."""
