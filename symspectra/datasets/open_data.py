@@ -252,7 +252,7 @@ def summary(directory: Path = OPEN_DIRECTORY) -> dict[str, Any]:
     lines = {name: float(np.mean([len(v) for v in table[name].to_pylist()])) for name in positions}
     return {
         "molecules": table.num_rows,
-        "refused": sum(len(lines) - 1 for lines in refused),
+        "refused": sum(len(rows) - 1 for rows in refused),
         "bytes_a_molecule": size / table.num_rows,
         "lines_a_molecule": lines,
         "heavy_atoms": (min(heavy), float(np.mean(heavy)), max(heavy)),
