@@ -34,10 +34,11 @@ class Data(Block):
     """What is trained on.
 
     dataset : name of a data set (`symspectra.datasets.load_dataset`)
-    molecules : train and choose on so many of its molecules, 0 for all; they are in random order. Of line lists, all
-        the others are tested on; of a prepared folder they are left out
+    molecules : train and choose on so many of its molecules, 0 for all; they are in random order
     least_positives : of line lists, for every group so many training molecules, where the set has them, are among
         ``molecules``; the others are the first ones, which keep the skew (`symspectra.datasets.splits.chosen`)
+    test_unseen : of line lists, test on all other ``molecules`` too; without, and of a prepared folder, on the test
+        split alone, which is the same for any number of them
     test_molecules : of line lists, test on at most so many, 0 for all
     modalities : which spectra the model sees
     labels : names of what is predicted, where it is not the groups of Table 8; `symspectra.training.runs.run` takes
@@ -61,6 +62,7 @@ class Data(Block):
     dataset: str = "open"
     molecules: Count = 0
     least_positives: Count = 0
+    test_unseen: bool = True
     test_molecules: Count = 0
     modalities: tuple[Literal[SPECTRA], ...] = ("ir", "c13", "h1")
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -85,6 +87,10 @@ class Data(Block):
         scarce, last = self.scarce_groups, len(self.labels) or 37
         if len(set(scarce)) < len(scarce) or max(scarce, default=1) > last:
             raise ValueError(f"scarce_groups is {scarce}; expected numbers from 1 to {last}, each number once")
+        if self.nuisance == "measured" and self.ir_intensity == "absolute":
+            raise ValueError(
+                "nuisance 'measured' hides absolute infrared intensities; expected ir_intensity 'relative'"
+            )
         return self
 
 

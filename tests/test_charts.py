@@ -100,6 +100,15 @@ def test_curves_leave_out_what_has_no_number_and_refuse_zero_on_a_logarithmic_ax
         curves({"": {"A": {0: summarise([0.4]), 1: summarise([0.4])}}}, "x", "F1", log_x=True)
 
 
+def test_curves_of_differences_have_their_intervals():
+    ends = {100: (-0.1, 0.1), 1000: (0.0, 0.3)}
+    scores = {"lead": {"micro-F1": {100: summarise([0.0]), 1000: summarise([0.2]), 5000: summarise([0.1])}}}
+    axes = curves(scores, "molecules", "difference", log_x=True, intervals={"lead": {"micro-F1": ends}}).axes[0]
+    drawn = [segment.tolist() for bars in axes.collections for segment in bars.get_segments() if len(segment)]
+    assert drawn == [[[x, low], [x, high]] for x, (low, high) in ends.items()]
+    assert [0, 0] in [list(line.get_ydata()) for line in axes.lines]  # no difference
+
+
 def test_grid_writes_the_scores_and_marks_what_is_missing_and_what_the_paper_names(drawn):
     ax = drawn["grid"].axes[0]
     written = [text.get_text() for text in ax.texts]

@@ -44,6 +44,16 @@ def test_trend(judge, levels):
     assert judge.trend("s", "t", points).outcome == HOLDS
     assert judge.trend("s", "t", points, "falls").outcome == FAILS
     assert judge.trend("s", "t", {1: levels[0], 2: levels[1]}).outcome == UNTESTED
+    assert judge.trend("s", "t", {}).outcome == UNTESTED
+
+
+def test_trend_of_a_difference(judge, levels):
+    low, second, third, high, same = levels
+    growing = {300: (second, third), 1000: (high, same), 5000: (high, low)}
+    rises = judge.trend("s", "t", growing)
+    assert rises.outcome == HOLDS and judge.trend("s", "t", growing, "falls").outcome == FAILS
+    assert rises.difference == pytest.approx(high.mean - low.mean - second.mean + third.mean)  # end to end of a line
+    assert judge.trend("s", "t", {**growing, 20_000: (high, summarise([0.5]))}).outcome == UNTESTED
 
 
 def test_optimum(judge, levels):

@@ -49,6 +49,7 @@ from symspectra.settings import PRIORS as NAMED_PRIORS
         ({"model": "patch_embedding", "patch": 70}, "patch is 70; expected a divisor of the 600 points"),
         ({"scarce_groups": [0]}, "scarce_groups is 0; .*greater than or equal to 1"),
         ({"scarce_groups": [5, 5]}, "each number once"),
+        ({"nuisance": "measured", "ir_intensity": "absolute"}, "expected ir_intensity 'relative'"),
         ({"scarce_share": 0}, "scarce_share is 0"),
         ({"imbalance": "focal"}, "imbalance 'focal' is for baselines"),
         ({"imbalance": "smote"}, "did you mean 'mlsmote'"),

@@ -1,9 +1,10 @@
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import marker_dataset, write_prepared
+from conftest import LinesBuilder, marker_dataset, write_prepared
 
 from symspectra.config import Config
 from symspectra.datasets import base as datasets
@@ -50,7 +51,7 @@ def test_open_data_set_by_configuration(lines_builder, monkeypatch):
     assert load_dataset(Config(molecules=10, nuisance="measured")).nuisance == MEASURED
     with pytest.raises(DataError, match="holds 12 molecules; 13 were asked for"):
         load_dataset(Config(molecules=13))
-    with pytest.raises(DataError, match="there is no data set 'opens'; expected 'open', or"):
+    with pytest.raises(DataError, match="there is no data set 'opens'; expected 'open' or 'uspto', or"):
         load_dataset(Config(dataset="opens"))
 
 
@@ -75,6 +76,10 @@ def test_everything_that_is_not_trained_on_is_tested_on(open_lines):
     for split in ("train", "validation"):
         assert part.rows(split).tolist() == [row for row in whole.rows(split).tolist() if row < 20]
     assert len(part.rows("test")) == 60 - len(part.rows("train")) - len(part.rows("validation"))
+    split = [load_dataset(config_of(molecules=n, test_unseen=False)) for n in (20, 40)]  # the same for any number
+    assert [[data.ids[row] for row in data.rows("test")] for data in split] == [
+        [whole.ids[row] for row in whole.rows("test")]
+    ] * 2
     few = load_dataset(config_of(molecules=20, test_molecules=5))
     assert [len(few.rows(split)) for split in SPLITS[:2]] == [len(part.rows(split)) for split in SPLITS[:2]]
     assert [few.ids[row] for row in few.rows("test")] == [part.ids[row] for row in part.rows("test")[:5]]
@@ -89,8 +94,22 @@ def test_everything_that_is_not_trained_on_is_tested_on(open_lines):
 
 
 def test_beside_other_data_only_the_chosen_molecules_are_there(open_lines):
-    lines = datasets._load("open", config_of(molecules=20).data, partly=True)
+    lines = datasets._lines((datasets.SHIPPED["open"],), config_of(molecules=20).data, partly=True)
     assert len(lines.ids) == 20 and lines.own.all()
+
+
+def test_a_molecule_of_two_sets_counts_once(open_lines, tmp_path, monkeypatch):
+    more = LinesBuilder(tmp_path / "more")
+    for key, smiles in ((7, "CCCCCCCCCCO"), (100, "CCCCCCCCCCN")):  # the first is another tautomer, say, of KEY7
+        more.molecule(smiles, f"KEY{key}", groups={1}, c13=[(10.0, 1, 2)], ir=[(1700.0, 50.0, "C=O, acyl")])
+    monkeypatch.setitem(datasets.SHIPPED, "uspto", more.write())
+    both, first = load_dataset(config_of(dataset="open+uspto")), load_dataset(config_of())
+    assert isinstance(both, LineDataset) and set(both.ids) == {*first.ids, "CCCCCCCCCCN"} and len(both.ids) == 61
+    splits = [{name: data._split[row] for row, name in enumerate(data.ids)} for data in (both, first)]
+    assert splits[0].items() >= splits[1].items()
+    hashes = [hashlib.sha256(name.encode()).digest() for name in both.ids]
+    assert hashes == sorted(hashes) and both.digest != first.digest  # every beginning is a random sample
+    assert load_dataset(config_of(dataset="open+uspto", molecules=30)).own.sum() == 30
 
 
 def test_a_subset_in_which_every_group_can_be_learned(open_lines):
@@ -135,7 +154,8 @@ def test_infrared_intensity_is_relative_or_absolute(open_lines):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("least_positives", 3), ("test_molecules", 3), ("ir_intensity", "absolute")]
+    ("name", "value"),
+    [("least_positives", 3), ("test_molecules", 3), ("test_unseen", False), ("ir_intensity", "absolute")],
 )
 def test_settings_of_line_lists_are_refused_for_prepared_spectra(tmp_path, monkeypatch, name, value):
     monkeypatch.setenv("SYMSPECTRA_DATA", str(write_prepared(tmp_path / "mine", marker_dataset(40)).parent))
@@ -149,7 +169,7 @@ def test_a_folder_of_line_lists_is_a_data_set(lines_builder, tmp_path, monkeypat
     data = load_dataset(Config(dataset=folder.name, molecules=20, test_molecules=5))
     assert isinstance(data, LineDataset) and len(data.ids) > 20 and len(data.rows("test")) == 5
     both = load_dataset(Config(dataset=f"open+{folder.name}", molecules=20))
-    assert set(both.ids) & set(data.ids)
+    assert both.own.sum() == 20 and set(both.ids) & set(data.ids)
 
 
 def arrays(**changes):

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from symspectra.datasets.base import load_dataset
 from symspectra.errors import ConfigError
 from symspectra.experiments.plan import (
     BASELINES,
@@ -11,6 +14,7 @@ from symspectra.experiments.plan import (
     all_seeds,
     few_seeds,
     find_notebooks,
+    learning,
     planned_runs,
     scarce,
     table_1,
@@ -33,7 +37,7 @@ def test_every_profile_can_be_planned(name):
 
 
 # Runs per profile, with simulated spectra alone and with measured ones.
-COUNTS = {"smoke": (77, 162), "demo": (181, 333), "evening": (271, 489), "open": (606, 1124), "paper": (590, 1108)}
+COUNTS = {"smoke": (77, 162), "demo": (181, 333), "evening": (237, 389), "open": (606, 1124), "paper": (590, 1108)}
 
 
 @pytest.mark.parametrize(("name", "counts"), COUNTS.items())
@@ -66,6 +70,22 @@ def test_what_is_asked_twice_is_planned_once():
     assert planned_runs(profile, ["01", "02"]) == list(
         dict.fromkeys(planned_runs(profile, ["01"]) + planned_runs(profile, ["02"]))
     )
+
+
+def test_learning_curves_differ_in_what_is_trained_on_alone():
+    profile = load_profile("evening")
+    sizes, seeds = profile.grids.learning_sizes, profile.seeds
+    runs = {n: learning(profile, n) for n in sizes}
+    # SymSpectra, four baselines, without weights, without compression.
+    without = replace(profile, grids=load_profile("demo").grids)
+    more = set(planned_runs(profile, ["02"])) - set(planned_runs(without, ["02"]))
+    assert len(more) == 7 * len(sizes) * len(seeds)
+    epochs = [configs[0].training.epochs for configs in runs.values()]
+    assert epochs == sorted(epochs, reverse=True) and epochs[0] * sizes[0] < epochs[-1] * sizes[-1]
+    data = [load_dataset(runs[n][0].replace(dataset="open", test_molecules=500)) for n in sizes[:3]]
+    assert [len(part.rows("train")) for part in data] == [pytest.approx(n, rel=0.08) for n in sizes[:3]]
+    tested = [[part.ids[row] for row in part.rows("test")] for part in data]
+    assert len(tested[0]) == 500 and tested[0] == tested[1] == tested[2]
 
 
 def test_default_settings_share_the_runs_of_table_1():

@@ -153,6 +153,13 @@ def test_lists_of_different_length_are_refused(lines_builder, column):
     assert not list(lines_builder.directory.glob("*"))
 
 
+def test_a_folder_of_an_older_version_is_named(lines_builder, monkeypatch):
+    folder = lines_builder.random(4).write()
+    monkeypatch.setitem(COLUMNS, "ir_phase", "list<string>")
+    with pytest.raises(DataError, match="lines-000.parquet: columns ir_phase are missing; it is of another version"):
+        read_lines(folder)
+
+
 def test_missing_columns_and_values_that_are_not_finite_are_refused(lines_builder):
     lines_builder.molecule("CCO", **ETHANOL)
     lines_builder.rows[0]["ir_km_mol"][1] = float("nan")

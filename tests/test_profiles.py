@@ -4,6 +4,7 @@ import torch
 from symspectra.datasets.base import load_dataset
 from symspectra.datasets.imbalance import rarest_groups
 from symspectra.errors import ConfigError
+from symspectra.experiments.plan import learning
 from symspectra.experiments.profiles import FOLDER, PROFILES, load_profile
 from symspectra.models.registry import build_model
 from symspectra.settings import MODELS
@@ -38,16 +39,17 @@ def test_grids_hold_the_papers_own_settings(name):
     assert set(profile.few_seeds) <= set(profile.seeds)
 
 
-def test_evening_is_demo_with_more_seeds():
+def test_evening_has_the_models_of_demo_on_more_molecules():
     demo, evening = load_profile("demo"), load_profile("evening")
-    assert len(evening.seeds) > len(demo.seeds) and evening.grids == demo.grids
+    assert evening.seeds == demo.seeds and evening.measured == demo.measured | {"epochs": 36}
     for model in MODELS:
-        assert evening.config(model) == demo.config(model)  # one run store serves both
+        assert evening.config(model).model == demo.config(model).model
+        assert evening.config(model).training.lr == demo.config(model).training.lr
 
 
 # Least training and test molecules of a group of Fig 4: at the smallest share, 3 training molecules stay, 8 of `open`,
 # and one test molecule more or less moves the recall by at most a tenth. 360 molecules have too few of them for that.
-LEAST = {"smoke": (12, 2), "demo": (12, 10), "open": (30, 10)}
+LEAST = {"smoke": (12, 2), "demo": (12, 10), "evening": (30, 10), "open": (30, 10)}
 
 
 @pytest.mark.parametrize(("name", "least"), LEAST.items())
@@ -70,6 +72,14 @@ def test_the_demo_learns_from_every_group_and_is_tested_on_what_it_has_not_seen(
     assert ((trained[frequent] - expected).abs() < 3 * expected.sqrt()).all()
 
 
+def test_the_evening_has_enough_molecules_for_its_learning_curves():
+    profile = load_profile("evening")
+    data = load_dataset(profile.config())
+    assert data.own.sum() == 9000 and len(data.rows("train")) > 7000 and len(data.rows("test")) == 7500
+    largest = load_dataset(learning(profile, max(profile.grids.learning_sizes))[0])
+    assert len(largest.rows("train")) == pytest.approx(20_000, rel=0.02) and len(largest.rows("test")) > 5000
+
+
 def test_the_papers_scale_has_the_scarce_groups_of_the_open_set():
     assert load_profile("paper").grids.scarce_groups == load_profile("open").grids.scarce_groups
 
@@ -81,5 +91,6 @@ def test_estimated_time_grows_with_spectra_and_epochs():
     assert one > 0
     assert profile.seconds(config.replace(modalities=["ir"])) == pytest.approx(one / 3)
     assert profile.seconds(config.replace(epochs=2 * config.training.epochs)) == pytest.approx(2 * one)
+    assert profile.seconds(config.replace(molecules=2600, epochs=18)) == pytest.approx(one)
     assert set(profile.cost) == set(MODELS)
     assert load_profile("open").seconds(load_profile("open").config()) is None

@@ -96,6 +96,12 @@ def test_run_id_depends_on_configuration_data_and_code(data, monkeypatch):
     assert run_id(tiny(beta=1), data.digest) == run_id(tiny(beta=1.0), data.digest)
 
 
+def test_what_is_tested_on_is_part_of_the_data():
+    config = Config(molecules=300, test_molecules=60)
+    digests = {runs._data_digest(config.replace(test_unseen=unseen), None) for unseen in (True, False)}
+    assert len(digests) == 2
+
+
 def test_a_change_of_any_module_that_numbers_depend_on_makes_new_runs(tmp_path, monkeypatch):
     package, digest = tmp_path / "symspectra", runs.code_digest.__wrapped__
     shutil.copytree(PACKAGE, package, ignore=lambda _, names: [n for n in names if "." in n and not n.endswith(".py")])

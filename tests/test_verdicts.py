@@ -187,7 +187,7 @@ def test_scaffolds_are_resampled_where_molecules_are_alike():
 def test_size_and_power_of_a_trend(repeats):
     def found(rng):
         known = [scores(rng, step * np.array([0, 1, 1, 2, 0, 0, 0, 0]), 2, **EFFECTS) for step in (0, 0.01)]
-        return [rejects(rise(dict(enumerate(k[:4]))), k) for k in known]
+        return [rejects(rise({x: [(1.0, s)] for x, s in enumerate(k[:4])}), k) for k in known]
 
     size, power = share(found, repeats)
     print(f"\ntrend: size {size:.3f}, power at a rise of 0.02 with a tie {power:.3f}")
@@ -350,7 +350,7 @@ def bad_rows():
         "other molecules": (difference(scored(a), scored(predictions(rng, [0], 200, 4)[0])), "predict the same"),
         "no seed of both": (difference(scored(a), one_seed(scored(b))._replace(seeds=(7,))), "train seed"),
         "one seed anywhere": (difference(one_seed(scored(a)), one_seed(scored(b))), "second seed"),
-        "two points": (rise({1: scored(a), 2: scored(b)}), "a trend needs three"),
+        "two points": (rise({1: [(1.0, scored(a))], 2: [(1.0, scored(b))]}), "a trend needs three"),
     }
 
 

@@ -76,3 +76,14 @@ def test_the_table_is_what_the_script_computes(tmp_path, monkeypatch):
     bands.write_text("smiles,kind,cm1,source\nC=O,all,2843 2783 1746,x\n")
     with pytest.raises(ValueError, match="line 2: 3 bands, 6 modes"):
         fit_wavenumbers.compare("ff", bands)
+
+
+def test_a_kind_without_a_band_keeps_its_factor(tmp_path, monkeypatch):
+    """Also where the factor is a general one, which no band of ``gas_bands.csv`` gives."""
+    monkeypatch.setattr(fit_wavenumbers, "compare", lambda level: {"O-H": [(98.0, 100.0)]})
+    monkeypatch.setattr("sys.argv", ["fit_wavenumbers.py", "--out", str(tmp_path / "factors.csv")])
+    fit_wavenumbers.main()
+    files = fit_wavenumbers.FACTORS, tmp_path / "factors.csv"
+    old, new = (list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) for path in files)
+    for before, after in zip(old, new, strict=True):
+        assert (after["factor"] == "0.98") if after["kind"] == "O-H" else (after == before)

@@ -95,10 +95,11 @@ def main() -> None:
     parser.add_argument("--level", choices=list(SIMULATE), action="append", help="to fit; the others stay (both)")
     options = parser.parse_args()
     levels = options.level or list(SIMULATE)
-    rows = [row for level in levels for row in table(level, compare(level))]
-    if FACTORS.exists():
-        with open(FACTORS, newline="", encoding="utf-8") as file:
-            rows += [row for row in csv.DictReader(file) if row["level"] not in levels]
+    with open(FACTORS, newline="", encoding="utf-8") as file:
+        old = {(row["level"], row["kind"]): row for row in csv.DictReader(file)}
+    fitted = {(row["level"], row["kind"]): row for level in levels for row in table(level, compare(level))}
+    # A kind without a known band keeps its factor.
+    rows = [*(old | {key: row for key, row in fitted.items() if row["bands"] or key not in old}).values()]
     with written(options.out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()

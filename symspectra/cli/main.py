@@ -129,8 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     p = add("prepare", data_cli.run, "prepare spectra: public collections, or a table of your own", to=data)
     data_cli.add_options(p)
 
-    p = add("show", _show, "what the open data set holds", to=data)
-    p.add_argument("dataset", choices=["open"])
+    p = add("show", _show, "what a shipped data set holds", to=data)
+    p.add_argument("dataset", choices=["open", "uspto"])
     p.add_argument("--directory", type=Path, help="data set to show; the installed one by default")
     return parser
 
@@ -262,8 +262,8 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from symspectra.datasets.base import OPEN_DIRECTORY
+    from symspectra.datasets.base import SHIPPED
     from symspectra.datasets.open_data import summary
 
-    for name, value in summary(options.directory or OPEN_DIRECTORY).items():
+    for name, value in summary(options.directory or SHIPPED[options.dataset]).items():
         print(f"{name.replace('_', ' ')}: {value}")

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from symspectra.config import Config
-from symspectra.datasets.splits import SPLITS, checked_split, chosen, split_of
+from symspectra.datasets.splits import SPLITS, checked_split, chosen, random_order, split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES, from_bits
 from symspectra.settings import Data
@@ -26,8 +26,8 @@ from symspectra.spectra.lines import LineTable, holds_lines, line_table, read_ro
 from symspectra.spectra.preprocessing import POINTS, check_finite
 from symspectra.spectra.rendering import CLEAN, NUISANCES, Nuisance, render
 
-OPEN_DIRECTORY = Path(__file__).parent.parent / "data" / "open"
-SHIPPED = {"open": OPEN_DIRECTORY}
+SHIPPED = {name: Path(__file__).parent.parent / "data" / name for name in ("open", "uspto")}
+OPEN_DIRECTORY = SHIPPED["open"]
 # Molecules at a time: the 10,000-point axes of more do not fit a processor's caches; a GPU has room for more.
 RENDER_CHUNK = {"cpu": 512, "cuda": 8192}
 CACHE_BYTES = 600_000_000  # rendered spectra that a process keeps; a third of the time of small runs is rendering
@@ -258,31 +258,61 @@ class JoinedDataset(SpectraDataset):
 def load_dataset(config: Config) -> SpectraDataset:
     """The data set that a configuration names: ``open``, a folder of `symspectra.datasets.prepared`, or several.
 
-    ``open+experimental`` is both, one after the other.
+    ``open+uspto`` is both: of line lists one data set, in which a molecule that several have is once, as the first has
+    it; prepared folders come one after the other (`JoinedDataset`).
 
     Raises
     ------
     DataError : for an unknown name, a missing or damaged file, or more molecules than there are.
     """
-    names = config.data.dataset.split("+")
-    parts = [_load(name, config.data, partly=len(names) > 1) for name in names]
-    return parts[0] if len(parts) == 1 else JoinedDataset(parts)
+    data, names = config.data, config.data.dataset.split("+")
+    folders = {name: _folder(name, data) for name in names}
+    lists = {name: folder for name, folder in folders.items() if holds_lines(folder)}
+    prepared = [name for name in names if name not in lists]
+    partly = bool(lists) + len(prepared) > 1
+    parts: list[SpectraDataset] = [_lines(tuple(lists.values()), data, partly)] if lists else []
+    parts += [_prepared(name, folders[name], data, partly) for name in prepared]
+    return JoinedDataset(parts) if partly else parts[0]
+
+
+def _read_together(folders: Sequence[Path]) -> tuple[Any, str]:
+    """Rows of folders of line lists, and a digest; of several, each molecule once, in an order as each of them has."""
+    import pyarrow as pa
+
+    parts = [read_rows(folder) for folder in folders]
+    if len(parts) == 1:
+        return parts[0]
+    table = pa.concat_tables([rows for rows, _ in parts])
+    table = table.take(np.unique(table["inchikey"].to_numpy(), return_index=True)[1])
+    digest = hashlib.sha256(repr([digest for _, digest in parts]).encode()).hexdigest()
+    return table.take(random_order(table["smiles"].to_pylist())), digest
 
 
 @lru_cache(maxsize=2)
 def _chosen_lines(
-    directory: Path, molecules: int, least: int, tested: int, test_tenths: int, partly: bool
+    folders: tuple[Path, ...],
+    molecules: int,
+    least: int,
+    tested: int,
+    test_tenths: int,
+    test_unseen: bool,
+    partly: bool = False,
 ) -> tuple[LineTable, Bool[np.ndarray, " molecule"]]:
     """The molecules of a run, and which of them may be trained on.
 
     Beside other data (``partly``) there are no more than these: what they leave may be trained on in the other data.
     """
-    table, digest = read_rows(directory)
+    table, digest = _read_together(folders)
     if molecules > len(table):
-        raise DataError(f"{directory} holds {len(table)} molecules; {molecules} were asked for")
+        where = " + ".join(map(str, folders))
+        raise DataError(f"{where} holds {len(table)} molecules; {molecules} were asked for")
     split = np.array([split_of(key, test_tenths) for key in table["inchikey"].to_pylist()])
     own = chosen(from_bits(table["groups"].to_numpy()), split, molecules, least)
-    test = (~own | (split == "test")) & (own | (not partly))
+    test = split == "test"
+    if partly:
+        test &= own
+    elif test_unseen:
+        test |= ~own
     if tested:
         test &= test.cumsum() <= tested
     rows = np.flatnonzero(test | (own & (split != "test")))
@@ -290,8 +320,8 @@ def _chosen_lines(
     return line_table(table.take(rows), digest), own[rows]
 
 
-def _load(name: str, data: Data, partly: bool) -> SpectraDataset:
-    from symspectra.datasets.prepared import PreparedDataset, find_folder, read_folder  # imports this module
+def _folder(name: str, data: Data) -> Path:
+    from symspectra.datasets.prepared import find_folder  # imports this module
 
     folder = SHIPPED.get(name) or find_folder(f"{name}-{data.resample}") or find_folder(name)
     if folder is None:
@@ -300,13 +330,21 @@ def _load(name: str, data: Data, partly: bool) -> SpectraDataset:
             "`symspectra data build --smiles` or `symspectra data prepare`, with its manifest.json, in data/ (or in "
             "the folder that SYMSPECTRA_DATA names)"
         )
-    if holds_lines(folder):
-        choice = (data.molecules, data.least_positives, data.test_molecules, data.test_tenths)
-        lines, own = _chosen_lines(folder, *choice, partly)
-        absolute = data.ir_intensity == "absolute"
-        nuisance = NUISANCES[data.nuisance]
-        return LineDataset(lines, data.modalities, nuisance, data.resample, data.test_tenths, own, absolute)
-    for option in ("least_positives", "test_molecules", "ir_intensity"):
+    return folder
+
+
+def _lines(folders: tuple[Path, ...], data: Data, partly: bool) -> LineDataset:
+    choice = (data.molecules, data.least_positives, data.test_molecules, data.test_tenths, data.test_unseen)
+    lines, own = _chosen_lines(folders, *choice, partly)
+    absolute = data.ir_intensity == "absolute"
+    nuisance = NUISANCES[data.nuisance]
+    return LineDataset(lines, data.modalities, nuisance, data.resample, data.test_tenths, own, absolute)
+
+
+def _prepared(name: str, folder: Path, data: Data, partly: bool) -> SpectraDataset:
+    from symspectra.datasets.prepared import PreparedDataset, read_folder  # imports this module
+
+    for option in ("least_positives", "test_molecules", "test_unseen", "ir_intensity"):
         if getattr(data, option) != (default := Data.model_fields[option].default):
             raise DataError(f"{option} is of data sets of line lists; expected {default!r} for {name!r}")
     source = read_folder(folder)

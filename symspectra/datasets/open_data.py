@@ -247,12 +247,12 @@ def summary(directory: Path = OPEN_DIRECTORY) -> dict[str, Any]:
     table, _ = read_rows(directory)
     size = sum(path.stat().st_size for path in directory.glob("*.parquet"))
     heavy = [parse(s).GetNumHeavyAtoms() for s in table["smiles"].to_pylist()]
-    known, _ = known_molecules(directory)
+    refused = (path.read_text(encoding="utf-8").splitlines() for path in directory.glob("*.csv"))
     positions = (columns[0] for columns in LIST_GROUPS.values())
     lines = {name: float(np.mean([len(v) for v in table[name].to_pylist()])) for name in positions}
     return {
         "molecules": table.num_rows,
-        "refused": len(known) - table.num_rows,
+        "refused": sum(len(rows) - 1 for rows in refused),
         "bytes_a_molecule": size / table.num_rows,
         "lines_a_molecule": lines,
         "heavy_atoms": (min(heavy), float(np.mean(heavy)), max(heavy)),

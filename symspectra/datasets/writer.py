@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from symspectra import files
 from symspectra.datasets.prepared import LEAST_TESTED, LEAST_TRAINED
@@ -33,12 +32,6 @@ def check_new(out: Path) -> None:
 def versions() -> dict[str, str]:
     """Of the packages that the content of a folder depends on."""
     return {name: version(name) for name in PACKAGES}
-
-
-def random_order(smiles: Sequence[str]) -> Int[np.ndarray, " molecule"]:
-    """Molecules by the sha256 of their SMILES, so that every prefix is a random sample; equal ones as they come."""
-    digests = np.array([hashlib.sha256(text.encode()).digest() for text in smiles], dtype="S32")
-    return np.argsort(digests, kind="stable")
 
 
 class FolderWriter:

@@ -135,6 +135,7 @@ def curves(
     xticks: Mapping[float, str] | None = None,
     sharey: bool = True,
     line: float | None = None,
+    intervals: Mapping[str, Mapping[str, Mapping[float, tuple[float, float]]]] | None = None,
 ) -> Figure:
     """Scores along a setting, such as noise (Fig 5b): ``panels[title][name][x]``, one line per name.
 
@@ -145,6 +146,7 @@ def curves(
     notes : what stands at the right over each panel, such as the share of positives (Fig 4)
     xticks : places on the x axis, and what is written there
     line : an x to mark, such as the optimum that the paper names (Fig 11b)
+    intervals : from where to where, in place of the standard deviations; zero is marked
 
     Raises
     ------
@@ -162,6 +164,7 @@ def curves(
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=sharey, squeeze=False).ravel()
     style = {"palette": _palette(names), "hue_order": names, "style_order": names, **LINES}
+    style |= {"errorbar": "sd" if intervals is None else None}
     for ax, (title, series) in zip(grid, panels.items(), strict=False):
         sns.lineplot(_table(series).dropna(), x="place", y="score", hue="series", style="series", ax=ax, **style)
         ax.set(xlabel="", ylabel="", xscale="log" if log_x else "linear")
@@ -170,6 +173,11 @@ def curves(
         if xticks:
             ax.set_xticks(list(xticks), list(xticks.values()), minor=False)
             ax.xaxis.set_minor_locator(NullLocator())
+        for name, ends in (intervals or {}).get(title, {}).items():
+            for x, (low, high) in ends.items():
+                ax.vlines(x, low, high, color=style["palette"][name], linewidth=0.6)
+        if intervals:
+            ax.axhline(0, color="0.4", linewidth=0.6, zorder=0)
         if line is not None:
             ax.axvline(line, color="#D55E00", linewidth=0.8, linestyle=DASHED, zorder=0)
         ax.yaxis.grid(True)

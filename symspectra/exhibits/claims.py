@@ -129,10 +129,13 @@ class Judge:
         found = {name: _terms((*a, *b), lambda s: [*zip(weights, s, strict=True)]) for name, (a, b) in rows.items()}
         return self.rows(source, text, found, across=across)
 
-    def trend(self, source: str, text: str, points: Mapping[float, Score], direction: str = "rises") -> Verdict:
-        """Does the score rise (or fall) along a setting?"""
-        sign = {"rises": 1, "falls": -1}[direction]
-        terms = _terms(points.values(), lambda found: rise(dict(zip((sign * x for x in points), found, strict=True))))
+    def trend(self, source: str, text: str, points: Mapping[float, Score | Pair], direction: str = "rises") -> Verdict:
+        """Does the score, or the difference of two, rise (or fall) along a setting?"""
+        sign, weights = {"rises": 1, "falls": -1}[direction], (1.0, -1.0)
+        scores = [point if isinstance(point, tuple) else (point,) for point in points.values()]
+        parts = [_terms(pair, lambda found: [*zip(weights, found, strict=False)]) for pair in scores]
+        lacking = next((part for part in parts if isinstance(part, str)), "")
+        terms = lacking or rise(dict(zip((sign * x for x in points), parts, strict=True)))
         return self.rows(source, text, {"from end to end": terms})
 
     def optimum(self, source: str, text: str, points: Mapping[Hashable, Score], place: Hashable) -> Verdict:

@@ -105,16 +105,18 @@ def difference(first: Scored, second: Scored) -> Terms:
     return [(1.0, first), (-1.0, second)]
 
 
-def rise(points: Mapping[float, Scored]) -> Terms | str:
-    """The row of a claim: how much do scores rise along a setting, from end to end of the line through their ranks?
+def rise(points: Mapping[float, Terms]) -> Terms | str:
+    """The row of a claim: how much do scores, or differences of scores, rise along a setting?
 
-    Points may tie; for a fall, negate the setting. Points with a problem are left out; a trend needs three.
+    From end to end of the line through their ranks. Points may tie; for a fall, negate the setting. Points with a
+    problem are left out; a trend needs three.
     """
-    known = [point for _, point in sorted(points.items()) if not point.problem]
+    known = [point for _, point in sorted(points.items()) if not any(scored.problem for _, scored in point)]
     if len(known) < 3:
         return f"{len(known)} of {len(points)} points have a score, a trend needs three: train or test more points"
     x = np.arange(len(known)) - (len(known) - 1) / 2
-    return list(zip((x * np.ptp(x) / (x @ x)).tolist(), known, strict=True))
+    slope = (x * np.ptp(x) / (x @ x)).tolist()
+    return [(along * weight, scored) for along, point in zip(slope, known, strict=True) for weight, scored in point]
 
 
 def contrast(terms: Terms, known: Sequence[Scored] = (), across: bool = False) -> Effect:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from symspectra.config import Config
+from symspectra.datasets.base import SHIPPED
 from symspectra.datasets.prepared import find_folder
 from symspectra.errors import ConfigError, suggest
 from symspectra.experiments.profiles import Profile
@@ -55,6 +56,12 @@ COMPONENTS: dict[str, dict[str, Any]] = {
     "- SCIB Compression": {"bottleneck": False},
     "- LSTM Decoder": {"decoder": "none", "prediction": "main"},
 }
+# Settings whose scores the learning curves compare with SymSpectra's.
+RIVALS: dict[str, dict[str, Any]] = {f"over {name}": {"model": model} for model, name in BASELINES.items()} | {
+    "by the weights": COMPONENTS["- Dynamic Weight"],
+    "by the compression": COMPONENTS["- SCIB Compression"],
+}
+TEST_TENTHS = 2  # of the molecules, which the learning curves keep for testing
 PRIORS = {"data": "of the tokens", "gaussian": "Gaussian", "laplace": "Laplace", "gamma": "Gamma"}
 DECODERS = {"lstm": "LSTM", "gru": "GRU", "transformer": "Transformer"}
 ORDERS = {"iupac": "IUPAC", "mutual_information": "Mutual Info", "gnn": "GNN", "alphabetical": "Alphabetical"}
@@ -106,9 +113,23 @@ def scarce(profile: Profile, model: str, share: float) -> list[Config]:
     return few_seeds(profile, model, scarce_groups=groups, scarce_share=share)
 
 
+def learning(profile: Profile, molecules: int, model: str = "symspectra", **settings: Any) -> list[Config]:
+    """Learning curves: a model trained on so many molecules, tested on the same ones whatever their number.
+
+    With the root of the number, epochs fall and steps of training rise: with the epochs of many molecules, a model
+    of few would not be trained to its end.
+    """
+    usual = profile.config(model)
+    chosen = round(molecules * 10 / (9 - TEST_TENTHS))  # with those that validate and test
+    epochs = round(usual.training.epochs * (usual.data.molecules / chosen) ** 0.5)
+    how = {"molecules": chosen, "epochs": epochs, "least_positives": 0, "test_unseen": False}
+    return all_seeds(profile, model, **how, test_tenths=TEST_TENTHS, **settings)
+
+
 def intensities(profile: Profile) -> tuple[str, ...]:
-    """Kinds of infrared intensity that the data have: those of ``open`` are known in km/mol."""
-    return ("absolute", "relative") if profile.config().data.dataset == "open" else ()
+    """Kinds of infrared intensity that the data have: those of line lists are known in km/mol."""
+    lists = {*SHIPPED} >= {*profile.config().data.dataset.split("+")}
+    return ("absolute", "relative") if lists else ()
 
 
 def have_measured() -> bool:
@@ -154,6 +175,7 @@ NOTEBOOKS: dict[str, Callable[[Profile], Cells]] = {
         *(all_seeds(p, model, modalities=spectra, resample="linear") for model, spectra in RESAMPLED),
         *(all_seeds(p, modalities=m, ir_intensity=how) for m in (("ir",), THREE) for how in intensities(p)),
         all_seeds(p, weighting="none"),
+        *(learning(p, n, **rival) for n in p.grids.learning_sizes for rival in ({}, *RIVALS.values())),
     ],
     "03_imbalance_strategies": lambda p: [
         *_three(p, "symspectra"),

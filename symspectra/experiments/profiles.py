@@ -25,6 +25,7 @@ class Grids:
     scarce_groups: tuple[int, ...]  # of Fig 4, as Table 8 numbers (`datasets.imbalance.rarest_groups` found them)
     scarce_models: tuple[str, ...]  # of Fig 4
     measured_sizes: tuple[int, ...]  # molecules with measured spectra to train on, 0 for all
+    learning_sizes: tuple[int, ...] = ()  # training molecules of the learning curves; none where it is empty
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,10 @@ class Profile:
         """Estimated seconds of a run on one core, from what its model took on three spectra; None where unknown."""
         if config.model.name not in self.cost:
             return None
-        usual = self.config(config.model.name).training.epochs
-        return self.cost[config.model.name] * len(config.data.modalities) / 3 * config.training.epochs / usual
+        usual, molecules = self.config(config.model.name), config.data.molecules
+        longer = config.training.epochs / usual.training.epochs
+        more = molecules / usual.data.molecules if molecules and usual.data.molecules else 1
+        return self.cost[config.model.name] * len(config.data.modalities) / 3 * longer * more
 
     def config(self, model: str = "symspectra", **settings: Any) -> Config:
         """Configuration of a model in this profile; ``settings`` override it."""
@@ -72,7 +75,8 @@ def load_profile(name: str) -> Profile:
         raise ConfigError(f"there is no profile {name!r}; {suggest(name, PROFILES)}")
     raw = tomllib.loads((FOLDER / f"{name}.toml").read_text())
     if "like" in raw:  # everything that is not said is as in that profile
-        raw = {**tomllib.loads((FOLDER / f"{raw.pop('like')}.toml").read_text()), **raw}
+        like = tomllib.loads((FOLDER / f"{raw.pop('like')}.toml").read_text())
+        raw = like | {k: like.get(k, {}) | own if isinstance(own, dict) else own for k, own in raw.items()}
     grids = Grids(**{key: tuple(values) for key, values in raw.pop("grids").items()})
     seeds, few_seeds = tuple(raw.pop("seeds")), tuple(raw.pop("few_seeds"))
     if not set(few_seeds) <= set(seeds):

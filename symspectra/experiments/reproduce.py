@@ -53,9 +53,9 @@ def plan(profile_name: str, store: Path, notebooks: list[str] | None = None) -> 
     profile = load_profile(profile_name)
     runs = {config: find_run(config, store) for config in planned_runs(profile, notebooks)}
     own = {config: run.metrics["seconds"] for config, run in runs.items() if run is not None}
-    alike = {(c.model.name, len(c.data.modalities)): seconds for c, seconds in own.items()}
-    like = {c: alike.get((c.model.name, len(c.data.modalities))) for c in runs}
-    return [Entry(c, c in own, own.get(c) or like[c] or profile.seconds(c)) for c in runs]
+    size = {config: (config.model.name, len(config.data.modalities), config.data.molecules) for config in runs}
+    alike = {size[config]: seconds for config, seconds in own.items()}
+    return [Entry(c, c in own, own.get(c) or alike.get(size[c]) or profile.seconds(c)) for c in runs]
 
 
 def _turn(config: Config) -> tuple:

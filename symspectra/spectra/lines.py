@@ -190,6 +190,10 @@ def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
         if digest(path) != checksum:
             raise DataError(f"{path}: its checksum is not that in {manifest.name}; it is damaged, fetch it again")
         tables.append(pq.read_table(path))
+        if missing := [name for name in COLUMNS if name not in tables[-1].column_names]:
+            raise DataError(
+                f"{path}: columns {', '.join(missing)} are missing; it is of another version, build it anew"
+            )
         rows += n
         if molecules and rows >= molecules:
             break

@@ -73,7 +73,7 @@ def _named(config: Config) -> SpectraDataset:
 
 def _dataset(config: Config) -> SpectraDataset:
     """The data that a configuration names; read once for all configurations that share them."""
-    keys = {"dataset", "molecules", "least_positives", "test_molecules", "test_tenths"}
+    keys = {"dataset", "molecules", "least_positives", "test_molecules", "test_tenths", "test_unseen"}
     keys |= {"modalities", "resample", "ir_intensity", "nuisance"}
     return _named(Config(**config.data.model_dump(include=keys)))
 

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from symspectra import files
 from symspectra.datasets.alberts.columns import MODALITIES, SourceFile, batches, source_files
 from symspectra.datasets.alberts.vectors import vectors
-from symspectra.datasets.splits import split_of
-from symspectra.datasets.writer import FolderWriter, check_new, random_order, versions
+from symspectra.datasets.splits import random_order, split_of
+from symspectra.datasets.writer import FolderWriter, check_new, versions
 from symspectra.errors import DataError
 from symspectra.groups.molecules import Reject, structure
 from symspectra.groups.table8 import NAMES, label_molecule, to_bits

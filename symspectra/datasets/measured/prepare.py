@@ -31,8 +31,8 @@ from symspectra.datasets.measured.records import (
     write_measurements,
 )
 from symspectra.datasets.prepared import MASS
-from symspectra.datasets.splits import split_of
-from symspectra.datasets.writer import FolderWriter, check_new, random_order, versions
+from symspectra.datasets.splits import random_order, split_of
+from symspectra.datasets.writer import FolderWriter, check_new, versions
 from symspectra.errors import DataError, ReadError
 from symspectra.groups.table8 import label, to_bits
 from symspectra.parallel import Workers, chunked
