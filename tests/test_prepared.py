@@ -161,7 +161,7 @@ def test_where_folders_are_looked_for(folder, monkeypatch, tmp_path):
     for place in (tmp_path, tmp_path / "notebooks"):
         monkeypatch.chdir(place)
         assert find_folder("own") is not None
-    with pytest.raises(DataError, match="there is no data set 'owm'; expected 'open', or the name of a folder"):
+    with pytest.raises(DataError, match="there is no data set 'owm'; expected 'open' or 'uspto', or the name"):
         load_dataset(Config(dataset="owm"))
 
 
