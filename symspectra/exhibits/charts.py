@@ -44,12 +44,14 @@ def _palette(names: Iterable[str], colours: Mapping[str, str] | None = None) -> 
     return {name: known.get(name, f"C{i % 7}") for i, name in enumerate(names)}
 
 
-def _legend_above(figure: Figure, ax: Axes, columns: int = 3, **heading: Any) -> None:
-    """Move the legend of the axes over the figure."""
-    handles, labels = ax.get_legend_handles_labels()
+def _legend_above(
+    figure: Figure, ax: Axes, columns: int = 3, labels: Sequence[str] | None = None, **heading: Any
+) -> None:
+    """Move the legend of the axes over the figure, with other ``labels`` where they are given."""
+    handles, own = ax.get_legend_handles_labels()
     if ax.get_legend() is not None:
         ax.get_legend().remove()
-    figure.legend(handles, labels, loc="outside upper left", ncols=columns, **heading)
+    figure.legend(handles, labels or own, loc="outside upper left", ncols=columns, **heading)
 
 
 @styled
@@ -75,8 +77,7 @@ def group_frequencies(tiers: Mapping[str, Tier]) -> Figure:
         f"{max(tiers[name].counts):,}"
         for name in table["tier"].unique()
     ]
-    figure.legend(ax.get_legend_handles_labels()[0], labels, loc="outside upper left")
-    ax.get_legend().remove()
+    _legend_above(figure, ax, 1, labels)
     return figure
 
 

@@ -48,17 +48,17 @@ def memory_gb(runs: Sequence[Run]) -> Score:
 @lru_cache(maxsize=256)
 def model_mb(run: Run) -> float:
     """Memory of a training step of the model alone, in MB (`MODEL`), for whole batches and without spectra missing."""
-    return _step_mb(run.load(), run.config, run.config.training.batch)[0]
+    return sum(_step_mb(run.load(), run.config, run.config.training.batch))
 
 
-def _batch(config: Config, molecules: int, labels: int) -> tuple[Tensor, Tensor, Tensor]:
+def _batch(config: Config, molecules: int) -> tuple[Tensor, Tensor, Tensor]:
     """Spectra of noise, all present, of molecules without a group."""
-    n = len(config.data.modalities)
+    n, labels = len(config.data.modalities), len(labels_of(config))
     return torch.rand(molecules, n, 600), torch.ones(molecules, n).bool(), torch.zeros(molecules, labels)
 
 
 def _step_mb(model: SpectrumClassifier, config: Config, molecules: int) -> tuple[float, float]:
-    """MB of a training step with so many molecules; and of what a batch of them keeps for the backward pass."""
+    """MB of a training step: of the weights, and of what a batch of so many molecules keeps for the backward pass."""
     kept = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -66,11 +66,11 @@ def _step_mb(model: SpectrumClassifier, config: Config, molecules: int) -> tuple
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        losses = model.train().loss(*_batch(config, molecules, len(labels_of(config))))
+        losses = model.train().loss(*_batch(config, molecules))
     weights = {p.untyped_storage().data_ptr(): p.nbytes for p in model.parameters()}
     assert losses.total.requires_grad  # what is kept lives as long as the loss does
-    of_batch = sum(n for where, n in kept.items() if where not in weights) / 2**20
-    return 4 * sum(weights.values()) / 2**20 + of_batch, of_batch
+    of_batch = sum(n for where, n in kept.items() if where not in weights)
+    return 4 * sum(weights.values()) / 2**20, of_batch / 2**20
 
 
 @lru_cache
@@ -82,13 +82,13 @@ def published_step(model: str, modalities: tuple[str, ...], molecules: int = 4) 
     """
     config = Config(model, modalities=modalities)
     built = build_model(config)
-    mb, of_batch = _step_mb(built, config, molecules)
-    batch, took = _batch(config, molecules, len(labels_of(config))), []
+    of_weights, of_batch = _step_mb(built, config, molecules)
+    batch, took = _batch(config, molecules), []
     for _ in range(2):
         start = time.process_time()
         built.loss(*batch).total.backward()
         took.append(time.process_time() - start)
-    return min(took) / molecules, (mb + of_batch * (config.training.batch / molecules - 1)) / 1024
+    return min(took) / molecules, (of_weights + of_batch * config.training.batch / molecules) / 1024
 
 
 def duration(took: Score) -> str:
