@@ -35,10 +35,13 @@ _KINDS = (
     Modality("h1", "1H NMR", "$^1$H NMR", "1H NMR", "#009E73", axis=(10.0, -2.0), limits=(-5.0, 20.0), **_H1),
     Modality("msms_pos", "MS/MS+", "MS/MS+", "positive MS/MS", "#CC79A7", **_MASS),
     Modality("msms_neg", _MINUS, _MINUS, "negative MS/MS", "#7F4F9E", **_MASS),
+    Modality("ei", "EI-MS", "EI-MS", "electron ionisation", "#A6761D", **_MASS),
+    Modality("formula", "formula", "formula", "molecular formula", "#555555", "atoms", "", (0.0, 10.0), (0.0, 9.0)),
 )
-#: The five kinds of the paper, in the order in which models take them.
+#: All kinds, in the order in which models take them; the last is no spectrum, but what a chemist knows beside them.
 KINDS: dict[str, Modality] = {kind.name: kind for kind in _KINDS}
 #: The kind of spectrum of a nucleus.
 OF_NUCLEUS = {kind.nucleus: kind.name for kind in KINDS.values() if kind.nucleus}
-MODALITIES = tuple(KINDS)
-SPECTRA = (*MODALITIES, "ms")  # "ms": one mass spectrum per molecule, of whatever kind was measured
+#: The five kinds of the paper.
+MODALITIES = tuple(KINDS)[:5]
+SPECTRA = (*KINDS, "ms")  # "ms": one mass spectrum per molecule, of whatever kind was measured

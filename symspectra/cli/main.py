@@ -1,4 +1,4 @@
-"""The command line: ``symspectra predict | label | train | plan | reproduce | calibrate | data``."""
+"""The command line: ``symspectra predict | evaluate | label | train | plan | reproduce | calibrate | data``."""
 
 from __future__ import annotations
 
@@ -81,6 +81,10 @@ def _parser() -> argparse.ArgumentParser:
 
     p = add("predict", predict_cli.run, "functional groups of a molecule from its spectra")
     predict_cli.add_options(p)
+
+    p = add("evaluate", predict_cli.evaluate, "how well labelled spectra of your own are predicted")
+    p.add_argument("table", type=Path, help="CSV or parquet table as of predict --batch, with a column smiles")
+    p.add_argument("--model", type=Path, metavar="FOLDER", help="predictor to use; the shipped one by default")
 
     p = add("label", _label, "functional groups of molecules, by substructure")
     p.add_argument("smiles", nargs="+", metavar="SMILES")
@@ -200,7 +204,7 @@ def _calibrate(options: argparse.Namespace) -> None:
 
     config = load_config(options.config)
     check_folder(options.out)
-    card = build(run(config, options.store, options.device), load_dataset(config), options.out)
+    card = build(run(config, options.store, options.device), load_dataset(config), options.out, show=True)
     for name, subset in card["subsets"].items():
         error = subset["calibration_error"]
         print(f"{name}: micro-F1 {subset['micro_f1']:.3f}, macro-F1 {subset['macro_f1']:.3f}", end=", ")

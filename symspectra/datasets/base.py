@@ -22,6 +22,7 @@ from symspectra.datasets.splits import SPLITS, checked_split, chosen, random_ord
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES, from_bits
 from symspectra.settings import Data
+from symspectra.spectra.formula import formula_vectors, formulas
 from symspectra.spectra.lines import LineTable, holds_lines, line_table, read_rows
 from symspectra.spectra.preprocessing import POINTS, check_finite
 from symspectra.spectra.rendering import CLEAN, NUISANCES, Nuisance, render
@@ -47,6 +48,11 @@ class SpectraDataset:
     own: Bool[np.ndarray, " molecule"] | None = None  # molecules that may be trained on, whatever the split; None: all
     _split: np.ndarray  # of text, one per row
     _moved = ("y",)  # what `to` moves
+
+    @property
+    def measured(self) -> Bool[np.ndarray, " molecule"]:
+        """Molecules whose spectra were measured; the others' are simulated."""
+        return np.zeros(len(self.ids), dtype=bool)
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
         """Rows of ``train``, ``validation`` or ``test``."""
@@ -239,6 +245,10 @@ class JoinedDataset(SpectraDataset):
         self.digest = hashlib.sha256(repr([part.digest for part in parts]).encode()).hexdigest()
         self._first = np.cumsum([0, *(len(part.ids) for part in parts)])
 
+    @property
+    def measured(self) -> Bool[np.ndarray, " molecule"]:
+        return np.concatenate([part.measured for part in self.parts])
+
     def rows(self, split: str) -> Int[Tensor, " row"]:
         return torch.cat([part.rows(split) + first for part, first in zip(self.parts, self._first, strict=False)])
 
@@ -253,6 +263,44 @@ class JoinedDataset(SpectraDataset):
 
     def to(self, device: torch.device | str) -> JoinedDataset:
         return JoinedDataset([part.to(device) for part in self.parts])
+
+
+class Widened(SpectraDataset):
+    """A data set with more modalities than it has: the formula of each molecule, and others, which are absent.
+
+    ``modalities`` are all of them, in the order of the models; those of ``base`` are among them.
+    """
+
+    _moved = ("base", "y", "_formula", "_known")
+
+    def __init__(self, base: SpectraDataset, modalities: Sequence[str]):
+        self.base, self.modalities, self.labels, self.ids, self.y = (
+            base,
+            tuple(modalities),
+            base.labels,
+            base.ids,
+            base.y,
+        )
+        self.evaluated, self.own, self.rows = evaluated_groups(base), base.own, base.rows
+        self.digest = hashlib.sha256(repr((base.digest, self.modalities)).encode()).hexdigest()
+        self._columns = [self.modalities.index(name) for name in base.modalities]
+        counts = formulas(base.ids)
+        self._formula = torch.from_numpy(formula_vectors(counts).astype(np.float16))
+        self._known = torch.from_numpy(counts.any(axis=1))
+
+    @property
+    def measured(self) -> Bool[np.ndarray, " molecule"]:
+        return self.base.measured
+
+    def spectra(self, rows: Int[Tensor, " batch"], draw: int = 0) -> Spectra:
+        x = torch.zeros(len(rows), len(self.modalities), POINTS, device=rows.device)
+        present = torch.zeros(x.shape[:2], dtype=torch.bool, device=rows.device)
+        x[:, self._columns], present[:, self._columns] = self.base.spectra(rows, draw)
+        if "formula" in self.modalities:
+            column = self.modalities.index("formula")
+            present[:, column] = self._known[rows]
+            x[:, column] = self._formula[rows].float() * self._known[rows].unsqueeze(1)
+        return x, present
 
 
 def load_dataset(config: Config) -> SpectraDataset:
@@ -270,8 +318,11 @@ def load_dataset(config: Config) -> SpectraDataset:
     lists = {name: folder for name, folder in folders.items() if holds_lines(folder)}
     prepared = [name for name in names if name not in lists]
     partly = bool(lists) + len(prepared) > 1
-    parts: list[SpectraDataset] = [_lines(tuple(lists.values()), data, partly)] if lists else []
-    parts += [_prepared(name, folders[name], data, partly) for name in prepared]
+    beside = ("formula", "ei") if lists else ("formula",)  # EI is not simulated
+    of_lists, measured = (tuple(m for m in data.modalities if m not in left_out) for left_out in (beside, beside[:1]))
+    parts: list[SpectraDataset] = [_lines(tuple(lists.values()), data, of_lists, partly)] if lists else []
+    parts += [_prepared(name, folders[name], data, measured, partly) for name in prepared]
+    parts = [part if part.modalities == data.modalities else Widened(part, data.modalities) for part in parts]
     return JoinedDataset(parts) if partly else parts[0]
 
 
@@ -333,15 +384,15 @@ def _folder(name: str, data: Data) -> Path:
     return folder
 
 
-def _lines(folders: tuple[Path, ...], data: Data, partly: bool) -> LineDataset:
+def _lines(folders: tuple[Path, ...], data: Data, modalities: tuple[str, ...], partly: bool) -> LineDataset:
     choice = (data.molecules, data.least_positives, data.test_molecules, data.test_tenths, data.test_unseen)
     lines, own = _chosen_lines(folders, *choice, partly)
     absolute = data.ir_intensity == "absolute"
     nuisance = NUISANCES[data.nuisance]
-    return LineDataset(lines, data.modalities, nuisance, data.resample, data.test_tenths, own, absolute)
+    return LineDataset(lines, modalities, nuisance, data.resample, data.test_tenths, own, absolute)
 
 
-def _prepared(name: str, folder: Path, data: Data, partly: bool) -> SpectraDataset:
+def _prepared(name: str, folder: Path, data: Data, modalities: tuple[str, ...], partly: bool) -> SpectraDataset:
     from symspectra.datasets.prepared import PreparedDataset, read_folder  # imports this module
 
     for option in ("least_positives", "test_molecules", "test_unseen", "ir_intensity"):
@@ -353,4 +404,4 @@ def _prepared(name: str, folder: Path, data: Data, partly: bool) -> SpectraDatas
             f"{folder}: was prepared with --resample {source.resample}; prepare it with --resample {data.resample}, "
             f"as {folder.name}-{data.resample}"
         )
-    return PreparedDataset(source, data.modalities, data.molecules, data.test_tenths, partly)
+    return PreparedDataset(source, modalities, data.molecules, data.test_tenths, partly)

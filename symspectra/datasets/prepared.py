@@ -119,7 +119,8 @@ class PreparedDataset(SpectraDataset):
     Parameters
     ----------
     folder : written by ``symspectra data prepare``, or already read
-    modalities : ``"ms"`` is the first of `MASS` that a molecule has
+    modalities : ``"ms"`` is the first of `MASS` that a molecule has; the folder's own ``"ms"`` is electron ionisation,
+        here ``"ei"``
     molecules : use at most so many, 0 for all: the complete ones, then others
     test_tenths : see `symspectra.datasets.splits.split_of`
     partly : beside other data: every molecule, complete or not, is split by its InChIKey, all groups count, and
@@ -141,7 +142,7 @@ class PreparedDataset(SpectraDataset):
         partly: bool = False,
     ):
         source = folder if isinstance(folder, Folder) else read_folder(folder)
-        self.modalities, self._folder = tuple(modalities), source.path
+        self.modalities, self._folder, self._measured = tuple(modalities), source.path, source.measured
         places = [_place(source, modality, partly) for modality in self.modalities]
         columns, present = (np.stack(parts, axis=1) for parts in zip(*places, strict=True))
         complete = np.ones(len(present), dtype=bool) if partly else source.complete()
@@ -168,6 +169,10 @@ class PreparedDataset(SpectraDataset):
         if self._nbytes <= IN_MEMORY:
             self._x = self._read(np.arange(len(index)))
 
+    @property
+    def measured(self) -> Bool[np.ndarray, " molecule"]:
+        return np.full(len(self.ids), self._measured)
+
     def _read(self, rows: np.ndarray) -> Float[Tensor, "row modality 600"]:
         """Half precision, zeros where there is no spectrum."""
         x = torch.from_numpy(self._vectors[self._index[rows][:, None], self._columns[rows]])
@@ -192,7 +197,7 @@ class PreparedDataset(SpectraDataset):
 
 
 def _place(source: Folder, modality: str, partly: bool) -> tuple[np.ndarray, np.ndarray]:
-    kinds = MASS if modality == "ms" else (modality,)
+    kinds = MASS if modality == "ms" else ("ms",) if modality == "ei" else (modality,)
     if not set(kinds) & set(source.modalities):
         if partly:
             return np.zeros(len(source.smiles), dtype=int), np.zeros(len(source.smiles), dtype=bool)

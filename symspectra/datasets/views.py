@@ -9,8 +9,9 @@ import hashlib
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from symspectra.datasets.base import Spectra, SpectraDataset, evaluated_groups
@@ -33,6 +34,10 @@ class DatasetView(SpectraDataset):
         self.evaluated = evaluated_groups(base)
         changed = hashlib.sha256(repr((base.digest, *change)).encode()).hexdigest()
         self.digest = changed if change else base.digest
+
+    @property
+    def measured(self) -> Bool[np.ndarray, " molecule"]:
+        return self.base.measured
 
     def rows(self, split: str) -> Int[Tensor, " row"]:
         return self.base.rows(split)

@@ -7,7 +7,8 @@ alcohol, nitrobenzene is also an amine, because that is how the labels of the pu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -99,6 +100,17 @@ def label(smiles: Sequence) -> Bool[np.ndarray, "molecule 37"]:
 def label_molecule(molecule: Any) -> list[bool]:
     """Which groups an RDKit molecule has, in the order of `NAMES`."""
     return [molecule.HasSubstructMatch(query) for query in _queries()]
+
+
+def possible(atoms: Mapping[str, int]) -> Bool[np.ndarray, " 37"]:
+    """Groups that a molecule with so many ``atoms`` of each element can have: it has those that the pattern names."""
+    halogens = any(atoms.get(element, 0) for element in ("F", "Cl", "Br", "I"))
+    can = []
+    for query, pattern in zip(_queries(), SMARTS, strict=True):
+        needed = Counter(atom.GetSymbol() for atom in query.GetAtoms() if atom.GetAtomicNum())
+        enough = all(atoms.get(element, 0) >= number for element, number in needed.items())
+        can.append(enough and (halogens or "[F,Cl,Br,I]" not in pattern))
+    return np.array(can)
 
 
 def to_bits(groups: np.ndarray) -> UInt64[np.ndarray, " molecule"]:

@@ -1,6 +1,6 @@
 """From a trained run to a predictor: calibration and thresholds from validation, scores on test, for every subset.
 
-Both are of the molecules that have all spectra: of ``open+experimental``, the simulated ones.
+Each subset of the spectra is judged on molecules that have all of them: measured ones, where there are enough.
 """
 
 from __future__ import annotations
@@ -13,23 +13,28 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from tqdm import tqdm
 
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import DataError
 from symspectra.files import check_writable, write_manifest, written
 from symspectra.models.registry import save_model
+from symspectra.models.restriction import quick
 from symspectra.models.symspectra import SymSpectra
 from symspectra.predict.calibration import calibration_error, fit_scaling
+from symspectra.predict.evaluate import constant
 from symspectra.predict.likeness import Likeness
-from symspectra.predict.predictor import subset_key, subsets
+from symspectra.predict.predictor import BATCH, subset_key, subsets
 from symspectra.training.fit import predict_spectra
 from symspectra.training.metrics import multilabel_metrics, tune_thresholds
 from symspectra.training.store import Run
 
 HARD = 0.05  # pairs of at least this probability
+ENOUGH = 100  # molecules, for what is learned from them
+_LEARNED = ("scaling", "threshold", "informative")
 
 
-def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, Any]:
+def build(run: Run, dataset: SpectraDataset, folder: str | Path, show: bool = False) -> dict[str, Any]:
     """Write the folder of a predictor, to a temporary name and renamed; return what ``predictor.json`` holds.
 
     Parameters
@@ -38,12 +43,13 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, An
     dataset : the data that it was trained on
     folder : new, empty, or a predictor, which is replaced; its other files, such as a README.md, stay, but for
         ``measured.json``, which is of other weights
+    show : a progress bar
 
     Raises
     ------
     ConfigError : the folder cannot be written.
-    DataError : the folder holds something else, the run is of another model than SymSpectra, or no validation or test
-        molecule has all spectra.
+    DataError : the folder holds something else, the run is of another model than SymSpectra, or too few validation
+        molecules have a kind of spectrum.
     """
     from safetensors.numpy import save
 
@@ -52,21 +58,27 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path) -> dict[str, An
     model = run.load()
     if not isinstance(model, SymSpectra):
         raise DataError(f"{run.path}: is of {run.config.model.name}; a predictor can be made of SymSpectra alone")
-    seen = {name: _complete(dataset, name) for name in ("validation", "test")}
-    y = {"train": dataset.y[dataset.rows("train")].numpy()} | {name: labels for name, (*_, labels) in seen.items()}
-    card = {
+    kept = {name: dataset.rows(name) for name in ("validation", "test")}
+    seen = {name: (*dataset.spectra(rows), dataset.y[rows].numpy()) for name, rows in kept.items()}
+    measured = {name: dataset.measured[rows.numpy()] for name, rows in kept.items()}
+    y = {"train": dataset.y[dataset.rows("train")].numpy(), "validation": seen["validation"][2]}
+    card: dict[str, Any] = {
         "modalities": list(dataset.modalities),
         "run": run.id,
-        "molecules": {name: len(labels) for name, labels in y.items()},
-        "positives": {name: y[name].sum(axis=0).tolist() for name in ("train", "validation")},
+        "molecules": {name: len(dataset.rows(name)) for name in ("train", "validation", "test")},
+        "positives": {name: labels.sum(axis=0).tolist() for name, labels in y.items()},
         "subsets": {},
     }
-    for subset in subsets(dataset.modalities):
-        p = {}
-        for name, (x, present, _) in seen.items():
-            kept = present & torch.tensor([modality in subset for modality in dataset.modalities])
-            p[name] = predict_spectra(model, x * kept.unsqueeze(-1), kept).double().numpy()
-        card["subsets"][subset_key(subset)] = describe_subset(y["validation"], p["validation"], y["test"], p["test"])
+    for subset in tqdm(list(subsets(dataset.modalities)), desc="combinations of spectra", disable=not show):
+        columns = [dataset.modalities.index(modality) for modality in subset]
+        smaller, answers = quick(model, subset), {}
+        for name, (x, present, labels) in seen.items():
+            there = present[:, columns].all(dim=1).numpy()
+            for kind, own in (("measured", there & measured[name]), ("simulated", there & ~measured[name])):
+                rows = torch.from_numpy(np.flatnonzero(own))
+                p = predict_spectra(smaller, x[rows][:, columns], present[rows][:, columns], BATCH // len(subset))
+                answers[name, kind] = labels[rows.numpy()], p.double().numpy()
+        card["subsets"][subset_key(subset)] = _known_of(answers) or _smaller(card["subsets"], subset)
     arrays = _likeness(dataset)
     with written(folder) as work:
         if folder.exists():
@@ -98,19 +110,41 @@ def _likeness(dataset: SpectraDataset) -> dict[str, np.ndarray]:
     x, present = dataset.spectra(dataset.rows("train"), draw=1)
     x_new, present_new = dataset.spectra(dataset.rows("validation"))
     for k, name in enumerate(dataset.modalities):
+        if name == "formula":
+            continue
         like = Likeness.fit(x[present[:, k], k].numpy(), x_new[present_new[:, k], k].numpy())
         arrays |= {f"{name}.{key}": value.astype(np.float32) for key, value in vars(like).items()}
     return arrays
 
 
-def _complete(dataset: SpectraDataset, split: str) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Spectra, ``present`` and labels of the molecules of a split that have all spectra, so that subsets compare."""
-    rows = dataset.rows(split)
-    x, present = dataset.spectra(rows)
-    whole = present.all(dim=1)
-    if not whole.any():
-        raise DataError(f"no {split} molecule has all of {', '.join(dataset.modalities)}; a predictor cannot be built")
-    return x[whole], present[whole], dataset.y[rows[whole]].numpy()
+Answers = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]  # of a split and a kind: labels and probabilities
+
+
+def _known_of(answers: Answers) -> dict[str, Any] | None:
+    """What is known of a subset: from measured spectra where there are `ENOUGH`, else from simulated ones, if any.
+
+    Where too few measured ones are in the test split, scores are of the second half of those in the validation split,
+    with what the first half teaches; what is used is learned from both.
+    """
+    kind = next((k for k in ("measured", "simulated") if len(answers["validation", k][0]) >= ENOUGH), None)
+    if kind is None:
+        return None
+    validation, test = answers["validation", kind], answers["test", kind]
+    if len(test[0]) >= ENOUGH:
+        known = describe_subset(*validation, *test)
+    else:
+        test = tuple(a[1::2] for a in validation)
+        known = describe_subset(*(a[::2] for a in validation), *test)
+        known |= {name: value for name, value in describe_subset(*validation, *test).items() if name in _LEARNED}
+    return {"spectra": kind, "tested": len(test[0]), **known}
+
+
+def _smaller(known: dict[str, dict[str, Any]], subset: tuple[str, ...]) -> dict[str, Any]:
+    """For spectra that no molecule has together: what is known of most of them, as that of those alone."""
+    parts = [part for part in subsets(subset) if "as" not in known.get(subset_key(part), {"as": ""})]
+    if not parts:
+        raise DataError(f"fewer than {ENOUGH} validation molecules have {subset[0]}; a predictor cannot be built")
+    return {**known[subset_key(parts[-1])], "as": subset_key(parts[-1])}
 
 
 def describe_subset(
@@ -119,7 +153,10 @@ def describe_subset(
     y_test: Bool[np.ndarray, "molecule label"],
     p_test: Float[np.ndarray, "molecule label"],
 ) -> dict[str, Any]:
-    """Scaling, thresholds and what the spectra can tell, from validation; scores and calibration error, from test."""
+    """Scaling, thresholds and what the spectra can tell, from validation; scores and calibration error, from test.
+
+    ``constant`` is the micro-F1 of naming the most frequent groups for every molecule, as many as validation favours.
+    """
     scaling = fit_scaling(p_validation, y_validation)
     calibrated, p = scaling(p_validation), scaling(p_test)
     threshold = tune_thresholds(y_validation, calibrated)
@@ -131,7 +168,7 @@ def describe_subset(
         "informative": informative(y_validation, p_validation).tolist(),
         "f1": [f if n else None for f, n in zip(scores["per_group_f1"], scores["per_group_support"], strict=True)],
         **{name: scores[name] for name in ("micro_f1", "macro_f1", "exact_match")},
-        "micro_f1_at_half": multilabel_metrics(y_test, p)["micro_f1"],
+        "constant": multilabel_metrics(y_test, np.tile(constant(y_validation), (len(y_test), 1)))["micro_f1"],
         "calibration_error": {
             "before": calibration_error(p_test, y_test),
             "after": calibration_error(p, y_test),

@@ -43,12 +43,13 @@ class Prediction:
     groups: tuple[GroupPrediction, ...]
     spectra: dict[str, Prepared]
     warnings: tuple[str, ...]
+    known: str = ""  #: how well such spectra are read, in a sentence
 
     def __repr__(self) -> str:
         """The spectra given, the groups predicted with their probabilities, and the warnings: a few lines."""
         found = [f"{g.name} {g.probability:.2f}" for g in self.ranked() if g.predicted]
         groups = ", ".join(found) or f"none of the {len(self.groups)} groups"
-        lines = [f"Prediction from {', '.join(self.spectra)}", f"  {groups}"]
+        lines = [f"Prediction {self.known or 'from ' + ', '.join(self.spectra)}", f"  {groups}"]
         return "\n".join([*lines, *(f"  warning: {sentence}" for sentence in self.warnings)])
 
     def ranked(self) -> list[GroupPrediction]:
@@ -77,4 +78,5 @@ class Prediction:
             "groups": [{**g._asdict(), "predicted": g.predicted} for g in self.groups],
             "spectra": {name: list(prepared.steps) for name, prepared in self.spectra.items()},
             "warnings": list(self.warnings),
+            "known": self.known,
         }

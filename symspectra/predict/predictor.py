@@ -1,8 +1,7 @@
 """From a chemist's files to functional groups with calibrated probabilities, from any subset of the spectra.
 
 A predictor is a folder: ``model.safetensors`` (the weights), ``predictor.json`` (calibration, thresholds and test
-scores of every subset of the spectra), ``likeness.safetensors`` (what training spectra look like), and, where it was
-tried on measured spectra, ``measured.json``.
+scores of every subset of the spectra) and ``likeness.safetensors`` (what training spectra look like).
 `symspectra.predict.build` writes it, and its checksums.
 """
 
@@ -10,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations, compress
 from pathlib import Path
@@ -22,12 +22,15 @@ from jaxtyping import Bool, Float
 from symspectra.config import Config
 from symspectra.errors import DataError, ReadError, suggest
 from symspectra.files import check
-from symspectra.modalities import MODALITIES
+from symspectra.groups.table8 import NAMES, possible
+from symspectra.modalities import KINDS
 from symspectra.predict.calibration import Scaling
 from symspectra.predict.likeness import UNLIKE, Likeness
 from symspectra.predict.prediction import GroupPrediction, Prediction
 from symspectra.predict.tables import spectrum_of
 from symspectra.spectra.conversion import Prepared, prepare
+from symspectra.spectra.formula import ELEMENTS
+from symspectra.spectra.readers.paragraph import read_paragraph
 from symspectra.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent.parent / "weights" / "predictor"
 FEW = {"training": 30, "validation": 5}  # molecules; with fewer, a group is hardly learned, or nothing is known of it
-TRANSFERS = 0.75  # of the F1 on simulated spectra must be reached on measured ones, or there is a warning
+POOR = 0.6  # F1 that an answer can expect; with less, there is a warning
 BATCH = 768  # spectra; larger batches leave the processor's caches
 MANY = 64  # molecules with the same spectra, for which a model of these spectra alone is worth its while
 
@@ -44,7 +47,7 @@ Source = str | Path | Spectrum | Prepared
 
 def subset_key(modalities: Sequence[str]) -> str:
     """Name of a subset of the modalities in ``predictor.json``: ``"ir+c13"``."""
-    return "+".join(sorted(modalities, key=MODALITIES.index))
+    return "+".join(sorted(modalities, key=tuple(KINDS).index))
 
 
 def subsets(modalities: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -76,8 +79,6 @@ class Predictor:
         self.labels = labels_of(config)
         self.card = _read_card(folder / "predictor.json", config.data.modalities, len(self.labels))
         self.model: SymSpectra = quick(self._trained, config.data.modalities)
-        measured = folder / "measured.json"  # of docs/fits/evaluate_predictor.py, where it was run
-        self.measured: dict[str, dict[str, float]] = json.loads(measured.read_text()) if measured.exists() else {}
         self.likeness = _read_likeness(folder / "likeness.safetensors", config.data.modalities)
 
     @property
@@ -100,15 +101,29 @@ class Predictor:
         if not sources:
             raise ReadError(f"no spectrum was given; expected at least one of {', '.join(self.modalities)}")
         for name in sources:
-            if name not in self.modalities:
+            if name not in KINDS:
                 raise ReadError(f"there is no modality {name!r}; {suggest(name, self.modalities)}")
+            if name not in self.modalities:
+                known = ", ".join(self.modalities)
+                raise ReadError(f"the predictor has not learned {KINDS[name].said} ({name}); it reads {known}")
         spectra = {}
-        for name in sorted(sources, key=MODALITIES.index):
+        for name in sorted(sources, key=tuple(KINDS).index):
             source = sources[name]
             if not isinstance(source, Spectrum | Prepared):
                 source = spectrum_of(source, name)
             spectra[name] = source if isinstance(source, Prepared) else prepare(source, name)
         return self.predict_prepared([spectra])[0]
+
+    def predict_text(self, text: str) -> Prediction:
+        """Functional groups of the compound of a paragraph of an experimental section (`read_paragraph`).
+
+        Raises
+        ------
+        ReadError : no part of it can be read, or a spectrum does not fit the model.
+        """
+        spectra, unused = read_paragraph(text)
+        prediction = self.predict(spectra)
+        return replace(prediction, warnings=(*unused, *prediction.warnings))
 
     def predict_prepared(self, molecules: Sequence[Mapping[str, Prepared]]) -> list[Prediction]:
         """Functional groups of molecules whose spectra are already converted (`symspectra.spectra.conversion`)."""
@@ -117,7 +132,7 @@ class Predictor:
         for spectra, own, sentences in zip(molecules, probability.tolist(), warnings, strict=True):
             about = zip(self.labels, own, self._known(spectra), strict=True)
             groups = tuple(GroupPrediction(name, p, *known) for name, p, known in about)
-            predictions.append(Prediction(groups, dict(spectra), sentences))
+            predictions.append(Prediction(groups, dict(spectra), sentences, self.known(spectra)))
         return predictions
 
     def answers(
@@ -125,13 +140,38 @@ class Predictor:
     ) -> tuple[Float[np.ndarray, "molecule label"], list[tuple[str, ...]]]:
         """Calibrated probabilities of each molecule, and its warnings: what `predict_prepared` is made of."""
         x, present = self._tensors(molecules)
+        p = self.probabilities(x, present)
         unlike = self._unlike(x.numpy(), present.numpy())
-        beyond = {name: self._beyond(name) for name in self.modalities}
-        warnings = [
-            (*_other_kinds(spectra), *(sentence for name in spectra for sentence in beyond[name]), *sentences)
-            for spectra, sentences in zip(molecules, unlike, strict=True)
-        ]
-        return self.probabilities(x, present), warnings
+        warnings = []
+        for spectra, own, sentences in zip(molecules, p, unlike, strict=True):
+            contradictions = []
+            if "formula" in spectra:
+                atoms = dict(zip(ELEMENTS, spectra["formula"].spectrum.y, strict=True))
+                if self.labels == NAMES:
+                    own[~possible(atoms)] = 0.0
+                contradictions = _contradictions(spectra, atoms)
+            poor = self._poor(own, spectra)
+            warnings.append((*_other_kinds(spectra), *contradictions, *sentences, *poor))
+        return p, warnings
+
+    def known(self, modalities: Sequence[str]) -> str:
+        """How well these spectra are read, in a sentence, measured before simulated ones."""
+        subset = self._subset(modalities)
+        alone = f", as of {subset['as']} alone: no molecule with all of them was at hand" if "as" in subset else ""
+        return (
+            f"from {', '.join(modalities)}: micro-F1 {subset['micro_f1']:.2f} on {subset['tested']} molecules with "
+            f"{subset['spectra']} spectra{alone} (naming the commonest groups for all: {subset['constant']:.2f})"
+        )
+
+    def _poor(self, p: Float[np.ndarray, " label"], modalities: Sequence[str]) -> list[str]:
+        """A sentence where the answer cannot be good, by its own probabilities or by what is known of such spectra."""
+        subset, named = self._subset(modalities), p >= self.thresholds(modalities)
+        expected = 2 * p[named].sum() / max(named.sum() + p.sum(), 1e-9)  # F1, were the probabilities exact
+        if subset["micro_f1"] < subset["constant"] + 0.03:
+            return [f"these spectra tell this model hardly anything: {self.known(modalities)}"]
+        if expected < POOR:
+            return [f"the evidence is weak: an F1 of about {expected:.2f} can be expected of this answer"]
+        return []
 
     def thresholds(self, modalities: Sequence[str]) -> Float[np.ndarray, " label"]:
         """From which probability each group counts as predicted, with these spectra."""
@@ -194,16 +234,6 @@ class Predictor:
                 x[i, k], present[i, k] = prepared.vector, True
         return torch.from_numpy(x), torch.from_numpy(present)
 
-    def _beyond(self, name: str) -> list[str]:
-        """A sentence for a kind of spectrum that the model reads much worse measured than simulated."""
-        simulated, measured = self._subset((name,))["micro_f1"], self.measured.get(name)
-        if not measured or measured["micro_f1"] >= TRANSFERS * simulated:
-            return []
-        return [
-            f"measured {name} spectra are beyond this model: micro-F1 "
-            f"{measured['micro_f1']:.2f} on measured, {simulated:.2f} on simulated spectra"
-        ]
-
     def _subset(self, modalities: Sequence[str]) -> dict[str, Any]:
         return self.card["subsets"][subset_key(modalities)]
 
@@ -221,6 +251,8 @@ class Predictor:
         """A sentence for each spectrum that is unlike the training spectra."""
         warnings: list[list[str]] = [[] for _ in x]
         for k, name in enumerate(self.modalities):
+            if name == "formula":
+                continue
             rows = np.flatnonzero(present[:, k])
             for i, share in zip(rows, self.likeness[name].rank(x[rows, k]), strict=True):
                 if share >= UNLIKE:
@@ -236,14 +268,22 @@ def _other_kinds(spectra: Mapping[str, Prepared]) -> list[str]:
     kinds = {}
     for name, prepared in spectra.items():
         meta = prepared.spectrum.meta
-        if str(meta.get("ionisation") or "").upper().startswith("EI"):
-            kinds[name] = "an electron ionisation spectrum"
-        elif meta.get("ms_level") == 1:
+        if meta.get("ms_level") == 1:
             kinds[name] = "a spectrum of the intact ions (MS1)"
         elif "above_precursor" in meta:
             at, above = meta["precursor_mz"], meta["above_precursor"]
             kinds[name] = f"no spectrum of its precursor, m/z {at:g}, above which m/z {above:g} lies"
     return [f"{name} is {kind}; the model has learned MS/MS only" for name, kind in kinds.items()]
+
+
+def _contradictions(spectra: Mapping[str, Prepared], atoms: Mapping[str, float]) -> list[str]:
+    """A sentence where a list says of more carbon or hydrogen atoms than the formula has."""
+    found = []
+    for name, element, word in (("c13", "C", "carbon"), ("h1", "H", "hydrogen")):
+        if name in spectra and (s := spectra[name].spectrum).peaks and (listed := round(s.y.sum())) > atoms[element]:
+            formula = spectra["formula"].spectrum.meta["source"]
+            found.append(f"the {name} list has {listed} {word} atoms, the formula {formula} {atoms[element]:g}")
+    return found
 
 
 def _note(training: int, validation: int, informative: bool) -> str:
@@ -277,7 +317,8 @@ def _read_card(path: Path, modalities: Sequence[str], labels: int) -> dict[str, 
         for spectra in map(subset_key, subsets(modalities)):
             subset = card["subsets"][spectra]
             lists |= {f"{spectra}.{key}": subset[key] for key in ("threshold", "informative", "f1")}
-            Scaling(*map(float, subset["scaling"])), float(subset["micro_f1"])
+            Scaling(*map(float, subset["scaling"])), float(subset["micro_f1"]), float(subset["constant"])
+            int(subset["tested"]), str(subset["spectra"])
         if wrong := [name for name, values in lists.items() if len(values) != labels]:
             raise ValueError(f"{wrong[0]} has {len(lists[wrong[0]])} values; expected {labels}, one per group")
     except (OSError, LookupError, ValueError, TypeError) as error:
@@ -289,4 +330,5 @@ def _read_likeness(path: Path, modalities: Sequence[str]) -> dict[str, Likeness]
     from safetensors.numpy import load_file
 
     arrays, names = load_file(path), ("mean", "precision", "distances")
-    return {m: Likeness(*(arrays[f"{m}.{n}"].astype(np.float64) for n in names)) for m in modalities}
+    spectra = [m for m in modalities if m != "formula"]
+    return {m: Likeness(*(arrays[f"{m}.{n}"].astype(np.float64) for n in names)) for m in spectra}

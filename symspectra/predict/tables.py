@@ -15,7 +15,8 @@ import pandas as pd
 
 from symspectra.errors import ReadError, suggest
 from symspectra.files import check_size
-from symspectra.modalities import KINDS, MODALITIES
+from symspectra.modalities import KINDS
+from symspectra.spectra.formula import parse_formula
 from symspectra.spectra.readers import read_one
 from symspectra.spectra.readers.peak_lists import looks_like_peaks, parse_peaks
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
@@ -33,10 +34,11 @@ def read_molecules(path: str | Path) -> list[Molecule]:
     Parameters
     ----------
     path
-        CSV: a column ``name`` and one per modality (``ir``, ``c13``, ``h1``, ``msms_pos``, ``msms_neg``), whose cells
-        are files (relative to the table), typed lists of peaks, or empty. Parquet: one row per spectrum, with ``name``,
-        ``modality``, ``x`` and ``y`` (lists of numbers), ``y_unit`` for infrared, ``x_unit`` where it is not 1/cm, ppm
-        or m/z. A mass spectrum is a list of peaks; others are where a column ``peaks`` is true.
+        CSV: a column ``name`` and one per modality (``ir``, ``c13``, ``h1``, ``msms_pos``, ``msms_neg``, ``ei``), whose
+        cells are files (relative to the table), typed lists of peaks, or empty; in ``formula`` stand formulas. Parquet:
+        one row per spectrum, with ``name``, ``modality``, ``x`` and ``y`` (lists of numbers), ``y_unit`` for infrared,
+        ``x_unit`` where it is not 1/cm, ppm or m/z. A mass spectrum is a list of peaks; others are where a column
+        ``peaks`` is true. A column ``smiles`` is for `read_structures`.
 
     Raises
     ------
@@ -47,8 +49,36 @@ def read_molecules(path: str | Path) -> list[Molecule]:
     return _long(path) if path.suffix == ".parquet" else _wide(path)
 
 
+def read_structures(path: Path) -> dict[str, str]:
+    """The SMILES of each molecule of a table that `read_molecules` can read.
+
+    Raises
+    ------
+    ReadError : there is no column ``smiles``, or a molecule has none, several, or one that is none; the row is named.
+    """
+    from symspectra.groups.molecules import parsed
+
+    try:
+        table = (
+            pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str, encoding="utf-8-sig")
+        )
+        columns = table[["name", "smiles"]].astype(str)
+    except (OSError, ValueError, KeyError) as error:
+        expected = "expected columns name and smiles beside those of the spectra"
+        raise ReadError(f"{path}: {str(error).splitlines()[0]}; {expected}") from error
+    structures: dict[str, str] = {}
+    for number, (name, smiles) in enumerate(columns.itertuples(index=False), 2):
+        if structures.setdefault(name, smiles) != smiles:
+            raise ReadError(f"{path}, row {number}: {name} has two structures, {structures[name]} and {smiles}")
+        if parsed(smiles) is None:
+            raise ReadError(f"{path}, row {number}: {smiles!r} is no SMILES; expected the structure of {name}")
+    return structures
+
+
 def spectrum_of(source: str | Path, modality: str, folder: Path = Path(), **reading: Any) -> Spectrum:
-    """The spectrum of a file in ``folder``, or of a typed list of peaks where no file has that name."""
+    """The spectrum of a file in ``folder``, or of a typed list of peaks where no file has that name; or a formula."""
+    if modality == "formula":
+        return parse_formula(str(source))
     if isinstance(source, str) and not os.path.exists(folder / source):
         if looks_like_peaks(source):
             return parse_peaks(source, modality)
@@ -64,17 +94,17 @@ def _wide(path: Path) -> list[Molecule]:
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise ReadError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
     if "name" not in table:
-        raise ReadError(f"{path}: there is no column 'name'; expected name and some of {', '.join(MODALITIES)}")
+        raise ReadError(f"{path}: there is no column 'name'; expected name and some of {', '.join(KINDS)}")
     for column in table.columns:
-        if column not in ("name", *MODALITIES):
-            raise ReadError(f"{path}: column {column!r}; {suggest(column, MODALITIES)}")
+        if column not in ("name", "smiles", *KINDS):
+            raise ReadError(f"{path}: column {column!r}; {suggest(column, KINDS)}")
     table = table[table.apply(lambda row: row.str.strip().any(), axis=1)]
     twice = table["name"][table["name"].duplicated()]
     if len(twice):
         raise ReadError(f"{path}, row {twice.index[0] + 2}: a second molecule {twice.iloc[0]!r}; names must differ")
     molecules = []
     for row in table.to_dict("records"):
-        cells = {m: row[m].strip() for m in MODALITIES if row.get(m, "").strip()}
+        cells = {m: row[m].strip() for m in KINDS if row.get(m, "").strip()}
         sources = {m: lambda text=text, m=m: spectrum_of(text, m, path.parent) for m, text in cells.items()}
         molecules.append((row["name"], sources))
     return molecules
@@ -99,8 +129,8 @@ def _long(path: Path) -> list[Molecule]:
     molecules: dict[str, dict[str, Callable[[], Spectrum]]] = {}
     for number, row in enumerate(table.select(["name", "modality"]).to_pylist()):
         sources, modality = molecules.setdefault(str(row["name"]), {}), row["modality"]
-        if modality not in MODALITIES:
-            raise ReadError(f"{path}, row {number + 1}: {suggest(modality, MODALITIES)}")
+        if modality not in KINDS:
+            raise ReadError(f"{path}, row {number + 1}: {suggest(modality, KINDS)}")
         if modality in sources:
             raise ReadError(f"{path}, row {number + 1}: a second {modality} spectrum of {row['name']}")
         sources[modality] = lambda number=number: _row(table.slice(number, 1).to_pylist()[0])
@@ -117,5 +147,5 @@ def _row(row: Mapping[str, Any]) -> Spectrum:
     x_unit, y_unit = unit(x_text, X_UNITS), unit(y_text, Y_UNITS)
     if x_unit is None or y_unit is None:
         raise ReadError(f"units {x_text!r} and {y_text!r}; expected some of {', '.join((*X_UNITS, *Y_UNITS))}")
-    peaks = bool(row.get("peaks")) or modality.startswith("ms")
+    peaks = bool(row.get("peaks")) or KINDS[modality].unit == "m/z"
     return Spectrum(row["x"] or (), row["y"] or (), x_unit, y_unit, modality, {}, peaks)

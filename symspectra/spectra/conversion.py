@@ -14,10 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symspectra.errors import ReadError, suggest
-from symspectra.modalities import KINDS, MODALITIES
+from symspectra.modalities import KINDS
+from symspectra.spectra.formula import formula_vectors
 from symspectra.spectra.lines import LINES, LineTable
 from symspectra.spectra.preprocessing import AXES, MZ_MAX, POINTS, ir_vector, nmr_vector
-from symspectra.spectra.rendering import render
+from symspectra.spectra.rendering import draw_bands, render
 from symspectra.spectra.spectrum import Spectrum
 
 MOST_ABSORBANCE = 3.0  # a transmittance below 0.1 % says no more
@@ -54,7 +55,7 @@ SAID: dict[str, dict[str, Any]] = {"c13": {"attached": None}, "h1": {"couplings"
 class Prepared:
     """A spectrum as the model reads it, and how it came to be."""
 
-    modality: str  #: one of `symspectra.modalities.MODALITIES`
+    modality: str  #: one of `symspectra.modalities.KINDS`
     vector: Float[np.ndarray, " 600"]  #: what the model reads
     spectrum: Spectrum  #: in the modality's own units, before it was resampled; its ``steps`` tell everything
 
@@ -95,7 +96,7 @@ def prepare_all(spectra: Sequence[Spectrum], modalities: Sequence[str | None] | 
         except ReadError as error:
             raise _named(spectrum, str(error)) from None
     vectors = np.zeros((len(ready), POINTS), dtype=np.float32)
-    for modality in MODALITIES:
+    for modality in KINDS:
         lists = [i for i, s in enumerate(ready) if s.modality == modality and s.peaks]
         if lists:
             vectors[lists] = peak_vectors([ready[i] for i in lists], modality).numpy()
@@ -118,9 +119,9 @@ def _named(spectrum: Spectrum, message: str) -> ReadError:
 def _modality(spectrum: Spectrum, modality: str | None) -> str:
     found = modality or spectrum.modality
     if found is None:
-        raise ReadError(f"what kind of spectrum it is is not stated; say which of {', '.join(MODALITIES)}")
-    if found not in MODALITIES:
-        raise ReadError(f"there is no modality {found!r}; {suggest(found, MODALITIES)}")
+        raise ReadError(f"what kind of spectrum it is is not stated; say which of {', '.join(KINDS)}")
+    if found not in KINDS:
+        raise ReadError(f"there is no modality {found!r}; {suggest(found, KINDS)}")
     if spectrum.modality not in (None, found):
         raise ReadError(f"is a spectrum of {spectrum.modality}; {found} was asked for")
     return found
@@ -131,7 +132,7 @@ def _modality(spectrum: Spectrum, modality: str | None) -> str:
 
 def _infrared(s: Spectrum) -> Spectrum:
     if s.peaks:
-        raise ReadError("is a list of infrared bands, for which there is no model yet; expected the whole curve")
+        return _listed(s, *KINDS["ir"].axis)
     if s.x_unit != "1/cm":
         factor = {"um": 1e4, "nm": 1e7}.get(s.x_unit)
         if factor is None:
@@ -286,7 +287,8 @@ def _mass(s: Spectrum) -> Spectrum:
     return s.then(words, x=s.x[kept], y=percent[kept], y_unit="intensity", peaks=True)
 
 
-_CONVERT = {"ir": _infrared, "c13": _nmr, "h1": _nmr, "msms_pos": _mass, "msms_neg": _mass}
+_CONVERT = {"ir": _infrared, "c13": _nmr, "h1": _nmr, "msms_pos": _mass, "msms_neg": _mass, "ei": _mass}
+_CONVERT["formula"] = lambda s: s
 
 
 # ---- to 600 points
@@ -318,12 +320,22 @@ def _curve_vector(s: Spectrum) -> Float[np.ndarray, " 600"]:
 def peak_vectors(spectra: Sequence[Spectrum], modality: str) -> Float[Tensor, "spectrum 600"]:
     """Lists of peaks as the model reads them: drawn as the lines of the training data are, without their noise."""
     n = len(spectra)
+    if modality == "formula":
+        return torch.from_numpy(formula_vectors(np.stack([s.y for s in spectra])))
     offsets = np.cumsum([0, *map(len, spectra)])
     columns = [np.concatenate([getattr(s, name) for s in spectra]) for name in ("x", "y")]
+    if modality == "ir":
+        row = np.repeat(np.arange(n), np.diff(offsets))
+        low, high = KINDS["ir"].axis
+        point = np.rint((columns[0] - low) / (high - low) * (POINTS - 1)).astype(int)
+        heights = np.zeros((n, POINTS), dtype=np.float32)
+        np.maximum.at(heights, (row, point), columns[1])
+        return draw_bands(torch.from_numpy(heights))
+    drawn_as = "msms_pos" if modality == "ei" else modality
     for name, otherwise in SAID.get(modality, {}).items():
         values = np.array([value for s in spectra for value in s.meta.get(name) or [otherwise] * len(s)])
         columns.append(values if values.dtype.kind != "U" else np.unique(values, return_inverse=True))
     nothing = torch.zeros(n, dtype=torch.int32)
-    lines = {modality: LINES[modality](offsets, *columns)}
+    lines = {drawn_as: LINES[drawn_as](offsets, *columns)}
     table = LineTable(("",) * n, ("",) * n, torch.zeros(n, 37), nothing, lines, "")
-    return render(table, torch.arange(n), (modality,))[:, 0]
+    return render(table, torch.arange(n), (drawn_as,))[:, 0]

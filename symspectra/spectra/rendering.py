@@ -46,6 +46,7 @@ class Nuisance:
         are half as broad again, and strong ones are saturated
     slope : largest rise of the infrared baseline from one end to the other, relative to the strongest band
     cut : largest share of the infrared axis, from its low end, that was not measured; half of the spectra have all
+    bands : share of infrared spectra of which only a list of their bands is known, as papers print it
     """
 
     c13_shift: float = 1.4
@@ -62,15 +63,17 @@ class Nuisance:
     condensed: float = 0.0
     slope: float = 0.0
     cut: float = 0.0
+    bands: float = 0.0
 
 
 CLEAN = Nuisance(*(0 for _ in fields(Nuisance)))
-MEASURED = Nuisance(ir_frequency=0.012, ir_intensity=0.7, ch_gain=0.5, condensed=0.5, slope=0.3, cut=0.08)
+MEASURED = Nuisance(ir_frequency=0.012, ir_intensity=0.7, ch_gain=0.5, condensed=0.5, slope=0.3, cut=0.08, bands=0.3)
 NUISANCES = {False: CLEAN, True: Nuisance(), "measured": MEASURED}
 
 # Streams of random numbers: one per purpose, so that they are independent.
 _STREAMS = ("c13", "h1", "coupling", "labile", "labile_width", "ir", "ir_width", "bond", "drop", "strength", "baseline")
 _STREAMS += ("intensity", "ch_gain", "condensed", "saturation", "slope", "tilt", "cut")
+_STREAMS += ("bands", "weakest", "forgotten", "band", "grades")
 _STREAM = {name: 0x3C6EF372 * (i + 1) for i, name in enumerate(_STREAMS)}
 
 
@@ -233,6 +236,40 @@ def _instrument(y: Float[Tensor, "batch points"], seed: Tensor, n: Nuisance) -> 
     return y / torch.where(top > 0, top, 1.0)
 
 
+def draw_bands(height: Float[Tensor, "batch 600"]) -> Float[Tensor, "batch 600"]:
+    """Infrared bands at points of the axis, as Lorentzians of one width, the highest point 1."""
+    reach = WINDOW["ir"][0]
+    point = torch.arange(-reach, reach + 1, device=height.device) * (3600 / (POINTS - 1) / IR_HWHM)
+    y = torch.nn.functional.conv1d(height.unsqueeze(1), (1 / (1 + point**2))[None, None], padding=reach).squeeze(1)
+    top = y.amax(dim=1, keepdim=True)
+    return y / torch.where(top > 0, top, 1.0)
+
+
+def _recorded(y: Float[Tensor, "batch points"], seed: Tensor, n: Nuisance) -> Float[Tensor, "batch points"]:
+    """Infrared spectra as a spectrometer gives them, and some as the list of bands that an author gives."""
+    curve = _baseline(_instrument(y, seed, n), seed, n, "ir")
+    if not n.bands:
+        return curve
+    return torch.where((uniform(seed, 0, "bands") < n.bands).unsqueeze(1), _listed(y, seed), curve)
+
+
+def _listed(y: Float[Tensor, "batch points"], seed: Tensor) -> Float[Tensor, "batch points"]:
+    """Spectra with a maximum of 1 reduced to the bands that an author would list.
+
+    Left out are bands below 3 to 30 % of the strongest, and up to half of the others. Their strengths are kept, told in
+    five grades, or not told.
+    """
+    weakest = (0.03 + 0.27 * uniform(seed, 0, "weakest")).unsqueeze(1)
+    beside = torch.nn.functional.pad(y, (1, 1), value=2.0)  # no band at the ends
+    peak = (y > beside[:, :-2]) & (y >= beside[:, 2:]) & (y > weakest)
+    number = torch.arange(y.shape[1], device=y.device, dtype=torch.int32)
+    kept = uniform(seed.unsqueeze(1), number, "band") > 0.5 * uniform(seed, 0, "forgotten").unsqueeze(1)
+    peak &= kept | (y >= 1)
+    grades = uniform(seed, 0, "grades").unsqueeze(1)
+    height = torch.where(grades < 0.3, y, torch.where(grades < 0.6, (5 * y).ceil() / 5, 1.0))
+    return draw_bands(height * peak)
+
+
 def _c13_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nuisance, scale: float) -> Lines:
     """Proton-decoupled: one line per environment."""
     ppm = columns["ppm"]
@@ -304,10 +341,11 @@ def render(
             continue
         if modality == "ir":  # mean over each of 600 points, where App. F.2 takes one value in three
             y = render_axis(lines, rows, modality, nuisance, draw, POINTS, absolute_ir)
-            if nuisance.condensed or nuisance.slope or nuisance.cut:
+            if nuisance.condensed or nuisance.slope or nuisance.cut or nuisance.bands:
                 if absolute_ir:
                     raise ValueError("absolute infrared intensities: what a spectrometer does to a spectrum hides them")
-                y = _instrument(y, seed, nuisance)
+                spectra.append(_recorded(y, seed, nuisance))
+                continue
         else:
             y = nmr_vector(render_axis(lines, rows, modality, nuisance, draw), resampling)
         if nuisance.baseline:

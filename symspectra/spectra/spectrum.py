@@ -18,6 +18,7 @@ X_UNITS: dict[str, tuple[str, ...]] = {
     "ppm": ("ppm", "delta", "chemical shift", "chemical shift (ppm)"),
     "Hz": ("hz", "hertz"),
     "m/z": ("m/z", "mz", "m / z", "mass/charge", "mass-to-charge ratio", "mass units"),
+    "element": (),
 }
 Y_UNITS: dict[str, tuple[str, ...]] = {
     "absorbance": ("absorbance", "abs", "a", "au", "absorbance units", "a.u. (absorbance)"),
@@ -31,6 +32,7 @@ Y_UNITS: dict[str, tuple[str, ...]] = {
         *("intensity", "intensities", "arbitrary units", "arbitrary", "arb. units", "relative abundance"),
         *("relative intensity", "abundance", "counts", "percent", "ion counts", "a.u."),
     ),
+    "atoms": (),
 }
 
 
@@ -43,7 +45,7 @@ class Spectrum:
     x, y : positions and values, of equal length, finite; in any order of x
     x_unit : a key of `X_UNITS`
     y_unit : a key of `Y_UNITS`
-    modality : one of `symspectra.modalities.MODALITIES`, or None where the file does not say
+    modality : one of `symspectra.modalities.KINDS`, or None where the file does not say
     meta : what else the source says: ``source`` (file name), ``format``, and where known ``title``, ``block``,
         ``solvent``, ``frequency_mhz``, ``precursor_mz``, ``ionisation``; of a list of peaks what
         `symspectra.spectra.conversion.SAID` names, one per peak

@@ -24,7 +24,7 @@ from symspectra.groups.molecules import Reject, structure
 from symspectra.modalities import KINDS, SPECTRA, Modality
 from symspectra.parallel import Workers, chunked
 
-MODALITIES = tuple(name for name in SPECTRA if name != "ir")  # "ms" is electron ionisation
+MODALITIES = tuple(name for name in SPECTRA if name not in ("ir", "ei", "formula"))  # "ms" is electron ionisation
 CHUNK = 200  # records that a process takes at a time
 
 Peaks = tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]
@@ -136,8 +136,8 @@ def structure_of(text: str, reader: Callable[[str], Chem.Mol | None] = Chem.MolF
 
 
 def kind_of(modality: str) -> Modality:
-    """The kind of spectrum as which a modality is drawn: electron ionisation as MS/MS is."""
-    return KINDS["msms_pos" if modality == "ms" else modality]
+    """The kind of spectrum of a modality of the table, in which ``"ms"`` is electron ionisation."""
+    return KINDS["ei" if modality == "ms" else modality]
 
 
 def checked_peaks(x: ArrayLike, y: ArrayLike, modality: str) -> Peaks:

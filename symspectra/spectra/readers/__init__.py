@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from symspectra.errors import ReadError
-from symspectra.modalities import KINDS, MODALITIES
+from symspectra.modalities import KINDS
 from symspectra.spectra.readers.bruker import read_bruker
 from symspectra.spectra.readers.entries import Entry, chosen
 from symspectra.spectra.readers.jcamp import read_jcamp
@@ -49,7 +49,7 @@ def read(
     Parameters
     ----------
     path : of the file or folder
-    modality : what the spectra are, of `symspectra.modalities.MODALITIES`: for files that do not say; others must agree
+    modality : what the spectra are, of `symspectra.modalities.KINDS`: for files that do not say; others must agree
     block : the one to read where a file has several, from 1
     x_unit, y_unit : for columns of text without units, keys of `symspectra.spectra.spectrum.X_UNITS` and ``Y_UNITS``;
         ``y_unit`` also corrects a JCAMP-DX file that gives percent as transmittance
@@ -60,8 +60,8 @@ def read(
     """
     path = Path(path)
     try:
-        if modality is not None and modality not in MODALITIES:
-            raise ReadError(f"was asked for as {modality!r}; expected one of {', '.join(MODALITIES)}")
+        if modality is not None and modality not in KINDS:
+            raise ReadError(f"was asked for as {modality!r}; expected one of {', '.join(KINDS)}")
         return [_as_asked(spectrum, modality, y_unit) for spectrum in _read(path, modality, block, x_unit, y_unit)]
     except ReadError as error:
         raise ReadError(f"{path}: {error}") from error

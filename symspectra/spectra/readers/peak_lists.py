@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from symspectra.errors import ReadError
 from symspectra.modalities import KINDS
+from symspectra.spectra.formula import parse_formula
 from symspectra.spectra.spectrum import Spectrum
 
 USUAL_HZ = 7.0  # vicinal coupling in an alkyl chain, where a list gives none
@@ -124,7 +125,7 @@ def parse_peaks(text: str, modality: str) -> Spectrum:
     Parameters
     ----------
     text : the list
-    modality : one of `symspectra.modalities.MODALITIES`
+    modality : one of `symspectra.modalities.KINDS`; a molecular formula is read by `parse_formula`
 
     Returns
     -------
@@ -139,6 +140,8 @@ def parse_peaks(text: str, modality: str) -> Spectrum:
     ReadError : a piece of the text cannot be read, or may mean two things; a position is outside the range of its
         spectrum; the text says that it is another spectrum.
     """
+    if modality == "formula":
+        return parse_formula(text)
     if modality not in KINDS:
         raise ReadError(f"typed peaks of {modality!r} are not read; expected one of {', '.join(KINDS)}")
     if len(text) > _MAX_CHARACTERS:
@@ -226,8 +229,13 @@ def _ionisation(heading: str, modality: str) -> dict[str, Any]:
     if signs not in ([], [wanted]):
         raise ReadError(f"the heading {heading.strip()[:60]!r} says {' and '.join(signs)} ions; expected {wanted} ones")
     if re.search(r"(?<![A-Za-z])EI(?![A-Za-z])|EI-?MS|GC-?MS|[Ee]lectron (?:impact|ioni[sz]ation)", heading):
+        if modality != "ei":
+            raise ReadError(f"the heading {heading.strip()[:60]!r} says electron ionisation; expected MS/MS, or 'ei'")
         return {"ionisation": "EI"}
-    return {"ionisation": found[0]} if (found := re.search(r"ESI|APCI|APPI|MALDI|FAB", heading)) else {}
+    found = re.search(r"ESI|APCI|APPI|MALDI|FAB|MS/?MS", heading)
+    if found and modality == "ei":
+        raise ReadError(f"the heading {heading.strip()[:60]!r} says {found[0]}; expected electron ionisation")
+    return {"ionisation": found[0]} if found else {}
 
 
 def _peaks(text: str, modality: str, kind: str) -> list[_Peak]:

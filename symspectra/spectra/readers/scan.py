@@ -100,7 +100,7 @@ class Scan:
     def modality(self) -> tuple[str | None, list[str]]:
         """The modality, and why there is none."""
         if self.ionisation == "EI":
-            return None, ["electron ionisation (EI), not MS/MS"]
+            return (None, ["negative electron ionisation"]) if "-" in self.polarities.values() else ("ei", [])
         said, reason = self.polarities, []
         if self.level != 2:
             reason.append("MS level not stated" if self.level is None else f"MS level {self.level}, not MS/MS")
