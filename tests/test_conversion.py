@@ -70,7 +70,6 @@ def test_every_conversion_is_told():
         (ir(np.linspace(1000, 1500, 1801)), None, "covers 14% of the model's range"),
         (ir(y=np.ones(1801)), None, "constant"),
         (ir(), "c13", "is a spectrum of ir; c13 was asked for"),
-        (ir(peaks=True), None, "list of infrared bands"),
         (ir(meta={"source": "my.dx"}, y=np.ones(1801)), None, "my.dx: the spectrum is constant"),
         (Spectrum([1.0], [1.0], "ppm", "intensity"), None, "is not stated"),
         (Spectrum([1.0], [1.0], "ppm", "intensity"), "raman", "there is no modality 'raman'"),

@@ -73,7 +73,7 @@ def test_the_table_of_prepared_spectra_can_be_read_again(tmp_path):
         ('CCO,c13,"57,8; 18,1",', "peak not readable (a comma"),
         ('CCO,ms,"31,02; 45,03",', "peak not readable (a comma"),
         ("CCO,h1,31P NMR δ 4.1 2.0,", "peak not readable (the text says 31P"),
-        ("CCO,msms_pos,EI-MS m/z 31 (100),", "peak not readable (the heading says EI"),
+        ("CCO,msms_pos,EI-MS m/z 31 (100),", "peak not readable (the heading 'EI-MS m/z' says electron"),
         ("CCO,c13,,", "no peaks"),
         ("CCO,c13,18.1,XXXXXXXXXXXXXX-UHFFFAOYSA-N", "InChIKey disagrees with the structure"),
     ],

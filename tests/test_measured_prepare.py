@@ -7,7 +7,6 @@ import json
 import lzma
 import tarfile
 
-import evaluate_predictor
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -208,18 +207,3 @@ def test_the_full_files(dev_file, tmp_path):
     unreadable = ("structure not readable", "peak not readable")
     assert sum(summary["rejects"].get(reason, 0) for reason in unreadable) < 0.01 * summary["molecules"]
 
-
-def test_a_predictor_is_scored_on_what_was_prepared(tmp_path, monkeypatch):
-    from symspectra.predict.predictor import shipped
-
-    smiles = [f"{'C' * n}C(=O)O{'C' * m}" for n in range(1, 8) for m in range(1, 8)]
-    table = tmp_path / "peaks.csv"
-    lines = [f'{s},c13,"{170 + i / 10:.1f}, 60.4, 21.0, 14.2"' for i, s in enumerate(smiles)]
-    table.write_text("\n".join(["smiles,modality,peaks", *lines, 'C[N+](C)(C)C,c13,"55.1"']) + "\n")
-    prepare([("peaks", table)], tmp_path / "out", ["all"])
-    assert set(evaluate_predictor.evaluate(shipped(), tmp_path / "out", "train")) <= {"c13"}
-    monkeypatch.setattr(evaluate_predictor, "LEAST", 3)
-    scores = evaluate_predictor.evaluate(shipped(), tmp_path / "out", "train")
-    assert 3 <= scores["c13"]["molecules"] < len(smiles) + 1 and 0.5 < scores["c13"]["micro_f1"] <= 1
-    with pytest.raises(DataError, match="expected a folder"):
-        evaluate_predictor.evaluate(shipped(), tmp_path)

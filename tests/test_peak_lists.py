@@ -201,7 +201,7 @@ def test_what_is_assumed_is_said():
 def test_what_headings_say(heading):
     meta = parse_peaks(f"{heading} 2.50 (s, 3H)", "h1").meta
     assert meta["solvent"] == "DMSO-d6" and meta["frequency_mhz"] == 500
-    assert parse_peaks("MS (EI, 70 eV): m/z 121 (35)", "msms_pos").meta["ionisation"] == "EI"
+    assert parse_peaks("MS (EI, 70 eV): m/z 121 (35)", "ei").meta["ionisation"] == "EI"
     bands = parse_peaks("3400-3200 (br, OH), 1715 s", "ir").meta
     assert (bands["strengths"], bands["widths"], bands["broad"]) == ([None, "s"], [200, 0], [True, False])
     assert parse_peaks("170.9 (C), 128.5 (2C), 60.4 (CH2)", "c13").meta["attached"] == [0, None, 2]

@@ -20,26 +20,28 @@ from symspectra.models.registry import load_model
 from symspectra.predict.batch import predict_table
 from symspectra.predict.build import build, describe_subset, informative, seal
 from symspectra.predict.calibration import Scaling
+from symspectra.predict.evaluate import evaluate
 from symspectra.predict.predictor import SHIPPED, Predictor, predict, shipped, subset_key, subsets
 from symspectra.predict.tables import read_molecules
 from symspectra.spectra.spectrum import Spectrum
 from symspectra.training.runs import run
 
+ALL = (*MODALITIES, "formula")
 ETHYL_ACETATE = "171.36, 60.49, 21.04, 14.19"
 
 
 @pytest.fixture(scope="module")
 def molecules():
     """Preprocessed spectra of some test molecules, and their groups."""
-    data = load_dataset(Config(modalities=MODALITIES))
+    data = load_dataset(Config(modalities=ALL))
     rows = data.rows("test")[:60]
     return *data.spectra(rows), data.y[rows].numpy()
 
 
 def test_the_shipped_predictor_knows_all_subsets_and_finds_an_ester():
     predictor = shipped()
-    assert set(predictor.card["subsets"]) == {subset_key(s) for s in subsets(MODALITIES)}
-    assert len(list(subsets(MODALITIES))) == 31
+    assert set(predictor.card["subsets"]) == {subset_key(s) for s in subsets(ALL)}
+    assert len(list(subsets(ALL))) == 63
     prediction = predict({"c13": ETHYL_ACETATE})
     by_name = {g.name: g for g in prediction.groups}
     assert tuple(by_name) == NAMES
@@ -52,7 +54,7 @@ def test_fused_convolutions_give_the_probabilities_of_the_model(molecules):
     predictor = shipped()
     model, _ = load_model(SHIPPED / "model.safetensors")
     raw = model.predict(x, present).double().numpy()
-    expected = Scaling(*predictor.card["subsets"][subset_key(MODALITIES)]["scaling"])(raw)
+    expected = Scaling(*predictor.card["subsets"][subset_key(ALL)]["scaling"])(raw)
     assert np.abs(predictor.probabilities(x, present) - expected).max() < 1e-4
 
 
@@ -92,7 +94,7 @@ def test_a_molecule_without_spectra_is_refused(molecules):
 def test_calibrated_probabilities_come_true_and_all_spectra_tell_more_than_one(molecules):
     x, present, y = molecules
     scores = shipped().card["subsets"]
-    assert scores[subset_key(MODALITIES)]["micro_f1"] > scores["c13"]["micro_f1"] + 0.1
+    assert scores[subset_key(ALL)]["micro_f1"] > scores["c13"]["micro_f1"] + 0.1
     for subset in scores.values():
         error = subset["calibration_error"]
         assert error["after"] < error["before"]
@@ -120,21 +122,52 @@ def test_unlike_spectra_are_warned_of_and_usual_ones_are_not(molecules):
     assert len(backwards) > 10 and "ir spectrum is unlike the training spectra" in backwards[0]
 
 
-def test_kinds_of_spectra_that_fail_when_measured_are_warned_of(monkeypatch):
-    peaks = {"msms_pos": "43.0:100 61.0:15 70.0:10"}
-    assert predict(peaks).warnings == predict({"c13": ETHYL_ACETATE}).warnings == ()
-    monkeypatch.setattr(shipped(), "measured", {"msms_pos": {"micro_f1": 0.2}, "c13": {"micro_f1": 0.6}})
-    (warning,) = predict(peaks).warnings
-    assert "measured msms_pos spectra are beyond this model" in warning and "micro-F1 0.20 on measured" in warning
-    assert predict({"c13": ETHYL_ACETATE}).warnings == ()
+def test_what_is_known_is_said_and_weak_evidence_is_warned_of(monkeypatch):
+    answer = predict({"c13": ETHYL_ACETATE})
+    subset = shipped().card["subsets"]["c13"]
+    assert (
+        subset["spectra"] == "measured" and f"{subset['micro_f1']:.2f} on {subset['tested']} molecules" in answer.known
+    )
+    assert answer.warnings == ()
+    monkeypatch.setitem(shipped().card["subsets"], "c13", subset | {"constant": subset["micro_f1"]})
+    assert "hardly anything" in predict({"c13": ETHYL_ACETATE}).warnings[0]
+    monkeypatch.setitem(shipped().card["subsets"], "c13", subset | {"threshold": [0.01] * 37})
+    assert "the evidence is weak" in predict({"c13": ETHYL_ACETATE}).warnings[0]
 
 
-@pytest.mark.parametrize("meta, words", [({"ionisation": "EI"}, "electron ionisation"), ({"ms_level": 1}, "MS1"),
+def test_the_formula_excludes_groups_and_contradictions_are_named():
+    answer = predict({"c13": ETHYL_ACETATE, "formula": "C4H8O2"})
+    assert {g.name: g.probability for g in answer.groups}["Nitrile"] == 0 and answer.warnings == ()
+    assert len(predict({"formula": "C4H8O2"}).groups) == 37
+    (warning, *_) = predict({"c13": ETHYL_ACETATE, "formula": "C3H6O2"}).warnings
+    assert warning == "the c13 list has 4 carbon atoms, the formula C3H6O2 3"
+
+
+def test_a_paragraph_is_predicted_and_says_what_it_does_not_use():
+    text = f"mp -84 °C; 13C NMR (CDCl3) {ETHYL_ACETATE}; HRMS (ESI) calcd for C4H9O2 [M+H]+ 89.0597, found 89.0598"
+    answer = shipped().predict_text(text)
+    assert set(answer.spectra) == {"c13", "formula"} and answer.warnings[0] == "'mp -84 °C' is not used"
+
+
+def test_labelled_spectra_of_ones_own_are_scored(tmp_path, capsys):
+    table = tmp_path / "own.csv"
+    rows = [f'a,CCOC(C)=O,"{ETHYL_ACETATE}",C4H8O2', 'b,CC(C)=O,"206.7, 30.9",', "c,CCO,nothing,"]
+    table.write_text("\n".join(["name,smiles,c13,formula", *rows]))
+    scores, rejects = evaluate(shipped(), table)
+    assert scores["molecules"].to_dict() == {"c13": 1, "c13+formula": 1, "all": 2} and list(rejects["name"]) == ["c"]
+    assert ((scores["constant"] > 0) & (scores["micro_f1"] > 0)).all()
+    assert main(["evaluate", str(table)]) == 0 and "c13+formula" in capsys.readouterr().out
+    for column, words in (("smile", "smiles"), ("smiles", "'nothing' is no SMILES")):
+        table.write_text(f"name,{column},c13\na,nothing,{ETHYL_ACETATE.split(',')[0]}\n")
+        with pytest.raises(ReadError, match=words):
+            evaluate(shipped(), table)
+
+
+@pytest.mark.parametrize("meta, words", [({"ms_level": 1}, "MS1"),
                                          ({"precursor_mz": 30.0, "above_precursor": 61.0}, "m/z 61 lies")])  # fmt: skip
 def test_a_mass_spectrum_of_another_kind_is_warned_of(meta, words):
     spectrum = Spectrum([43.0, 61.0], [100.0, 15.0], "m/z", "intensity", None, meta, peaks=True)
     assert words in predict({"msms_pos": spectrum}).warnings[0]
-    assert "electron ionisation" in predict({"msms_pos": "MS (EI): m/z 43 (100), 61 (15)"}).warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +177,9 @@ def test_a_mass_spectrum_of_another_kind_is_warned_of(meta, words):
         ({"c12": "77.0"}, "did you mean 'c13'"),
         ({"c13": "no-such-file.dx"}, "no-such-file.dx"),
         ({"c13": "512.0"}, "512"),
-        ({"ir": "IR (KBr) 3350 (br), 1715 (s) cm-1"}, "no model yet"),
+        ({"msms_pos": "MS (EI): m/z 43 (100), 61 (15)"}, "says electron ionisation"),
+        ({"ei": "43:100 61:15"}, "has not learned electron ionisation"),
+        ({"formula": "C4H9O2"}, "of no neutral molecule"),
     ],
 )
 def test_what_cannot_be_read_is_said(sources, message):
@@ -179,10 +214,10 @@ def test_a_run_becomes_a_predictor_that_is_read_back(tmp_path):
     x, present = data.spectra(data.rows("test"))
     p = predictor.probabilities(x, present)
     assert np.isfinite(p).all() and p.shape == (len(x), 37)
-    for name in ("README.md", "measured.json", "predictor.json"):
-        (folder / name).write_text('{"c13": {"micro_f1": 0.1}}')
+    for name in ("README.md", "predictor.json"):
+        (folder / name).write_text("{}")
     build(trained, data, folder)
-    assert (folder / "README.md").exists() and not (folder / "measured.json").exists()
+    assert (folder / "README.md").exists()
     assert np.array_equal(Predictor(folder).probabilities(x, present), p)
     assert not (tmp_path / "mine.tmp").exists()
     with pytest.raises(DataError, match="is no predictor"):
@@ -190,7 +225,7 @@ def test_a_run_becomes_a_predictor_that_is_read_back(tmp_path):
     assert folder.exists()
 
 
-FILES = "model.safetensors likeness.safetensors predictor.json measured.json manifest.json manifest.json.sha256".split()
+FILES = "model.safetensors likeness.safetensors predictor.json manifest.json manifest.json.sha256".split()
 
 
 @pytest.mark.parametrize("name", FILES)

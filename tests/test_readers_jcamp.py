@@ -252,11 +252,12 @@ def test_the_real_page_of_a_complex_spectrum():
         read_bytes(PAGES.replace(b"BKM\n0H", b"B"))
 
 
-def test_a_mass_spectrum_is_peaks_of_unknown_polarity():
+def test_a_mass_spectrum_is_peaks_of_electron_ionisation_where_it_says_so():
+    assert read_bytes(MASS.replace(b"EI+", b"ESI"))[0].modality is None  # of unknown polarity
     (spectrum,) = read_bytes(MASS)
     np.testing.assert_array_equal(spectrum.x, [29, 31, 45, 46])
     np.testing.assert_array_equal(spectrum.y, [30, 100, 52, 25])
-    assert (spectrum.modality, spectrum.x_unit, spectrum.peaks) == (None, "m/z", True)
+    assert (spectrum.modality, spectrum.x_unit, spectrum.peaks) == ("ei", "m/z", True)
     assert spectrum.meta["ionisation"] == "EI+"
     (spectrum,) = read_bytes(MASS.replace(b"##NPOINTS=4\n", b""))
     assert len(spectrum) == 4 and "took all 4 points" in spectrum.steps[0]
@@ -296,7 +297,7 @@ def test_blocks_are_counted_chosen_and_the_unreadable_ones_named():
     structure = b"##TITLE=structure\n##JCAMP-CS=3.7\n##ATOMLIST=\n1 C\n##END=\n"
     data = linked(structure, infrared(), infrared(DATA_TYPE="RAMAN SPECTRUM"), MASS)
     first, last = read_bytes(data)
-    assert (first.meta["block"], last.meta["block"]) == (1, 3) and (first.modality, last.modality) == ("ir", None)
+    assert (first.meta["block"], last.meta["block"]) == (1, 3) and (first.modality, last.modality) == ("ir", "ei")
     assert all("left out spectrum 2" in s.steps[0] and "Raman" in s.steps[0] for s in (first, last))
     assert read_bytes(data, block=3)[0].steps == ()
     for message, wrong in (("Raman", {"block": 2}), ("no spectrum 4; there are 1, 2, 3", {"block": 4})):

@@ -115,8 +115,9 @@ def test_mgf_is_read_with_what_it_says():
         (["IONMODE=n/a", "ADDUCT=M+H"], None, ("polarity not stated",)),
         (["IONMODE=n", "CHARGE=1+"], None, ("polarity contradictory: - by the ion mode, + by the charge",)),
         (["IONMODE=positive", "MSLEVEL=3"], None, ("MS level 3, not MS/MS",)),
-        (["IONMODE=positive", "IONIZATION=EI"], None, ("electron ionisation (EI), not MS/MS",)),
-        (["IONMODE=positive", "IONIZATIONENERGY=70 eV"], None, ("electron ionisation (EI), not MS/MS",)),
+        (["IONMODE=positive", "IONIZATION=EI"], "ei", ()),
+        (["IONMODE=positive", "IONIZATIONENERGY=70 eV"], "ei", ()),
+        (["IONMODE=negative", "IONIZATION=EI"], None, ("negative electron ionisation",)),
     ],
 )
 def test_the_modality_is_ms_ms_of_the_polarity_that_is_stated(fields, modality, steps):
@@ -126,7 +127,7 @@ def test_the_modality_is_ms_ms_of_the_polarity_that_is_stated(fields, modality, 
 
 def test_msp_is_read_in_its_styles():
     kojic, adp, ethanol = read_bytes(MSP)
-    assert (kojic.modality, adp.modality, ethanol.modality) == ("msms_neg", "msms_pos", None)
+    assert (kojic.modality, adp.modality, ethanol.modality) == ("msms_neg", "msms_pos", "ei")
     assert kojic.meta == {
         **{
             "format": "MSP",
@@ -196,7 +197,7 @@ def test_mzml_of_ms1_only_and_of_no_statement_have_no_modality():
     (spectrum,) = read_bytes(mzml(scan([50.0], [3], polarity=None, shape=None)))
     assert spectrum.modality is None
     assert spectrum.steps == ("neither centroid nor profile stated; read as centroids", "polarity not stated")
-    assert read_bytes(mzml(scan([50.0], [3]), source="1000389"))[0].meta["ionisation"] == "EI"
+    assert read_bytes(mzml(scan([50.0], [3]), source="1000389"))[0].modality == "ei"
 
 
 @given(st.lists(st.integers(0, 300), min_size=3, max_size=30).filter(any))

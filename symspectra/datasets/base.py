@@ -208,6 +208,10 @@ class ArrayDataset(SpectraDataset):
         self.digest = content.hexdigest()
 
     @property
+    def measured(self) -> Bool[np.ndarray, " molecule"]:
+        return np.ones(len(self.ids), dtype=bool)
+
+    @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Molecules of each split, spectra of each modality, and molecules with each label."""
         return {

@@ -31,7 +31,7 @@ from symspectra.training.store import Run
 
 HARD = 0.05  # pairs of at least this probability
 ENOUGH = 100  # molecules, for what is learned from them
-_LEARNED = ("scaling", "threshold", "informative")
+LEARNED = ("scaling", "threshold", "informative")
 
 
 def build(run: Run, dataset: SpectraDataset, folder: str | Path, show: bool = False) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path, show: bool = Fa
     Raises
     ------
     ConfigError : the folder cannot be written.
-    DataError : the folder holds something else, the run is of another model than SymSpectra, or too few validation
-        molecules have a kind of spectrum.
+    DataError : the folder holds something else, the run is of another model than SymSpectra, or no validation
+        molecule has some kind of spectrum.
     """
     from safetensors.numpy import save
 
@@ -70,15 +70,18 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path, show: bool = Fa
         "subsets": {},
     }
     for subset in tqdm(list(subsets(dataset.modalities)), desc="combinations of spectra", disable=not show):
-        columns = [dataset.modalities.index(modality) for modality in subset]
-        smaller, answers = quick(model, subset), {}
-        for name, (x, present, labels) in seen.items():
-            there = present[:, columns].all(dim=1).numpy()
-            for kind, own in (("measured", there & measured[name]), ("simulated", there & ~measured[name])):
-                rows = torch.from_numpy(np.flatnonzero(own))
-                p = predict_spectra(smaller, x[rows][:, columns], present[rows][:, columns], BATCH // len(subset))
-                answers[name, kind] = labels[rows.numpy()], p.double().numpy()
-        card["subsets"][subset_key(subset)] = _known_of(answers) or _smaller(card["subsets"], subset)
+        columns, smaller = [dataset.modalities.index(modality) for modality in subset], quick(model, subset)
+        there = {split: present[:, columns].all(dim=1).numpy() for split, (_, present, _) in seen.items()}
+        kind, own = _kind(there["validation"], measured["validation"])
+        if not own.any():
+            card["subsets"][subset_key(subset)] = _smaller(card["subsets"], subset)
+            continue
+        answers = []
+        for split, (x, present, labels) in seen.items():
+            rows = torch.from_numpy(np.flatnonzero(there[split] & (measured[split] == (kind == "measured"))))
+            p = predict_spectra(smaller, x[rows][:, columns], present[rows][:, columns], BATCH // len(columns))
+            answers += [labels[rows.numpy()], p.double().numpy()]
+        card["subsets"][subset_key(subset)] = {"spectra": kind, **_judged(*answers)}
     arrays = _likeness(dataset)
     with written(folder) as work:
         if folder.exists():
@@ -117,33 +120,32 @@ def _likeness(dataset: SpectraDataset) -> dict[str, np.ndarray]:
     return arrays
 
 
-Answers = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]  # of a split and a kind: labels and probabilities
+def _kind(
+    there: Bool[np.ndarray, " molecule"], measured: Bool[np.ndarray, " molecule"]
+) -> tuple[str, Bool[np.ndarray, " molecule"]]:
+    """From which spectra is learned, and of which molecules: measured ones where there are `ENOUGH`, or no others."""
+    if (there & measured).sum() >= ENOUGH or not (there & ~measured).any():
+        return "measured", there & measured
+    return "simulated", there & ~measured
 
 
-def _known_of(answers: Answers) -> dict[str, Any] | None:
-    """What is known of a subset: from measured spectra where there are `ENOUGH`, else from simulated ones, if any.
-
-    Where too few measured ones are in the test split, scores are of the second half of those in the validation split,
-    with what the first half teaches; what is used is learned from both.
-    """
-    kind = next((k for k in ("measured", "simulated") if len(answers["validation", k][0]) >= ENOUGH), None)
-    if kind is None:
-        return None
-    validation, test = answers["validation", kind], answers["test", kind]
-    if len(test[0]) >= ENOUGH:
-        known = describe_subset(*validation, *test)
-    else:
-        test = tuple(a[1::2] for a in validation)
-        known = describe_subset(*(a[::2] for a in validation), *test)
-        known |= {name: value for name, value in describe_subset(*validation, *test).items() if name in _LEARNED}
-    return {"spectra": kind, "tested": len(test[0]), **known}
+def _judged(
+    y_validation: np.ndarray, p_validation: np.ndarray, y_test: np.ndarray, p_test: np.ndarray
+) -> dict[str, Any]:
+    """As `describe_subset`. Without test molecules scores are of every second validation molecule, with what the others
+    teach; what is used is learned from all."""
+    if len(y_test):
+        return {"tested": len(y_test), **describe_subset(y_validation, p_validation, y_test, p_test)}
+    y, p = y_validation, p_validation
+    known, learned = describe_subset(y[::2], p[::2], y[1::2], p[1::2]), describe_subset(y, p, y, p)
+    return {"tested": len(y[1::2]), **known, **{name: learned[name] for name in LEARNED}}
 
 
 def _smaller(known: dict[str, dict[str, Any]], subset: tuple[str, ...]) -> dict[str, Any]:
     """For spectra that no molecule has together: what is known of most of them, as that of those alone."""
     parts = [part for part in subsets(subset) if "as" not in known.get(subset_key(part), {"as": ""})]
     if not parts:
-        raise DataError(f"fewer than {ENOUGH} validation molecules have {subset[0]}; a predictor cannot be built")
+        raise DataError(f"no validation molecule has {subset[0]}; a predictor cannot be built")
     return {**known[subset_key(parts[-1])], "as": subset_key(parts[-1])}
 
 

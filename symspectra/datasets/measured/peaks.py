@@ -109,8 +109,6 @@ def _typed(text: Any, modality: str) -> dict[str, Any]:
         spectrum = parse_peaks(str(text), kind_of(modality).name)
     except ReadError as error:
         raise Reject(f"peak not readable ({error})") from None
-    if (said := spectrum.meta.get("ionisation")) and (said == "EI") != (modality == "ms"):
-        raise Reject(f"peak not readable (the heading says {said}; {modality!r} was asked for)")
     x, y = checked_peaks(spectrum.x, spectrum.y, modality)
     return {"x": x, "y": y, "attached": _attached(spectrum.meta.get("attached"), len(x))}
 

@@ -71,6 +71,8 @@ def _spectrum(block: Block, table: Table) -> Spectrum:
             x_unit, steps = "ppm", [*steps, step]
     if table.page and modality is None:
         meta["page"] = table.page
+    if str(meta.get("ionisation")).upper().startswith("EI") and modality is None:
+        modality = "ei"
     return Spectrum(x, y, x_unit, y_unit, modality, meta, peaks, tuple(steps))
 
 
