@@ -132,7 +132,7 @@ def test_every_nuisance_changes_its_own_modalities_only(random_lines, field):
     changed = {m for i, m in enumerate(ALL) if not torch.equal(clean[:, i], noisy[:, i])}
     expected = {"c13_shift": {"c13"}, "h1_shift": {"h1"}, "coupling": {"h1"}, "baseline": {"ir", "c13", "h1"}}
     expected |= {name: {"ir"} for name in ("ir_frequency", "ir_width", "hydrogen_bond", "ir_intensity", "ch_gain")}
-    expected |= {name: {"ir"} for name in ("condensed", "slope", "cut")}
+    expected |= {name: {"ir"} for name in ("condensed", "slope", "cut", "bands")}
     assert changed == expected.get(field, {"msms_pos", "msms_neg"})
 
 

@@ -54,7 +54,7 @@ def molecule_image(
 
 def model_axis(modality: str) -> Axis:
     """Where the 600 points of a preprocessed spectrum lie, in cm-1, ppm or m/z."""
-    if modality.startswith("ms"):
+    if KINDS[modality].unit == "m/z":
         return np.linspace(0, MZ_MAX - 0.1, POINTS)
     return np.linspace(AXES[modality][0], AXES[modality][-1], POINTS)
 
@@ -81,7 +81,7 @@ def molecule_spectra(lines: LineTable, row: int) -> dict[str, tuple[Axis, Axis]]
 def draw_spectrum(ax: Axes, modality: str, x: Axis, y: Axis, label: bool = True) -> None:
     """One spectrum as chemists draw it: IR from 4000 to 400 cm-1, NMR by descending shift, MS as sticks."""
     colour = KINDS[modality].colour
-    if modality.startswith("ms"):
+    if KINDS[modality].unit == "m/z":
         there = y > 0.004
         ax.vlines(x[there], 0, y[there], color=colour, linewidth=0.9)
         ax.set_xlim(0, max(150.0, 1.08 * x[there].max(initial=0)))

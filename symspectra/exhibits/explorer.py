@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
+from io import BytesIO
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -12,10 +16,13 @@ import torch
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import ReadError
 from symspectra.exhibits.drawing import model_axis
+from symspectra.exhibits.prediction_drawing import steps_figure
 from symspectra.groups.table8 import NAMES, label
 from symspectra.modalities import KINDS
 from symspectra.predict.predictor import GroupPrediction, Prediction, Predictor, Source
 from symspectra.spectra.conversion import Prepared
+from symspectra.spectra.readers import read_one
+from symspectra.spectra.readers.paragraph import read_paragraph
 from symspectra.spectra.spectrum import Spectrum
 
 TOP = 12  # groups shown
@@ -24,7 +31,7 @@ PREDICTED, BELOW = "#0072B2", "#BBBBBB"
 
 
 class Explorer(widgets.VBox):
-    """Choose a molecule, tick its spectra or type others, and read the answer.
+    """Choose a molecule, tick its spectra, type, paste or upload others, and read the answer under the spectra as read.
 
     Parameters
     ----------
@@ -36,7 +43,9 @@ class Explorer(widgets.VBox):
     ----------
     molecule : the menu of molecules
     used, typed : check box and text field of each modality; a typed file or list of peaks replaces the molecule's own
-    answer : the groups with their probabilities and thresholds, warnings, or the sentence of a reading error, as HTML
+    files, text : files of spectra that say their kind, and the paragraph of an experimental section; what is read of
+        them replaces what is typed
+    answer : spectra, groups with probabilities and thresholds, warnings, or the sentence of a reading error, as HTML
     """
 
     def __init__(
@@ -55,44 +64,70 @@ class Explorer(widgets.VBox):
             box.observe(self._answer, "value")
         for field in self.typed.values():
             field.observe(self._answer, "value")
+        self.files = widgets.FileUpload(multiple=True, description="files of spectra")
+        self.text = widgets.Textarea(continuous_update=False, layout=widgets.Layout(width="44em", height="4em"))
+        self.text.placeholder = (
+            "or paste the paragraph of an experimental section: 1H NMR ... 13C NMR ... IR ... HRMS ..."
+        )
+        for field in (self.files, self.text):
+            field.observe(self._answer, "value")
         self.answer = widgets.HTML()
         self.molecule.observe(self._choose, "value")
         rows = [widgets.HBox([self.used[m], self.typed[m]]) for m in predictor.modalities]
-        super().__init__([self.molecule, *rows, self.answer])
+        super().__init__([self.molecule, *rows, self.files, self.text, self.answer])
         self._choose()
 
-    def sources(self) -> dict[str, Source]:
-        """The spectra that are ticked: what is typed, else the molecule's own."""
+    def sources(self) -> tuple[dict[str, Source], list[str]]:
+        """The spectra that are ticked: pasted, uploaded or typed, else the molecule's own; and what was not used.
+
+        Raises
+        ------
+        ReadError : a file or the text cannot be read, or a file does not say what kind of spectrum it is.
+        """
+        given, unused = read_paragraph(self.text.value) if self.text.value.strip() else ({}, [])
+        with tempfile.TemporaryDirectory() as folder:
+            for file in self.files.value:
+                path = Path(folder) / Path(file["name"]).name
+                path.write_bytes(file["content"])
+                spectrum = read_one(path)
+                if spectrum.modality is None:
+                    raise ReadError(
+                        f"{path.name}: does not say what kind of spectrum it is; type its path beside its kind"
+                    )
+                given[spectrum.modality] = spectrum
         own = self._molecules[self.molecule.value]
-        found = {m: field.value.strip() or own.get(m) for m, field in self.typed.items() if self.used[m].value}
-        return {m: source for m, source in found.items() if source is not None}
+        found = {m: given.get(m) or field.value.strip() or own.get(m) for m, field in self.typed.items()}
+        return {m: source for m, source in found.items() if source is not None and self.used[m].value}, unused
 
     def _choose(self, change: object = None) -> None:
         """Show where the spectra of the molecule come from, and forget what was typed for the one before."""
         own = self._molecules[self.molecule.value]
         for m, field in self.typed.items():
-            field.placeholder = _described(own.get(m))
+            field.placeholder = _described(own.get(m), m)
             field.value = ""
         self._answer()
 
     def _answer(self, change: object = None) -> None:
-        sources = self.sources()
-        if not sources:
-            self.answer.value = "<p>No spectrum is chosen.</p>"
-            return
         try:
+            sources, unused = self.sources()
+            if not sources:
+                self.answer.value = "<p>No spectrum is chosen.</p>"
+                return
             prediction = self._predictor.predict(sources)
         except ReadError as error:
             self.answer.value = f"<p><b>Cannot be read:</b> {escape(str(error))}</p>"
             return
-        typed = any(self.typed[m].value.strip() for m in sources)
-        smiles = None if typed else self._structures.get(self.molecule.value)
-        self.answer.value = answer_html(prediction, smiles)
+        own = any(self.typed[m].value.strip() for m in sources) or self.files.value or self.text.value.strip()
+        smiles = None if own else self._structures.get(self.molecule.value)
+        prediction = replace(prediction, warnings=(*unused, *prediction.warnings))
+        self.answer.value = spectra_html(prediction) + answer_html(prediction, smiles)
 
 
 def molecules_of(dataset: SpectraDataset, rows: Sequence[int]) -> dict[str, dict[str, Prepared]]:
     """Molecules of a data set with their spectra, by SMILES, for `Explorer` and `Predictor.predict`."""
     x, present = dataset.spectra(torch.tensor(rows))
+    if "formula" in dataset.modalities:
+        present[:, dataset.modalities.index("formula")] = False
     molecules: dict[str, dict[str, Prepared]] = {dataset.ids[row]: {} for row in rows}
     for i, k in present.nonzero().tolist():
         m, vector = dataset.modalities[k], x[i, k].numpy()
@@ -100,6 +135,17 @@ def molecules_of(dataset: SpectraDataset, rows: Sequence[int]) -> dict[str, dict
         spectrum = Spectrum(model_axis(m), vector, KINDS[m].unit, y_unit, m)
         molecules[dataset.ids[rows[i]]][m] = Prepared(m, vector, spectrum)
     return molecules
+
+
+def spectra_html(prediction: Prediction) -> str:
+    """The spectra as they were read on the left, and as the model reads them, as a picture."""
+    pairs = {m: (prepared.spectrum, prepared) for m, prepared in prediction.spectra.items() if m != "formula"}
+    if not pairs:
+        return ""
+    steps_figure(pairs).savefig(file := BytesIO(), format="png", dpi=110)
+    return (
+        f'<img alt="spectra" style="max-width:44em" src="data:image/png;base64,{b64encode(file.getvalue()).decode()}">'
+    )
 
 
 def answer_html(prediction: Prediction, smiles: str | None = None) -> str:
@@ -111,7 +157,7 @@ def answer_html(prediction: Prediction, smiles: str | None = None) -> str:
     foot = "Blue: predicted. The black mark is the threshold of the group."
     if held is not None:
         foot += " \N{CHECK MARK}: in the structure."
-    return f"{head}<p>Read from {used}</p><table>{bars}</table><p>{foot}</p>"
+    return f"{head}<p>Read from {used}. {escape(prediction.known)}</p><table>{bars}</table><p>{foot}</p>"
 
 
 def _bar(group: GroupPrediction, held: bool | None) -> str:
@@ -124,7 +170,7 @@ def _bar(group: GroupPrediction, held: bool | None) -> str:
     return "<tr>" + "".join(f'<td style="padding:0 0.5em">{cell}</td>' for cell in cells) + "</tr>"
 
 
-def _described(source: Source | None) -> str:
+def _described(source: Source | None, kind: str) -> str:
     if source is None:
-        return "no spectrum; type a file or, but for IR, a list of peaks"
+        return "nothing; type a file or a list of peaks" if kind != "formula" else "not known; type it, such as C9H6O2"
     return Path(source).name if isinstance(source, Path) else source if isinstance(source, str) else "of the data set"

@@ -220,7 +220,7 @@ class Predictor:
     def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
         """The gate p of every token of every spectrum of a prediction (`SymSpectra.gates`)."""
         gates = self.model.gates(*self._tensors([prediction.spectra]))[0].detach().numpy()
-        return {name: gates[self.modalities.index(name)] for name in prediction.spectra}
+        return {name: gates[self.modalities.index(name)] for name in prediction.spectra if name != "formula"}
 
     def _tensors(
         self, molecules: Sequence[Mapping[str, Prepared]]

@@ -263,7 +263,9 @@ def _listed(y: Float[Tensor, "batch points"], seed: Tensor) -> Float[Tensor, "ba
     beside = torch.nn.functional.pad(y, (1, 1), value=2.0)  # no band at the ends
     peak = (y > beside[:, :-2]) & (y >= beside[:, 2:]) & (y > weakest)
     number = torch.arange(y.shape[1], device=y.device, dtype=torch.int32)
-    kept = uniform(seed.unsqueeze(1).expand(-1, y.shape[1]), number, "band") > 0.5 * uniform(seed, 0, "forgotten").unsqueeze(1)
+    kept = uniform(seed.unsqueeze(1).expand(-1, y.shape[1]), number, "band") > 0.5 * uniform(
+        seed, 0, "forgotten"
+    ).unsqueeze(1)
     peak &= kept | (y >= 1)
     grades = uniform(seed, 0, "grades").unsqueeze(1)
     height = torch.where(grades < 0.3, y, torch.where(grades < 0.6, (5 * y).ceil() / 5, 1.0))
