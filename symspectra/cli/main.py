@@ -1,4 +1,4 @@
-"""The command line: ``symspectra predict | label | train | plan | reproduce | calibrate | data``."""
+"""The command line: ``symspectra predict | serve | label | train | plan | reproduce | calibrate | data``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from symspectra import __version__
 from symspectra.cli import data as data_cli
 from symspectra.cli import predict as predict_cli
+from symspectra.cli import serve as serve_cli
 from symspectra.config import load_config
 from symspectra.errors import ConfigError
 from symspectra.experiments.engine import import_modules
@@ -81,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
 
     p = add("predict", predict_cli.run, "functional groups of a molecule from its spectra")
     predict_cli.add_options(p)
+
+    p = add("serve", serve_cli.run, "answer other programs by HTTP: spectra as JSON in, groups as JSON out")
+    serve_cli.add_options(p)
 
     p = add("label", _label, "functional groups of molecules, by substructure")
     p.add_argument("smiles", nargs="+", metavar="SMILES")

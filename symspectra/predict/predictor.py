@@ -9,7 +9,7 @@ tried on measured spectra, ``measured.json``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations, compress
 from pathlib import Path
@@ -97,11 +97,7 @@ class Predictor:
         ------
         ReadError : a spectrum cannot be read or does not fit the model; one sentence.
         """
-        if not sources:
-            raise ReadError(f"no spectrum was given; expected at least one of {', '.join(self.modalities)}")
-        for name in sources:
-            if name not in self.modalities:
-                raise ReadError(f"there is no modality {name!r}; {suggest(name, self.modalities)}")
+        self.check_kinds(sources)
         spectra = {}
         for name in sorted(sources, key=MODALITIES.index):
             source = sources[name]
@@ -109,6 +105,14 @@ class Predictor:
                 source = spectrum_of(source, name)
             spectra[name] = source if isinstance(source, Prepared) else prepare(source, name)
         return self.predict_prepared([spectra])[0]
+
+    def check_kinds(self, names: Collection[str]) -> None:
+        """`ReadError` where no spectrum is named, or one that the model cannot read."""
+        if not names:
+            raise ReadError(f"no spectrum was given; expected at least one of {', '.join(self.modalities)}")
+        for name in names:
+            if name not in self.modalities:
+                raise ReadError(f"there is no modality {name!r}; {suggest(name, self.modalities)}")
 
     def predict_prepared(self, molecules: Sequence[Mapping[str, Prepared]]) -> list[Prediction]:
         """Functional groups of molecules whose spectra are already converted (`symspectra.spectra.conversion`)."""
