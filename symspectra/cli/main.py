@@ -1,4 +1,4 @@
-"""The command line: ``symspectra predict | serve | label | train | plan | reproduce | calibrate | data``."""
+"""The command line, ``symspectra``: predict, serve, label, train, calibrate, plan, notebooks, reproduce, data."""
 
 from __future__ import annotations
 
@@ -102,6 +102,10 @@ def _parser() -> argparse.ArgumentParser:
 
     p = add("plan", _plan, "list the runs that notebooks need, and which are done", profile, own, store)
     p.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="by number or name; all by default")
+
+    text = "copy the notebooks out of the package, to run them where there is no repository"
+    p = add("notebooks", _notebooks, text)
+    p.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where to write them, into notebooks/")
 
     text = "train what is missing, execute the notebooks, write the figures"
     p = add("reproduce", _reproduce, text, profile, own, store, device)
@@ -233,6 +237,12 @@ def _reproduce(options: argparse.Namespace) -> None:
 
     names = ("profile", "only", "store", "figures", "workers", "device", "scheduler_file", "imports")
     reproduce(**{name: getattr(options, name) for name in names})
+
+
+def _notebooks(options: argparse.Namespace) -> None:
+    from symspectra.experiments.plan import copy_notebooks
+
+    print(copy_notebooks(options.to))
 
 
 def _build(options: argparse.Namespace) -> None:
