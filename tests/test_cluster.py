@@ -83,7 +83,7 @@ def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
 
 def test_without_dask_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r'distributed is not installed.* pip install -e "\.\[notebooks\]"'):
+    with pytest.raises(ConfigError, match=r'distributed is not installed.* pip install "symspectra\[notebooks\]"'):
         train_missing(some(2), tmp_path, 2, "cpu")
 
 

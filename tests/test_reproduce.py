@@ -99,7 +99,7 @@ def test_what_cannot_be_executed_is_refused_before_anything_is_trained(folder, m
     (folder / "file").write_text("")
     refused("figures cannot be written to .*file", "15", figures=Path("file"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    refused(r'pip install -e "\.\[notebooks\]"', "15")
+    refused(r'pip install "symspectra\[notebooks\]"', "15")
     assert not (folder / "runs").exists()
 
 

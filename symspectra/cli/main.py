@@ -1,4 +1,4 @@
-"""The command line: ``symspectra predict | evaluate | label | train | plan | reproduce | calibrate | data``."""
+"""The command line, ``symspectra``: predict, evaluate, serve, label, train, calibrate, plan, notebooks, reproduce, data."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from symspectra import __version__
 from symspectra.cli import data as data_cli
 from symspectra.cli import predict as predict_cli
+from symspectra.cli import serve as serve_cli
 from symspectra.config import load_config
 from symspectra.errors import ConfigError
 from symspectra.experiments.engine import import_modules
@@ -86,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("table", type=Path, help="CSV or parquet table as of predict --batch, with a column smiles")
     p.add_argument("--model", type=Path, metavar="FOLDER", help="predictor to use; the shipped one by default")
 
+    p = add("serve", serve_cli.run, "answer other programs by HTTP: spectra as JSON in, groups as JSON out")
+    serve_cli.add_options(p)
+
     p = add("label", _label, "functional groups of molecules, by substructure")
     p.add_argument("smiles", nargs="+", metavar="SMILES")
 
@@ -102,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
 
     p = add("plan", _plan, "list the runs that notebooks need, and which are done", profile, own, store)
     p.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="by number or name; all by default")
+
+    text = "copy the notebooks out of the package, to run them where there is no repository"
+    p = add("notebooks", _notebooks, text)
+    p.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where to write them, into notebooks/")
 
     text = "train what is missing, execute the notebooks, write the figures"
     p = add("reproduce", _reproduce, text, profile, own, store, device)
@@ -233,6 +241,12 @@ def _reproduce(options: argparse.Namespace) -> None:
 
     names = ("profile", "only", "store", "figures", "workers", "device", "scheduler_file", "imports")
     reproduce(**{name: getattr(options, name) for name in names})
+
+
+def _notebooks(options: argparse.Namespace) -> None:
+    from symspectra.experiments.plan import copy_notebooks
+
+    print(copy_notebooks(options.to))
 
 
 def _build(options: argparse.Namespace) -> None:

@@ -36,7 +36,7 @@ def check_installed(*packages: str) -> None:
     """Raise `ConfigError`, with the command that installs them, where one of these is not there."""
     for name in packages:
         if importlib.util.find_spec(name) is None:
-            raise ConfigError(f'{name} is not installed; in the project\'s folder: pip install -e ".[notebooks]"')
+            raise ConfigError(f'{name} is not installed: pip install "symspectra[notebooks]"')
 
 
 def import_modules(names: Sequence[str], folder: str = "") -> None:

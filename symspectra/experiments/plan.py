@@ -6,7 +6,9 @@ the same configuration are one run.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from symspectra.datasets.base import SHIPPED
 from symspectra.datasets.prepared import find_folder
 from symspectra.errors import ConfigError, suggest
 from symspectra.experiments.profiles import Profile
+from symspectra.files import written
 from symspectra.modalities import MODALITIES
 
 THREE = ("ir", "c13", "h1")
@@ -238,6 +241,30 @@ def project() -> Path:
     """
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if any(folder.glob("notebooks/*.ipynb"))), here)
+
+
+def copy_notebooks(folder: str | Path) -> Path:
+    """Copy the notebooks of the package to ``notebooks`` in a folder, whole or not at all; return where they are.
+
+    The folder is then a project: runs and figures of these notebooks are written beside them (`project`).
+
+    Raises
+    ------
+    ConfigError : ``notebooks`` is there already, or the package was installed without its notebooks.
+    """
+    target, names = Path(folder) / "notebooks", {f"{name}.ipynb" for name in NOTEBOOKS}
+    if target.exists():
+        raise ConfigError(f"{target} is there already; expected a folder without notebooks")
+    paths = [Path(__file__).parents[2] / "notebooks" / name for name in names]  # of a repository
+    if not paths[0].exists():
+        paths = [Path(file.locate()) for file in metadata.files("symspectra") or () if file.name in names]
+    if len(paths) != len(names):
+        raise ConfigError("the package was installed without its notebooks; install it again, from its wheel")
+    with written(target) as temporary:
+        temporary.mkdir()
+        for path in paths:
+            shutil.copyfile(path, temporary / path.name)
+    return target
 
 
 def find_notebooks(names: list[str] | None) -> list[str]:

@@ -8,7 +8,7 @@ scores of every subset of the spectra) and ``likeness.safetensors`` (what traini
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations, compress
@@ -98,14 +98,7 @@ class Predictor:
         ------
         ReadError : a spectrum cannot be read or does not fit the model; one sentence.
         """
-        if not sources:
-            raise ReadError(f"no spectrum was given; expected at least one of {', '.join(self.modalities)}")
-        for name in sources:
-            if name not in KINDS:
-                raise ReadError(f"there is no modality {name!r}; {suggest(name, self.modalities)}")
-            if name not in self.modalities:
-                known = ", ".join(self.modalities)
-                raise ReadError(f"the predictor has not learned {KINDS[name].said} ({name}); it reads {known}")
+        self.check_kinds(sources)
         spectra = {}
         for name in sorted(sources, key=tuple(KINDS).index):
             source = sources[name]
@@ -124,6 +117,17 @@ class Predictor:
         spectra, unused = read_paragraph(text)
         prediction = self.predict(spectra)
         return replace(prediction, warnings=(*unused, *prediction.warnings))
+
+    def check_kinds(self, names: Collection[str]) -> None:
+        """`ReadError` where no spectrum is named, or one that the model cannot read."""
+        if not names:
+            raise ReadError(f"no spectrum was given; expected at least one of {', '.join(self.modalities)}")
+        for name in names:
+            if name not in KINDS:
+                raise ReadError(f"there is no modality {name!r}; {suggest(name, self.modalities)}")
+            if name not in self.modalities:
+                known = ", ".join(self.modalities)
+                raise ReadError(f"the predictor has not learned {KINDS[name].said} ({name}); it reads {known}")
 
     def predict_prepared(self, molecules: Sequence[Mapping[str, Prepared]]) -> list[Prediction]:
         """Functional groups of molecules whose spectra are already converted (`symspectra.spectra.conversion`)."""

@@ -133,11 +133,12 @@ def _long(path: Path) -> list[Molecule]:
             raise ReadError(f"{path}, row {number + 1}: {suggest(modality, KINDS)}")
         if modality in sources:
             raise ReadError(f"{path}, row {number + 1}: a second {modality} spectrum of {row['name']}")
-        sources[modality] = lambda number=number: _row(table.slice(number, 1).to_pylist()[0])
+        sources[modality] = lambda number=number: spectrum_of_row(table.slice(number, 1).to_pylist()[0])
     return list(molecules.items())
 
 
-def _row(row: Mapping[str, Any]) -> Spectrum:
+def spectrum_of_row(row: Mapping[str, Any]) -> Spectrum:
+    """The spectrum of a row of a parquet table, or of anything else that has its columns (`read_molecules`)."""
     modality = row["modality"]
     x_text, y_text = row.get("x_unit") or KINDS[modality].unit, row.get("y_unit")
     if y_text is None:

@@ -70,7 +70,7 @@ def open_molecules(max_heavy: int = 20) -> list[str]:
     try:
         import chemicals
     except ImportError as error:
-        raise ImportError('The molecule list needs chemicals: pip install -e ".[simulate]"') from error
+        raise ImportError('The molecule list needs chemicals: pip install "symspectra[simulate]"') from error
     folder = Path(chemicals.__file__).parent / "Identifiers"
     found = set()
     with rdBase.BlockLogs():  # entries that do not parse are left out by definition

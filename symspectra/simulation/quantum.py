@@ -88,7 +88,7 @@ class Surface:
         try:
             from tblite.interface import Calculator
         except ImportError as error:
-            raise ImportError('The simulation needs tblite: pip install -e ".[simulate]"') from error
+            raise ImportError('The simulation needs tblite: pip install "symspectra[simulate]"') from error
         self.calculator = Calculator("GFN2-xTB", numbers, positions)
         self.calculator.set("verbosity", 0)
         self.result = None
