@@ -206,4 +206,3 @@ def test_the_full_files(dev_file, tmp_path):
     assert summary["molecules_with"]["13C, 1H and any mass spectrum"] > 500
     unreadable = ("structure not readable", "peak not readable")
     assert sum(summary["rejects"].get(reason, 0) for reason in unreadable) < 0.01 * summary["molecules"]
-

@@ -21,6 +21,7 @@ from symspectra.predict.batch import predict_table
 from symspectra.predict.build import build, describe_subset, informative, seal
 from symspectra.predict.calibration import Scaling
 from symspectra.predict.evaluate import evaluate
+from symspectra.predict.finetune import finetune
 from symspectra.predict.predictor import SHIPPED, Predictor, predict, shipped, subset_key, subsets
 from symspectra.predict.tables import read_molecules
 from symspectra.spectra.spectrum import Spectrum
@@ -115,7 +116,7 @@ def test_unlike_spectra_are_warned_of_and_usual_ones_are_not(molecules):
 
     def warned(curves):
         predictions = [predict({"ir": Spectrum(axis, curve, "1/cm", "absorbance", "ir")}) for curve in curves]
-        return [w for p in predictions for w in p.warnings]
+        return [w for p in predictions for w in p.warnings if "unlike" in w]
 
     assert len(warned(y[:20])) <= 2
     backwards = warned(y[:20, ::-1])
@@ -329,7 +330,7 @@ def test_a_batch_on_the_command_line(capsys, tmp_path):
     "arguments, message",
     [
         ([], "expected spectra (--ir, --c13"),
-        (["--c13", "21.0", "--batch", "t.csv"], "one of the two"),
+        (["--c13", "21.0", "--batch", "t.csv"], "one of the three"),
         (["--batch", "t.csv"], "--out FILE"),
         (["--c13", "21.0", "--ir", "a.dx", "--block", "2"], "of which spectrum"),
         (["--c13", "21.0", "--y-unit", "ir=absorbance"], "c13"),
@@ -390,3 +391,23 @@ def test_answers_are_not_written_where_they_cannot_be_or_over_what_is_read(tmp_p
 def test_a_list_may_begin_with_a_minus(capsys):
     assert main(["predict", "--c13", "-4.5,18.3", "--steps"]) == 0
     assert "typed list of peaks" in capsys.readouterr().out
+
+
+def test_a_predictor_learns_on_from_ones_own_spectra(tmp_path, capsys):
+    chains = [f"{'C' * n}C(=O)O{'C' * m}" for n in range(1, 9) for m in range(1, 9)]
+    shifts = [", ".join(f"{x:.1f}" for x in (173.0 + n / 10, 64.4, *np.linspace(14, 34, 4 + n % 5))) for n in range(64)]
+    table = tmp_path / "own.csv"
+    rows = [f'{i},{smiles},"{c13}"' for i, (smiles, c13) in enumerate(zip(chains, shifts, strict=True))]
+    table.write_text("\n".join(["name,smiles,c13", *rows]))
+    assert main(["finetune", str(table), "--out", str(tmp_path / "mine"), "--epochs", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "before" in out and "after" in out and "micro_f1" in out
+    own = Predictor(tmp_path / "mine")
+    assert {g.name for g in own.predict({"c13": shifts[0]}).groups if g.predicted} >= {"Ester", "Alkane"}
+    assert own.card["subsets"]["ir"] == shipped().card["subsets"]["ir"]
+    table.write_text("\n".join(["name,smiles,c13", *rows[:20]]))
+    with pytest.raises(DataError, match="20 molecules with spectra; expected at least 50"):
+        finetune(shipped(), table, tmp_path / "other")
+    with pytest.raises(DataError, match="holds files and is no predictor"):
+        finetune(shipped(), table, tmp_path)
+    assert not (tmp_path / "other").exists()

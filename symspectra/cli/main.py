@@ -1,4 +1,4 @@
-"""The command line, ``symspectra``: predict, evaluate, serve, label, train, calibrate, plan, notebooks, reproduce, data."""
+"""The command line, ``symspectra``: predict, evaluate, serve, label, train, calibrate, plan, reproduce and others."""
 
 from __future__ import annotations
 
@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     p = add("evaluate", predict_cli.evaluate, "how well labelled spectra of your own are predicted")
     p.add_argument("table", type=Path, help="CSV or parquet table as of predict --batch, with a column smiles")
     p.add_argument("--model", type=Path, metavar="FOLDER", help="predictor to use; the shipped one by default")
+
+    text = "train a predictor further on labelled spectra of your own; scores before and after on held-out scaffolds"
+    p = add("finetune", predict_cli.finetune, text)
+    p.add_argument("table", type=Path, help="CSV or parquet table as of predict --batch, with a column smiles")
+    p.add_argument("--out", type=Path, required=True, help="folder to write")
+    p.add_argument("--model", type=Path, metavar="FOLDER", help="predictor to start from; the shipped one by default")
+    p.add_argument("--epochs", type=int, default=20)
 
     p = add("serve", serve_cli.run, "answer other programs by HTTP: spectra as JSON in, groups as JSON out")
     serve_cli.add_options(p)

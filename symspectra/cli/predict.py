@@ -120,6 +120,20 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"{row.name}, {row.modality}: {row.reason}", file=sys.stderr)
 
 
+def finetune(options: argparse.Namespace) -> None:
+    """Train further, write the predictor, and print its scores before and after."""
+    from tqdm import tqdm
+
+    from symspectra.predict.finetune import finetune
+    from symspectra.predict.predictor import SHIPPED, Predictor
+
+    predictor = Predictor(options.model or SHIPPED)
+    with tqdm(total=options.epochs, unit="epoch") as bar:
+        scores = finetune(predictor, options.table, options.out, options.epochs, report=lambda _: bar.update())
+    print(scores.round(3).to_string())
+    print(options.out)
+
+
 def _rejects(out: Path) -> Path:
     return out.with_name(f"{out.stem}.rejects.csv")
 

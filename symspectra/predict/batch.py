@@ -41,7 +41,7 @@ def predict_table(
     rejects, answers = [], []
     with tqdm(total=len(molecules), desc="predicting", unit=" molecules", disable=not progress) as bar:
         for chunk in chunked(molecules, CHUNK):
-            prepared = _prepare_chunk(chunk, predictor.modalities, rejects)
+            prepared = prepare_chunk(chunk, predictor.modalities, rejects)
             kept = [(name, spectra) for (name, _), spectra in zip(chunk, prepared, strict=True) if spectra]
             if kept:
                 answers.append(_answered(predictor, *zip(*kept, strict=True)))
@@ -62,7 +62,7 @@ def _answered(predictor: Predictor, names: Sequence[str], molecules: Sequence[Ma
     )
 
 
-def _prepare_chunk(
+def prepare_chunk(
     chunk: list[Molecule], modalities: Sequence[str], rejects: list[tuple[str, str, str]]
 ) -> list[dict[str, Prepared]]:
     """Read and convert the spectra of some molecules; what cannot be read goes to ``rejects``."""

@@ -81,7 +81,7 @@ def build(run: Run, dataset: SpectraDataset, folder: str | Path, show: bool = Fa
             rows = torch.from_numpy(np.flatnonzero(there[split] & (measured[split] == (kind == "measured"))))
             p = predict_spectra(smaller, x[rows][:, columns], present[rows][:, columns], BATCH // len(columns))
             answers += [labels[rows.numpy()], p.double().numpy()]
-        card["subsets"][subset_key(subset)] = {"spectra": kind, **_judged(*answers)}
+        card["subsets"][subset_key(subset)] = {"spectra": kind, **judged(*answers)}
     arrays = _likeness(dataset)
     with written(folder) as work:
         if folder.exists():
@@ -129,7 +129,7 @@ def _kind(
     return "simulated", there & ~measured
 
 
-def _judged(
+def judged(
     y_validation: np.ndarray, p_validation: np.ndarray, y_test: np.ndarray, p_test: np.ndarray
 ) -> dict[str, Any]:
     """As `describe_subset`. Without test molecules scores are of every second validation molecule, with what the others

@@ -44,10 +44,11 @@ def evaluate(predictor: Predictor, table: str | Path, progress: bool = False) ->
     predicted = p >= np.stack([thresholds[spectra] for spectra in answers["spectra"]])
     rows = {"all": np.ones(len(y), dtype=bool)} if len(thresholds) > 1 else {}
     rows = {spectra: (answers["spectra"] == spectra).to_numpy() for spectra in sorted(thresholds)} | rows
-    return pd.DataFrame({name: _scores(y[own], p[own], predicted[own]) for name, own in rows.items()}).T, rejects
+    return pd.DataFrame({name: scores_of(y[own], p[own], predicted[own]) for name, own in rows.items()}).T, rejects
 
 
-def _scores(y: np.ndarray, p: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+def scores_of(y: np.ndarray, p: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Scores of calibrated probabilities and of what was predicted of them, beside the constant answer."""
     scores = multilabel_metrics(y, predicted.astype(float))
     return {
         "molecules": len(y),

@@ -72,7 +72,7 @@ class Predictor:
         from symspectra.models.registry import labels_of, load_model
         from symspectra.models.restriction import quick
 
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         check(folder, "make it again with `symspectra calibrate`, or install the package again")
         self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
@@ -143,7 +143,7 @@ class Predictor:
         self, molecules: Sequence[Mapping[str, Prepared]]
     ) -> tuple[Float[np.ndarray, "molecule label"], list[tuple[str, ...]]]:
         """Calibrated probabilities of each molecule, and its warnings: what `predict_prepared` is made of."""
-        x, present = self._tensors(molecules)
+        x, present = self.tensors(molecules)
         p = self.probabilities(x, present)
         unlike = self._unlike(x.numpy(), present.numpy())
         warnings = []
@@ -223,10 +223,10 @@ class Predictor:
 
     def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
         """The gate p of every token of every spectrum of a prediction (`SymSpectra.gates`)."""
-        gates = self.model.gates(*self._tensors([prediction.spectra]))[0].detach().numpy()
+        gates = self.model.gates(*self.tensors([prediction.spectra]))[0].detach().numpy()
         return {name: gates[self.modalities.index(name)] for name in prediction.spectra if name != "formula"}
 
-    def _tensors(
+    def tensors(
         self, molecules: Sequence[Mapping[str, Prepared]]
     ) -> tuple[Float[torch.Tensor, "molecule modality 600"], Bool[torch.Tensor, "molecule modality"]]:
         """What the model reads, zeros where there is no spectrum, and where there is one."""
