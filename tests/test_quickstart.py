@@ -1,9 +1,11 @@
 """What the first notebook shows: the samples, the pictures of a prediction, the explorer."""
 
 import re
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.collections import QuadMesh
 from write_samples import write_samples
 
@@ -40,7 +42,7 @@ def made_up(probabilities, spectra=None, warnings=()):
 def test_the_samples_are_written_again_as_they_are(tmp_path):
     """Numbers may differ by one in the last digit from one processor to another."""
     write_samples(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} | {"README.md"} == {path.name for path in FOLDER.iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} | {"README.md", "measured"} == {path.name for path in FOLDER.iterdir()}
     number = re.compile(r"-?\d+(?:\.\d+)?")
     for path in tmp_path.iterdir():
         new, old = path.read_text(), (FOLDER / path.name).read_text()
@@ -189,7 +191,7 @@ def test_a_paragraph_and_files_are_read(widget):
     assert "no spectrum can be read from the text" in widget.answer.value
     widget.text.value = ""
     file = samples()[0].files["ir"]
-    upload = {"name": file.name, "type": "", "size": 1, "content": file.read_bytes(), "last_modified": 0}
+    upload = {"name": file.name, "type": "", "size": 1, "content": file.read_bytes(), "last_modified": datetime.now(UTC)}
     widget.files.value = (upload,)
     assert list(widget.sources()[0]) == ["ir"] and len(bars(widget.answer.value)) == TOP
     widget.files.value = (upload | {"name": "x.csv", "content": b"1,2\n2,3\n3,4\n"},)
@@ -218,6 +220,7 @@ def test_molecules_of_a_data_set_can_be_explored():
     assert list(molecules) == [data.ids[row] for row in rows]
     widget = Explorer(shipped(), molecules, {smiles: smiles for smiles in molecules})
     x, present = data.spectra(data.rows("test")[:1])
-    p = shipped().probabilities(x, present)[0]
+    nothing = torch.zeros(1, 1, 600), torch.zeros(1, 1, dtype=torch.bool)  # of the formula
+    p = shipped().probabilities(*(torch.cat(pair, dim=1) for pair in zip((x, present), nothing, strict=True)))[0]
     best = int(p.argmax())
     assert float(bars(widget.answer.value)[NAMES[best]]) == pytest.approx(p[best], abs=0.0051)
