@@ -54,6 +54,8 @@ def test_what_has_no_end_or_is_too_large_is_not_prepared(tmp_path, capsys):
     ):
         assert main(["data", "prepare", *map(str, options), "--out", str(tmp_path / "new")]) == 2
         assert words in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert main(["data", "build", "--smiles", str(tmp_path / "pipe.txt"), "--out", str(tmp_path / "new")]) == 2
+    assert "pipe.txt: not a file; expected a list of SMILES" in capsys.readouterr().err
 
 
 def test_a_predictor_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch, capsys):

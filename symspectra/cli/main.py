@@ -18,6 +18,7 @@ from symspectra.config import load_config
 from symspectra.errors import ConfigError
 from symspectra.experiments.engine import import_modules
 from symspectra.experiments.profiles import PROFILES, load_profile
+from symspectra.files import check_size
 from symspectra.settings import MODELS, Data, Training
 
 RESUMES = "; the same command goes on from what is finished or in a checkpoint"
@@ -253,6 +254,7 @@ def _build(options: argparse.Namespace) -> None:
     if options.dataset is None:
         if options.smiles is None or options.out is None:
             raise ConfigError("expected open, or --smiles FILE and --out FOLDER")
+        check_size(options.smiles, data_cli.TABLE_BYTES, expected="a list of SMILES")
         made, rejected = build_list(
             options.smiles, options.out, options.level or "ff", options.workers, options.max_heavy or 40
         )
