@@ -92,8 +92,10 @@ def check(folder: str | Path, instead: str = "make the folder again") -> dict[st
     """
     path = Path(folder) / MANIFEST
     try:
-        data, seal = path.read_bytes(), path.with_name(SEAL).read_bytes()
-        manifest = json.loads(data) if seal == _seal(data) else None
+        data = path.read_bytes()
+        manifest = json.loads(data)
+        if path.with_name(SEAL).read_bytes() != _seal(data):
+            manifest = None
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); {instead}") from error
     except ValueError as error:

@@ -54,6 +54,8 @@ def test_what_has_no_end_or_is_too_large_is_not_prepared(tmp_path, capsys):
     ):
         assert main(["data", "prepare", *map(str, options), "--out", str(tmp_path / "new")]) == 2
         assert words in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert main(["data", "build", "--smiles", str(tmp_path / "pipe.txt"), "--out", str(tmp_path / "new")]) == 2
+    assert "pipe.txt: not a file; expected a list of SMILES" in capsys.readouterr().err
 
 
 def test_a_predictor_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch, capsys):
@@ -81,8 +83,11 @@ def test_train_reads_a_file_and_settings_and_prints_the_scores(tmp_path, capsys)
     printed = capsys.readouterr().out
     assert "validation micro_f1" in printed and "test micro_f1" in printed
     assert len(list((tmp_path / "runs").glob("*/DONE"))) == 1
-    assert main([*command, "chanels=3", *options]) == 2
-    assert "did you mean 'channels'" in capsys.readouterr().err
+    for order in ([*command, "chanels=3", *options], [*command, *options, "chanels=3"]):
+        assert main(order) == 2
+        assert "did you mean 'channels'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, *options, "--sed", "1"])
 
 
 def test_show_counts_the_molecules(capsys):
@@ -98,13 +103,25 @@ def test_plan_counts_what_is_missing(tmp_path, capsys):
     assert runs and f"{len(runs)} runs, {len(runs)} missing" in lines[len(runs)]
 
 
+def test_plan_looks_where_reproduce_writes(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "13_own.ipynb").touch()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    stores = []
+    monkeypatch.setattr(
+        "symspectra.experiments.reproduce.plan", lambda profile, store, names: stores.append(store) or []
+    )
+    assert main(["plan"]) == 0 and stores == [tmp_path / "runs"]
+
+
 def test_gpu_means_cuda_and_a_module_is_imported_first(tmp_path, monkeypatch, capsys):
     (tmp_path / "registers_a_model.py").write_text("print('registered')\n")
     monkeypatch.chdir(tmp_path)
     options = ["--device", "gpu", "--import", "registers_a_model"]
-    assert main(["train", "nowhere.toml", *options]) == 2
-    assert capsys.readouterr().out == "registered\n"
-    sys.modules.pop("registers_a_model")
+    for command in (["train", "nowhere.toml", *options], ["calibrate", "nowhere.toml", *options, "--out", "new"]):
+        assert main(command) == 2
+        assert capsys.readouterr().out == "registered\n"
+        sys.modules.pop("registers_a_model")
 
 
 def test_a_signal_is_said_and_that_the_command_goes_on_where_it_does(tmp_path, monkeypatch, capsys):

@@ -67,3 +67,9 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path):
         path.write_text("half")
         raise OSError(28, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cut_manifest_is_named_and_not_its_seal(tmp_path):
+    (tmp_path / files.MANIFEST).write_text('{"shards": [')
+    with pytest.raises(DataError, match=f"{files.MANIFEST}: cannot be read"):  # line lists have no seal
+        files.check(tmp_path)

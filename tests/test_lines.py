@@ -8,11 +8,13 @@ import torch
 from conftest import LinesBuilder
 
 from symspectra.errors import DataError
+from symspectra.files import digest
 from symspectra.spectra.lines import (
     COLUMNS,
     LIST_GROUPS,
     Ragged,
     factor,
+    holds_lines,
     molecule_seed,
     multiplet,
     read_lines,
@@ -128,7 +130,8 @@ def test_rows_of_a_slice_are_those_of_the_whole(lines_builder):
 def test_what_is_damaged_is_named(lines_builder):
     folder = lines_builder.random(4).write()
     path = folder / "lines-000.parquet"
-    data = bytearray(path.read_bytes())
+    intact = path.read_bytes()
+    data = bytearray(intact)
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(DataError, match="lines-000.parquet: its checksum"):
@@ -141,6 +144,14 @@ def test_what_is_damaged_is_named(lines_builder):
     for text in ("{", "{}"):
         (folder / "manifest.json").write_text(text)
         with pytest.raises(DataError, match="manifest.json: cannot be read"):
+            read_lines(folder)
+    (folder / "manifest.json").write_text("{")
+    assert holds_lines(folder)  # and not taken for a folder of spectra, which has a checksum of its manifest
+    path.write_bytes(intact)
+    for number in (3, 5):
+        manifest = {"shards": [{"file": path.name, "molecules": number, "sha256": digest(path)}]}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(DataError, match=f"manifest.json: is damaged.* {number} molecules, which has 4"):
             read_lines(folder)
 
 

@@ -235,3 +235,11 @@ def test_nbval_runs_the_notebooks_that_train_nothing_as_they_stand(workplace):
 def test_a_folder_that_is_a_number_is_one_sentence():
     with pytest.raises(ConfigError, match="store is 2024; expected the name of a folder"):
         begin("smoke", 2024, "figures")
+
+
+def test_a_parameter_that_the_notebook_lacks_is_refused(monkeypatch):
+    cells = ["", 'profile = "smoke"\nstore = "runs"', '# Parameters\nprofil = "demo"\n', "begin()"]
+    kernel = type("Kernel", (), {"user_ns": {"In": cells}})
+    monkeypatch.setattr("symspectra.experiments.notebook.get_ipython", kernel)
+    with pytest.raises(ConfigError, match="no parameter 'profil'; did you mean 'profile'"):
+        begin("smoke", "runs", "figures")

@@ -13,6 +13,7 @@ from rdkit import Chem
 
 from symspectra.datasets import open_data
 from symspectra.datasets.base import SHIPPED, split_of
+from symspectra.errors import DataError
 from symspectra.groups.table8 import from_bits, label
 from symspectra.modalities import MODALITIES
 from symspectra.simulation.spectra import simulated
@@ -183,3 +184,6 @@ def test_a_folder_of_another_build_is_refused_before_anything_is_computed(tmp_pa
         with pytest.raises(ValueError, match=problem):
             open_data.build_list(tmp_path / arguments[0], tmp_path / arguments[1], *arguments[2:])
     assert not (tmp_path / "new").exists()
+    (tmp_path / "out" / "rejects.csv").write_text("line,smiles,reason\nx,C,y\n")
+    with pytest.raises(DataError, match="rejects.csv: is damaged"):
+        open_data.build_list(tmp_path / "list.smi", tmp_path / "out")

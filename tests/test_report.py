@@ -16,6 +16,7 @@ from symspectra.exhibits.report import (
     collect,
     missing_exhibits,
     read_exhibits,
+    summary,
     write_report,
 )
 from symspectra.exhibits.scores import Score, summarise
@@ -113,6 +114,7 @@ def test_claims_of_ones_own_are_not_counted_as_the_papers(folder):
     save_exhibit(pd.DataFrame({"a": ["b"]}), {}, folder, "taste", "smoke", claims=[own], molecules={"train": 1})
     papers, rest = write_report(folder, "smoke").read_text().split("## Claims beyond the paper")
     assert "4 claims of the paper:" in papers and own.text in rest and own.text not in papers
+    assert summary([HOLDS, own], []).startswith("1 claims of the paper:")  # as the notebook asks for it
 
 
 def test_report_says_how_the_exhibits_were_made_and_which_are_missing(folder):

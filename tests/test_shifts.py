@@ -15,6 +15,8 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from symspectra.errors import DataError
+from symspectra.simulation import flux, shifts
 from symspectra.simulation.shifts import (
     HEAVY_HALOGEN_INCREMENT,
     WEIGHTS,
@@ -186,3 +188,15 @@ def test_errors_are_means_over_atoms(untrained):
     errors = train_shifts.mean_absolute_errors(untrained, [example])
     assert errors["c13_mae_ppm"] == pytest.approx(1.0, abs=1e-3) and errors["h1_number"] == 6
     assert errors["h1_mae_ppm"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_damaged_parameters_of_the_simulation_are_named(tmp_path, monkeypatch):
+    for module, name, load in (
+        (shifts, "WEIGHTS", shifts.load_shift_network),
+        (flux, "PARAMETERS", flux.load_parameters),
+    ):
+        cut = tmp_path / getattr(module, name).name
+        cut.write_bytes(getattr(module, name).read_bytes()[:5000])
+        monkeypatch.setattr(module, name, cut)
+        with pytest.raises(DataError, match=f"{cut.name}: cannot be read"):
+            load.__wrapped__()

@@ -234,6 +234,12 @@ def test_a_flipped_bit_of_any_part_of_a_checkpoint_is_found(data, checkpoint, na
         train(tiny(epochs=2), data, checkpoint=checkpoint)
 
 
+def test_a_changed_type_in_a_checkpoint_is_found(data, checkpoint):
+    checkpoint.write_bytes(checkpoint.read_bytes().replace(b'"F32"', b'"I32"', 1))
+    with pytest.raises(DataError, match="checkpoint.safetensors: the checkpoint is damaged"):
+        train(tiny(epochs=2), data, checkpoint=checkpoint)
+
+
 def test_a_file_that_is_no_checkpoint_is_named(data, tmp_path):
     from safetensors.torch import save_file
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from symspectra.exhibits import verdicts
+from symspectra.exhibits import claims, verdicts
 from symspectra.exhibits.scores import Predictions, Scored, scored
 from symspectra.exhibits.verdicts import FAILS, HOLDS, UNDECIDED, UNTESTED, difference, judge, rise
 from symspectra.training.metrics import multilabel_metrics
@@ -378,6 +378,7 @@ def test_table_and_forest():
     rows = verdicts.table(claim)
     assert list(rows.columns) == ["row", "difference", "low", "high", "p", "verdict"] and list(rows.row) == ["a", "b"]
     verdicts.forest([judge("Table 2", "not here", {})])
+    verdicts.forest([claims.decided("Table 2", "by a rule alone", True, "", "")])
     figure = verdicts.forest([claim, judge("Table 2", "not here", {})])
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
         "Table 1: ours is best",

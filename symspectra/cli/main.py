@@ -19,6 +19,7 @@ from symspectra.config import load_config
 from symspectra.errors import ConfigError
 from symspectra.experiments.engine import import_modules
 from symspectra.experiments.profiles import PROFILES, load_profile
+from symspectra.files import check_size
 from symspectra.settings import MODELS, Data, Training
 
 RESUMES = "; the same command goes on from what is finished or in a checkpoint"
@@ -32,7 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; bad input is one sentence on standard error and exit status 2."""
     texts = sys.argv[1:] if arguments is None else arguments
     # "-4.5,18.3" is a value; argparse takes what begins with a minus for an option, but for single numbers
-    options = _parser().parse_args([f" {text}" if re.match(r"-\.?\d", text) else text for text in texts])
+    parser = _parser()
+    options, more = parser.parse_known_args([f" {text}" if re.match(r"-\.?\d", text) else text for text in texts])
+    if more and (not hasattr(options, "settings") or any(text.startswith("-") for text in more)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:  # settings after an option, which argparse leaves
+        options.settings = [*options.settings, *more]
     main_process = os.getpid()
 
     def terminate(number: int, frame: Any) -> None:
@@ -80,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "module to import first, for example one that registers a model of your own"
     own = shared("--import", dest="imports", action="append", metavar="MODULE", default=[], help=text)
 
-    p = add("predict", predict_cli.run, "functional groups of a molecule from its spectra")
+    p = add("predict", predict_cli.run, "functional groups of a molecule from its spectra", own)
     predict_cli.add_options(p)
 
     p = add("evaluate", predict_cli.evaluate, "how well labelled spectra of your own are predicted")
@@ -107,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     p.set_defaults(resumes=True)
 
     text = "make a predictor of a run, trained if it is not: calibration, thresholds, scores by subset of the spectra"
-    p = add("calibrate", _calibrate, text, config, store, device)
+    p = add("calibrate", _calibrate, text, config, own, store, device)
     p.add_argument("--out", type=Path, required=True, help="folder to write")
     p.set_defaults(resumes=True)
 
@@ -228,10 +234,11 @@ def _calibrate(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
+    from symspectra.experiments.plan import project
     from symspectra.experiments.reproduce import describe, plan
     from symspectra.parallel import cores
 
-    entries = plan(options.profile, options.store, options.notebooks)
+    entries = plan(options.profile, project() / options.store, options.notebooks)  # as `reproduce` has it
     for config, done, seconds in entries:
         time = "" if seconds is None else f"{seconds:6.0f} s"
         print(f"{'done   ' if done else 'missing'} {time}  {describe(config)}")
@@ -272,6 +279,7 @@ def _build(options: argparse.Namespace) -> None:
     if options.dataset is None:
         if options.smiles is None or options.out is None:
             raise ConfigError("expected open, or --smiles FILE and --out FOLDER")
+        check_size(options.smiles, data_cli.TABLE_BYTES, expected="a list of SMILES")
         made, rejected = build_list(
             options.smiles, options.out, options.level or "ff", options.workers, options.max_heavy or 40
         )

@@ -235,8 +235,11 @@ def _keep_rejects(path: Path, last: int) -> int:
     """Drop rejects after line ``last``, whose batch was not finished, and return how many are left."""
     rows = []
     if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in list(csv.reader(file))[1:] if len(row) == 3 and int(row[0]) <= last]
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [row for row in list(csv.reader(file))[1:] if len(row) == 3 and int(row[0]) <= last]
+        except (ValueError, csv.Error) as error:
+            raise DataError(f"{path}: is damaged ({error}); build the list into a new folder") from error
     with written(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("line", "smiles", "reason"), *rows])
     return len(rows)

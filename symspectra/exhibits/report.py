@@ -188,7 +188,8 @@ def _differently(claims: Sequence[Verdict]) -> str:
 
 
 def summary(claims: Sequence[Verdict], cells: Sequence[Cell]) -> str:
-    """The outcome in two sentences."""
+    """The outcome of the paper's own claims, those among ``claims``, in two sentences."""
+    claims = [claim for claim in claims if PLACE.match(claim.source)]
     count = ", ".join(f"**{outcome} {n}**" for outcome, n in count_outcomes(claims).items())
     answered = {cell[:3] for cell in cells if cell.paper is not None and cell.here.mean is not None}
     numbers = f"Of its {len(printed_numbers())} printed numbers, {len(answered)} have one of ours beside them."

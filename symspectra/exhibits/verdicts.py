@@ -365,9 +365,9 @@ def forest(verdicts: Sequence[Verdict]) -> Figure:
     frame["drawn"] = np.where(frame.low.isna() & (frame.verdict != UNTESTED), "by a rule", "")
     points = frame.fillna({"difference": 0.0})
     looks = {"hue_order": OUTCOMES, "palette": COLOURS, "style_order": OUTCOMES}
-    for drawn, part in points.groupby("drawn"):
+    for number, (drawn, part) in enumerate(points.groupby("drawn")):
         looks["markers"] = ["s" if drawn else "o"] * 3 + ["X"]
-        style = {"hue": "verdict", "style": "verdict", "s": 3 * size, "legend": not drawn, **looks}
+        style = {"hue": "verdict", "style": "verdict", "s": 3 * size, "legend": not number, **looks}
         sns.scatterplot(part, x="difference", y="place", ax=axes, **style)
     axes.set_xscale("symlog", linthresh=2 * MARGIN)
     axes.set_xticks([-1, -0.1, 0, 0.1, 1])

@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
+from symspectra.errors import DataError
 from symspectra.simulation.quantum import SimulationError
 
 PARAMETERS = Path(__file__).parent.parent / "data" / "charge_flux.json"
@@ -41,7 +42,10 @@ class Terms(NamedTuple):
 @lru_cache
 def load_parameters() -> Mapping[str, float]:
     """The fitted parameters by name: charges in e, flux in e per angstrom or radian; read once."""
-    return json.loads(PARAMETERS.read_text(encoding="utf-8"))["parameters"]
+    try:
+        return json.loads(PARAMETERS.read_text(encoding="utf-8"))["parameters"]
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError(f"{PARAMETERS}: cannot be read ({error}); install the package again") from error
 
 
 def atom_types(mol: Chem.Mol) -> list[tuple[str, str]]:

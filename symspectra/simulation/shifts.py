@@ -28,8 +28,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from rdkit import Chem
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+
+from symspectra.errors import DataError
 
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17)  # atomic numbers in the training data
 # Br and I: covalent radius minus that of Cl, Angstrom (Cordero et al., Dalton Trans. 2008, 2832).
@@ -202,10 +204,13 @@ class ShiftNetwork(nn.Module):
 
 @lru_cache(maxsize=1)
 def load_shift_network() -> ShiftNetwork:
-    """The shipped network, ready to predict."""
-    with safe_open(WEIGHTS, framework="pt") as file:
-        network = ShiftNetwork(**json.loads(file.metadata()["shift_network"])["sizes"])
-        network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
+    """The shipped network, ready to predict; `DataError` where its file is damaged."""
+    try:
+        with safe_open(WEIGHTS, framework="pt") as file:
+            network = ShiftNetwork(**json.loads(file.metadata()["shift_network"])["sizes"])
+            network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{WEIGHTS}: cannot be read ({error}); install the package again") from error
     return network.eval().requires_grad_(False)
 
 

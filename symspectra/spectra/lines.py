@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from symspectra.errors import DataError
-from symspectra.files import digest, written
+from symspectra.files import SEAL, digest, written
 from symspectra.groups.table8 import from_bits
 from symspectra.modalities import MODALITIES
 
@@ -157,11 +157,11 @@ def append_shard(directory: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def holds_lines(directory: Path) -> bool:
-    """Whether the manifest of a folder is one of line lists."""
+    """Whether the manifest of a folder is one of line lists, which alone have no checksum of the manifest."""
     try:
         return "shards" in json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
-        return False
+        return not (directory / SEAL).exists()
 
 
 def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
@@ -190,6 +190,8 @@ def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
         if digest(path) != checksum:
             raise DataError(f"{path}: its checksum is not that in {manifest.name}; it is damaged, fetch it again")
         tables.append(pq.read_table(path))
+        if tables[-1].num_rows != n:
+            raise DataError(f"{manifest}: is damaged: it gives {name} {n} molecules, which has {tables[-1].num_rows}")
         if missing := [name for name in COLUMNS if name not in tables[-1].column_names]:
             raise DataError(
                 f"{path}: columns {', '.join(missing)} are missing; it is of another version, build it anew"
