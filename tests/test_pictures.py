@@ -60,7 +60,7 @@ def test_a_picture_is_seen_as_it_was(name):
         REFERENCE.write_text(json.dumps(known | {name: seen.round().astype(int).tolist()}) + "\n")
         return
     off = np.abs(seen - np.array(known[name]))
-    assert off.mean() < MEAN and off.max() < MOST, f"{name} looks otherwise: {off.mean():.1f} of 255, {off.max():.0f} most"
+    assert off.mean() < MEAN and off.max() < MOST, f"{name} looks otherwise: {off.mean():.1f}, at most {off.max():.0f}"
 
 
 def test_a_change_is_seen():

@@ -42,7 +42,8 @@ def made_up(probabilities, spectra=None, warnings=()):
 def test_the_samples_are_written_again_as_they_are(tmp_path):
     """Numbers may differ by one in the last digit from one processor to another."""
     write_samples(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} | {"README.md", "measured"} == {path.name for path in FOLDER.iterdir()}
+    there = {path.name for path in FOLDER.iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} | {"README.md", "measured"} == there
     number = re.compile(r"-?\d+(?:\.\d+)?")
     for path in tmp_path.iterdir():
         new, old = path.read_text(), (FOLDER / path.name).read_text()
@@ -191,7 +192,8 @@ def test_a_paragraph_and_files_are_read(widget):
     assert "no spectrum can be read from the text" in widget.answer.value
     widget.text.value = ""
     file = samples()[0].files["ir"]
-    upload = {"name": file.name, "type": "", "size": 1, "content": file.read_bytes(), "last_modified": datetime.now(UTC)}
+    upload = {"name": file.name, "type": "", "size": 1, "content": file.read_bytes()}
+    upload["last_modified"] = datetime.now(UTC)
     widget.files.value = (upload,)
     assert list(widget.sources()[0]) == ["ir"] and len(bars(widget.answer.value)) == TOP
     widget.files.value = (upload | {"name": "x.csv", "content": b"1,2\n2,3\n3,4\n"},)
