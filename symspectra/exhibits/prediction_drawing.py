@@ -172,6 +172,6 @@ def subset_figure(card: Mapping[str, Any]) -> Figure:
     names = [KINDS[m].figure_label for m in modalities]
     style = {"cmap": ["0.93", "0.15"], "cbar": False, "linewidths": 1.5, "xticklabels": False, "yticklabels": names}
     sns.heatmap(there, ax=below, **style)
-    below.set_xlabel("the subsets of the five spectra, best first")
+    below.set_xlabel("what is given, best first")
     below.tick_params(length=0, rotation=0)
     return figure
