@@ -288,7 +288,7 @@ class Widened(SpectraDataset):
         self.evaluated, self.own, self.rows = evaluated_groups(base), base.own, base.rows
         self.digest = hashlib.sha256(repr((base.digest, self.modalities)).encode()).hexdigest()
         self._columns = [self.modalities.index(name) for name in base.modalities]
-        counts = formulas(base.ids)
+        counts = formulas(base.ids if "formula" in self.modalities else ())
         self._formula = torch.from_numpy(formula_vectors(counts).astype(np.float16))
         self._known = torch.from_numpy(counts.any(axis=1))
 

@@ -33,8 +33,8 @@ def evaluate(predictor: Predictor, table: str | Path, progress: bool = False) ->
     ------
     ReadError : the table cannot be read, a molecule has no structure or one that is none, or no spectrum is left.
     """
-    structures = read_structures(Path(table))
-    answers, rejects = predict_table(predictor, read_molecules(table), progress)
+    molecules, structures = read_molecules(table), read_structures(Path(table))
+    answers, rejects = predict_table(predictor, molecules, progress)
     if not len(answers):
         reason = f"; the first: {rejects['reason'][0]}" if len(rejects) else ""
         raise ReadError(f"{table}: no spectrum can be read{reason}")

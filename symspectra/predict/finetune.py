@@ -68,8 +68,7 @@ def finetune(
         raise DataError(
             "the predictor is of labels of its own; only one of the groups of Table 8 can be trained further"
         )
-    structures, rejects = read_structures(table), []
-    molecules = read_molecules(table)
+    molecules, structures, rejects = read_molecules(table), read_structures(table), []
     prepared = prepare_chunk(molecules, predictor.modalities, rejects)
     kept = [(structures[name], spectra) for (name, _), spectra in zip(molecules, prepared, strict=True) if spectra]
     if len(kept) < LEAST:

@@ -254,11 +254,10 @@ class Predictor:
     ) -> list[tuple[str, ...]]:
         """A sentence for each spectrum that is unlike the training spectra."""
         warnings: list[list[str]] = [[] for _ in x]
-        for k, name in enumerate(self.modalities):
-            if name == "formula":
-                continue
+        for name, likeness in self.likeness.items():
+            k = self.modalities.index(name)
             rows = np.flatnonzero(present[:, k])
-            for i, share in zip(rows, self.likeness[name].rank(x[rows, k]), strict=True):
+            for i, share in zip(rows, likeness.rank(x[rows, k]), strict=True):
                 if share >= UNLIKE:
                     warnings[i].append(
                         f"the {name} spectrum is unlike the training spectra (further from them than "

@@ -60,7 +60,9 @@ def read_structures(path: Path) -> dict[str, str]:
 
     try:
         table = (
-            pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str, encoding="utf-8-sig")
+            pd.read_parquet(path, columns=["name", "smiles"])
+            if path.suffix == ".parquet"
+            else pd.read_csv(path, dtype=str, encoding="utf-8-sig")
         )
         columns = table[["name", "smiles"]].astype(str)
     except (OSError, ValueError, KeyError) as error:
@@ -97,7 +99,7 @@ def _wide(path: Path) -> list[Molecule]:
         raise ReadError(f"{path}: there is no column 'name'; expected name and some of {', '.join(KINDS)}")
     for column in table.columns:
         if column not in ("name", "smiles", *KINDS):
-            raise ReadError(f"{path}: column {column!r}; {suggest(column, KINDS)}")
+            raise ReadError(f"{path}: column {column!r}; {suggest(column, ('smiles', *KINDS))}")
     table = table[table.apply(lambda row: row.str.strip().any(), axis=1)]
     twice = table["name"][table["name"].duplicated()]
     if len(twice):

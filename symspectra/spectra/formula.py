@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,20 +32,26 @@ def parse_formula(text: str) -> Spectrum:
     compact = re.sub(r"[\s_]", "", text).translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789"))
     if not re.fullmatch(r"(?:[A-Z][a-z]?[0-9]{0,4})+", compact):
         raise ReadError(f"{text[:60]!r} is no molecular formula; expected one of a neutral molecule, such as C9H6O2")
-    counts = dict.fromkeys(ELEMENTS, 0)
-    for element, number in re.findall(r"([A-Z][a-z]?)([0-9]*)", compact):
-        if element not in counts:
-            raise ReadError(f"the formula {compact} has {element}; models know {', '.join(ELEMENTS)} only")
-        counts[element] += int(number or 1)
+    counts = atoms_of(compact)
+    if unknown := [element for element in counts if element not in ELEMENTS]:
+        raise ReadError(f"the formula {compact} has {unknown[0]}; models know {', '.join(ELEMENTS)} only")
     if not counts["C"] or max(counts.values()) > MOST:
         raise ReadError(f"the formula {compact} has C{counts['C']}; expected a molecule with 1 to {MOST} carbon atoms")
-    found = np.array(list(counts.values()))
+    found = np.array([counts[element] for element in ELEMENTS])
     if (doubled := _doubled_unsaturation(found[None])[0]) < 0 or doubled % 2:
         raise ReadError(
             f"the formula {compact} is of no neutral molecule: it has {doubled / 2:g} rings and double bonds"
         )
     meta = {"source": compact, "format": "formula"}
     return Spectrum(np.arange(len(ELEMENTS)), found, "element", "atoms", "formula", meta, peaks=True)
+
+
+def atoms_of(formula: str) -> Counter[str]:
+    """Atoms of each element that is named in a formula without brackets."""
+    counts: Counter[str] = Counter()
+    for element, number in re.findall(r"([A-Z][a-z]?)([0-9]*)", formula):
+        counts[element] += int(number or 1)
+    return counts
 
 
 def formulas(smiles: tuple[str, ...]) -> Int[np.ndarray, "molecule 10"]:

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 
 from symspectra.errors import ReadError
-from symspectra.spectra.formula import parse_formula
+from symspectra.spectra.formula import atoms_of, parse_formula
 from symspectra.spectra.readers.peak_lists import parse_peaks
 from symspectra.spectra.spectrum import Spectrum
 
@@ -77,11 +77,11 @@ def _formula(part: str, kind: str) -> Spectrum:
     if adduct is None or not printed:
         raise ReadError("which ion the formula is of is not said with its mass")
     sign, added = adduct[1] or adduct[3] or "+", adduct[2] or adduct[4]
-    change = Counter() if added is None else _atoms(added)
+    change = Counter() if added is None else atoms_of(added)
     if sign != "+":
         change = Counter({element: -number for element, number in change.items()})
     charge = -1 if sign != "+" and added else 1
-    given = _atoms(found[0])
+    given = atoms_of(found[0])
     for neutral in (given, Counter({e: given[e] - change[e] for e in given | change})):
         ion = {element: neutral[element] + change[element] for element in neutral | change}
         if not set(ion) <= set(_MASSES) or min(neutral.values()) < 0:
@@ -90,10 +90,3 @@ def _formula(part: str, kind: str) -> Spectrum:
         if any(abs(mass - value) < _EXACT for value in printed):
             return parse_formula("".join(f"{element}{number}" for element, number in neutral.items() if number))
     raise ReadError(f"{found[0]} does not have the mass that is printed with it")
-
-
-def _atoms(formula: str) -> Counter:
-    counts: Counter = Counter()
-    for element, number in re.findall(r"([A-Z][a-z]?)(\d*)", formula):
-        counts[element] += int(number or 1)
-    return counts
