@@ -1,4 +1,5 @@
 # make reproduce   set up .venv, train, execute the notebooks, write figures/<profile>/   (PROFILE=smoke|demo|evening|open|paper)
+# make figures     execute the notebooks with the recorded runs of a profile: every figure and the report, no training
 # make test        set up .venv, run the tests; make test-all runs the slow ones too
 # make bench       speed beside the plain way of doing the same, as CSV in runs/bench/
 # make lab         set up .venv and JupyterLab, open the notebooks
@@ -14,10 +15,13 @@ LOCKED := -r requirements.lock -e .
 # Modules are compiled when they are first imported, and kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce test test-all lab site bench lint clean
+.PHONY: reproduce figures test test-all lab site bench lint clean
 
 reproduce: .venv/ready
 	$(BIN)/symspectra reproduce --profile $(PROFILE)
+
+figures: .venv/ready
+	$(BIN)/symspectra figures --profile $(PROFILE)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

@@ -133,6 +133,17 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--figures", type=Path, help="folder of the figures, figures/PROFILE by default")
     p.set_defaults(resumes=True)
 
+    text = "execute the notebooks with the recorded runs of a profile: every figure and the report, without training"
+    p = add("figures", _figures, text, profile)
+    p.add_argument("--figures", type=Path, help="folder to write, figures/PROFILE by default")
+    add(
+        "record",
+        _record,
+        "record the runs of a profile, for symspectra figures, in figures/PROFILE/records",
+        profile,
+        store,
+    )
+
     data = commands.add_parser("data", help="extend the data sets").add_subparsers(required=True, metavar="COMMAND")
     text = "simulate molecules: more of the open data set, or a list of your own; can be interrupted and resumed"
     p = add("build", _build, text, to=data)
@@ -255,6 +266,19 @@ def _reproduce(options: argparse.Namespace) -> None:
 
     names = ("profile", "only", "store", "figures", "workers", "device", "scheduler_file", "imports")
     reproduce(**{name: getattr(options, name) for name in names})
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from symspectra.experiments.reproduce import redraw
+
+    redraw(options.profile, options.figures)
+
+
+def _record(options: argparse.Namespace) -> None:
+    from symspectra.experiments.reproduce import record
+
+    folder = record(options.profile, options.store)
+    print(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:.1f} MB")
 
 
 def _notebooks(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from symspectra.exhibits.paper import paper_table
 from symspectra.exhibits.scores import Score, score, summarise
 from symspectra.models.base import SpectrumClassifier
 from symspectra.models.registry import build_model, labels_of
-from symspectra.training.store import Run
+from symspectra.training.store import Run, derived
 
 GPU = "peak memory of the GPU"
 MODEL = "memory of a training step"  # weights, gradients, Adam's moments, what a batch keeps for the backward pass
@@ -48,7 +49,7 @@ def memory_gb(runs: Sequence[Run]) -> Score:
 @lru_cache(maxsize=256)
 def model_mb(run: Run) -> float:
     """Memory of a training step of the model alone, in MB (`MODEL`), for whole batches and without spectra missing."""
-    return sum(_step_mb(run.load(), run.config, run.config.training.batch))
+    return sum(_step_mb(build_model(run.config), run.config, run.config.training.batch))
 
 
 def _batch(config: Config, molecules: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,14 +74,17 @@ def _step_mb(model: SpectrumClassifier, config: Config, molecules: int) -> tuple
     return 4 * sum(weights.values()) / 2**20, of_batch / 2**20
 
 
-@lru_cache
-def published_step(model: str, modalities: tuple[str, ...], molecules: int = 4) -> tuple[float, float]:
-    """What training takes at a model's published size, on the CPU at hand: seconds per molecule, and memory in GB.
+def published_step(run: Run, molecules: int = 4) -> tuple[float, float]:
+    """What training takes at the published size of a run's model: seconds per molecule, and memory in GB.
 
-    Seconds are those of the processor in the forward and the backward pass, the faster of two; memory is that of a step
-    (`MODEL`) with a published batch, from one with ``molecules``.
+    Seconds are those of the CPU in the forward and the backward pass, the faster of two; memory is that of a step
+    (`MODEL`) with a published batch, from one with ``molecules``. Measured once for a run (`derived`).
     """
-    config = Config(model, modalities=modalities)
+    return tuple(derived(run, f"published step of {molecules}", lambda run: np.array(_step(run, molecules))).tolist())
+
+
+def _step(run: Run, molecules: int) -> tuple[float, float]:
+    config = Config(run.config.model.name, modalities=run.config.data.modalities)
     built = build_model(config)
     of_weights, of_batch = _step_mb(built, config, molecules)
     batch, took = _batch(config, molecules), []

@@ -21,7 +21,8 @@ from symspectra.groups.table8 import NAMES
 from symspectra.modalities import KINDS
 from symspectra.training.fit import predict
 from symspectra.training.machine import choose_device
-from symspectra.training.store import Run
+from symspectra.training.probe import redundancy as probe
+from symspectra.training.store import Run, derived
 
 
 class Importance(NamedTuple):
@@ -66,13 +67,15 @@ def importance(runs: Sequence[Run], dataset: SpectraDataset, most: int = 500, de
         raise ValueError("the test split is empty: there is no molecule whose gates could be read")
     rows = rows[torch.from_numpy(np.random.default_rng(0).permutation(len(rows))[:most]).to(on)]
     x, present = dataset.spectra(rows)
-    gates = []
-    for run in runs:
+
+    def gates(run: Run) -> Float[np.ndarray, "molecule modality L"]:
         model = run.load(on)
         parts = [model.gates(*part) for part in zip(x.split(256), present.split(256), strict=True)]
-        gates.append(torch.cat(parts).masked_fill(~present.unsqueeze(-1), torch.nan).cpu().numpy())
+        return torch.cat(parts).masked_fill(~present.unsqueeze(-1), torch.nan).cpu().numpy()
+
+    found = [derived(run, f"gates, {most} of {dataset.digest}", gates) for run in runs]
     molecules = tuple(dataset.ids[row] for row in rows.tolist())
-    return Importance(molecules, dataset.y[rows].sum(dim=1).cpu().numpy(), np.stack(gates))
+    return Importance(molecules, dataset.y[rows].sum(dim=1).cpu().numpy(), np.stack(found))
 
 
 def extremes(groups: Int[np.ndarray, " molecule"], n: int = 5) -> tuple[list[int], list[int]]:
@@ -156,11 +159,20 @@ def molecule_weights(
 def uncertainty(runs: Sequence[Run], dataset: SpectraDataset) -> Float[np.ndarray, " molecule"]:
     """Mean entropy (bits) of the predictions of each training molecule, over groups and seeds (`molecule_weights`)."""
     rows = {name: row for row, name in enumerate(dataset.ids)}
-    found = []
-    for run, (molecules, *_) in zip(runs, _weights(runs), strict=True):
-        p = predict(run.load(), dataset, torch.tensor([rows[name] for name in molecules])).numpy()
-        found.append((entr(p) + entr(1 - p)).mean(axis=1) / np.log(2))
-    return np.mean(found, axis=0)
+
+    def entropy(run: Run) -> Float[np.ndarray, " molecule"]:
+        chosen = torch.tensor([rows[name] for name in _weights([run])[0][0]])
+        p = predict(run.load(), dataset, chosen).numpy()
+        return (entr(p) + entr(1 - p)).mean(axis=1) / np.log(2)
+
+    return np.mean([derived(run, f"entropy, {dataset.digest}", entropy) for run in runs], axis=0)
+
+
+def redundancy(run: Run, dataset: SpectraDataset) -> pd.DataFrame:
+    """`symspectra.training.probe.redundancy` of a run's model."""
+    text = derived(run, f"redundancy, {dataset.digest}", lambda run: probe(run.load(), dataset).to_numpy(str))
+    table = pd.DataFrame(text, columns=["modality", "target", "before", "after", "kept"])
+    return table.astype({name: float for name in ("before", "after", "kept")})
 
 
 def by_group_count(

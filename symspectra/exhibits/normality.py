@@ -6,18 +6,21 @@ they become otherwise depends on the number of molecules: with few of them no te
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
 from scipy import stats
 
 from symspectra.datasets.base import SpectraDataset
 from symspectra.models.symspectra import SymSpectra
+from symspectra.training.store import Run, derived
 
 LEVEL, DRAWS = 0.05, 1999
+SIZES = (10, 20, 30, 50, 100, 200, 500, 1000, 5000)  # of molecules, where there are more than twice as many
+SIZES = (10, 20, 30, 50, 100, 200, 500, 1000, 5000)  # of molecules, of which more than twice as many are there
 SHAPIRO, KOLMOGOROV, LILLIEFORS = TESTS = "Shapiro-Wilk", "Kolmogorov-Smirnov", "Lilliefors"
 Features = Float[np.ndarray, "molecule channel"]
 
@@ -30,7 +33,7 @@ class Normality(NamedTuple):
 
     molecules: int
     constant: int
-    p_values: Mapping[str, Float[np.ndarray, " channel"]]
+    p_values: dict[str, Float[np.ndarray, " channel"]]
 
     def median(self, test: str) -> float:
         """Median p-value over the channels: near 0.5 for normal features."""
@@ -39,6 +42,30 @@ class Normality(NamedTuple):
     def share_above(self, test: str) -> float:
         """Share of the channels whose normality is not rejected at 0.05: near 0.95 for normal features."""
         return float((self.p_values[test] > LEVEL).mean())
+
+
+def normality(run: Run, dataset: SpectraDataset) -> dict[str, dict[int, Normality]]:
+    """`channel_tests` of a run's `pooled_features`: by modality and by the number of molecules, all of them last.
+
+    Raises
+    ------
+    ValueError : as these two.
+    """
+
+    def table(run: Run) -> Float[np.ndarray, "test column"]:
+        """A test in every row: modality, molecules, which test, constant channels, p-values (else NaN)."""
+        lines = []
+        for i, features in enumerate(pooled_features(run.load(), dataset).values()):
+            for size in [*(k for k in SIZES if 2 * k < len(features)), len(features)]:
+                found = channel_tests(features, size)
+                lines += [(i, size, k, found.constant, *found.p_values[name]) for k, name in enumerate(TESTS)]
+        return pd.DataFrame(lines).to_numpy(float)
+
+    tests = {name: {} for name in dataset.modalities}
+    for i, size, k, constant, *p in derived(run, f"normality, {dataset.digest}", table).tolist():
+        of_size = tests[dataset.modalities[int(i)]].setdefault(int(size), Normality(int(size), int(constant), {}))
+        of_size.p_values[TESTS[int(k)]] = np.array([value for value in p if not np.isnan(value)])
+    return tests
 
 
 @torch.no_grad()

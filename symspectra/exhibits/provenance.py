@@ -59,7 +59,8 @@ def provenance(profile: str, contents: Mapping[str, Mapping[str, Any]]) -> str:
         f"{len(contents) - len(other)} of {len(contents)} exhibits were made by commit `{same[:12]}`."
         + "".join(f" **{name}.json is of another commit, `{commit[:12]}`.**" for name, commit in other.items()),
         "*Minutes* are those of training its runs, one after another; a run of several exhibits is counted in each. "
-        "*Data digest* is the sha256 of the data set's manifest, which holds the checksums of its files.",
+        "*Data digest* is the sha256 of the data set's manifest, which holds the checksums of its files; "
+        "*trained by code* that of the modules on which the numbers of a run depend, as they were when it was trained.",
         markdown(pd.DataFrame(rows)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -78,5 +79,6 @@ def _row(name: str, notebook: str, content: Mapping[str, Any]) -> dict[str, str]
         "runs": str(runs),
         "minutes": "0" if not runs else UNKNOWN if minutes is None else f"{minutes:.1f}",
         "device": ", ".join(content.get("device", ())) or "none",
+        "trained by code": str(content.get("code") or UNKNOWN)[:12],
         "commit": str(content.get("git_commit") or UNKNOWN)[:12],
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Bool
 
 from symspectra.datasets.base import SpectraDataset, evaluated_groups
 from symspectra.datasets.views import Corrupted
@@ -16,7 +18,7 @@ from symspectra.exhibits.verdicts import Verdict
 from symspectra.training.fit import predict_spectra
 from symspectra.training.machine import choose_device
 from symspectra.training.metrics import multilabel_metrics
-from symspectra.training.store import Run
+from symspectra.training.store import Run, derived
 
 KEPT = 0.8  # of the micro-F1, with one spectrum withheld
 STEEP = 2.0  # a step this many times the average one is a sharp drop
@@ -57,8 +59,13 @@ def corrupted(
     rows = view.rows("test")
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:MOST])
     rows = rows[chosen.tolist()]
-    spectra = view.spectra(rows)
-    found = [predict_spectra(run.load(on), *spectra).numpy() >= 0.5 for run in runs]
+    condition = f"noise {noise:g}, without {', '.join(without) or 'nothing'}"
+    spectra = cache(lambda: view.spectra(rows))
+
+    def predicted(run: Run) -> Bool[np.ndarray, "molecule group"]:
+        return predict_spectra(run.load(on), *spectra()).numpy() >= 0.5
+
+    found = [derived(run, f"{condition}, {MOST} of {dataset.digest}", predicted) for run in runs]
     clean = predictions(runs)
     return replace(
         clean,
@@ -66,7 +73,7 @@ def corrupted(
         labels=view.y[rows].cpu().numpy().astype(bool),
         predicted=np.array(found),
         clusters=None,
-        condition=f"noise {noise:g}, without {', '.join(without) or 'nothing'}",
+        condition=condition,
         counted=tuple(np.flatnonzero(evaluated_groups(dataset).cpu()).tolist()),
     )
 

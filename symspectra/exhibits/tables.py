@@ -133,7 +133,7 @@ def save_exhibit(
         "minutes": sum(run.metrics["seconds"] for run in runs) / 60,
         "data": data_digest(runs[0].config.data.dataset if runs else "open"),
         "git_commit": git_commit(),
-        "code": code_digest(),
+        "code": ", ".join(sorted({run.environment["code"] for run in runs})) or code_digest(),  # that trained
         "numbers": as_json(numbers),
         "cells": as_json(cells),
         "claims": as_json(claims),

@@ -158,9 +158,13 @@ def execute_all(
     workers: int,
     device: str = "auto",
     imports: Sequence[str] = (),
+    executed: Path | None = None,
 ) -> None:
-    """Execute notebooks, ``workers`` at a time, the report last; `RuntimeError` where some failed, after the others."""
-    target, folder = store / "executed" / profile, project() / "notebooks"
+    """Execute notebooks, ``workers`` at a time, the report last; `RuntimeError` where some failed, after the others.
+
+    Their executed copies go into ``executed``, by default a folder of the store.
+    """
+    target, folder = executed or store / "executed" / profile, project() / "notebooks"
     target.mkdir(parents=True, exist_ok=True)
     parameters = {"profile": profile, "store": str(store.resolve()), "figures": str(figures.resolve())}
     with engine.local(min(workers, len(notebooks)), device) as client:
@@ -253,3 +257,44 @@ def reproduce(
     print(f"{len(written)} files in {figures}: " + ", ".join(sorted({p.stem for p in written})))
     print(f"in all {time.monotonic() - start:.0f} s")
     return written
+
+
+def record(profile: str = "demo", store: Path = Path("runs"), figures: Path | None = None) -> Path:
+    """Write what notebooks need of a profile's runs to ``records`` beside its exhibits, for `redraw`.
+
+    Raises
+    ------
+    RunError : the store lacks some of the runs.
+    """
+    from symspectra.experiments import records
+
+    folder = project() / (figures or Path("figures") / profile) / records.FOLDER
+    records.pack(load_profile(profile), project() / store, folder)
+    return folder
+
+
+def redraw(profile: str = "demo", figures: Path | None = None, source: Path | None = None) -> None:
+    """Execute all notebooks with the recorded runs of a profile: every exhibit and the report, without training.
+
+    Parameters
+    ----------
+    figures : folder to write, ``figures/<profile>`` by default
+    source : folder of the record, by default that of the profile's figures (`record`)
+
+    Raises
+    ------
+    ConfigError : the notebooks cannot be executed, or figures not be written.
+    RunError : there is no record, or it lacks runs that the notebooks need.
+    """
+    from symspectra.experiments import records
+
+    start, settings, notebooks = time.monotonic(), load_profile(profile), find_notebooks(None)
+    usual = project() / "figures" / profile
+    figures, source = project() / (figures or usual), source or usual / records.FOLDER
+    store = project() / "runs" / "recorded"
+    check_notebooks(notebooks, store, figures)
+    runs = records.unpack(settings, source, store)
+    print(f"profile {profile}: {len(runs)} runs of the record in {source}; nothing is trained")
+    executed = project() / "runs" / "executed" / profile
+    execute_all(notebooks, profile, store, figures, min(4, cores()), executed=executed)
+    print(f"exhibits and report in {figures}, {time.monotonic() - start:.0f} s")

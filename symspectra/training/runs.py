@@ -28,7 +28,7 @@ from symspectra.models.registry import labels_of, own_source, save_model
 from symspectra.training.fit import Report, of_data, predict, train
 from symspectra.training.machine import choose_device, peak_memory_mb, reset_peak_memory, surroundings
 from symspectra.training.metrics import multilabel_metrics, tune_thresholds
-from symspectra.training.store import DONE, Run, mark_done, stored, write_predictions
+from symspectra.training.store import DONE, Run, mark_done, stored, write_predictions, write_weights
 from symspectra.training.trainer import TrainingResult
 
 # Packages on which the numbers of a run depend; a change in any of their modules makes new runs.
@@ -220,9 +220,7 @@ def _write_results(
     write_predictions(folder, ids, y_of, p_of)
     if result.group_weight is not None:
         ids = [dataset.ids[row] for row in dataset.rows("train").tolist()]
-        weights = [*zip(ids, result.sample_weight.tolist(), strict=True)]
-        weights += zip(names * 2, result.group_weight.flatten().tolist(), strict=True)
         kinds = ["molecule"] * n_train + ["group"] * len(names) + ["positives"] * len(names)
-        table = dict(zip(("name", "weight"), zip(*weights, strict=True), strict=True))
-        pq.write_table(pa.table({"kind": kinds, **table}), folder / "training_weights.parquet")
+        weights = result.sample_weight.tolist() + result.group_weight.flatten().tolist()
+        write_weights(folder, kinds, [*ids, *names, *names], weights)
     save_model(folder / "weights.safetensors", result.model, config)

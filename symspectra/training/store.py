@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
 import json
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +19,7 @@ from jaxtyping import Float
 
 from symspectra.config import Config
 from symspectra.errors import ConfigError, RunError
-from symspectra.files import digest
+from symspectra.files import digest, written
 from symspectra.models.base import SpectrumClassifier
 from symspectra.models.registry import labels_of, load_model
 
@@ -111,8 +114,13 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """The trained weights, a file whose content was compared with what the run wrote."""
-        self._bytes("weights.safetensors")
+        """The trained weights, a file whose content was compared with what the run wrote.
+
+        RunError where the run was read from a record, which has none (`symspectra.experiments.records`).
+        """
+        if "weights.safetensors" not in self._written():
+            raise RunError(f"{self.path} comes from a record, without trained weights; make reproduce trains it again")
+        self.content("weights.safetensors")
         return self.path / "weights.safetensors"
 
     def load(self, device: torch.device | str = "cpu") -> SpectrumClassifier:
@@ -121,7 +129,7 @@ class Run:
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            return json.loads(self._bytes(f"{name}.json"))
+            return json.loads(self.content(f"{name}.json"))
         except ValueError as error:
             raise self._damaged(f"{name}.json", error) from error
 
@@ -129,7 +137,7 @@ class Run:
         import pyarrow.parquet as pq
 
         try:
-            return pq.read_table(io.BytesIO(self._bytes(f"{name}.parquet")))
+            return pq.read_table(io.BytesIO(self.content(f"{name}.parquet")))
         except (OSError, ValueError) as error:
             raise self._damaged(f"{name}.parquet", error) from error
 
@@ -140,7 +148,7 @@ class Run:
         except (OSError, ValueError, TypeError) as error:
             raise self._damaged(DONE, error) from error
 
-    def _bytes(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
         """A file of the run, as it was written."""
         try:
             content = (self.path / name).read_bytes()
@@ -152,6 +160,26 @@ class Run:
 
     def _damaged(self, name: str, why: object) -> RunError:
         return RunError(f"{self.path / name} cannot be read ({why}); delete the folder to run again")
+
+
+def derived(run: Run, name: str, compute: Callable[[Run], np.ndarray]) -> np.ndarray:
+    """What is computed from the weights of a run, once: the store keeps it under a name that says what it depends on.
+
+    A change in the module of ``compute`` makes it anew.
+    """
+    path = derived_path(run, name, compute.__module__)
+    if not path.exists():
+        value = compute(run)
+        with written(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, value=value, name=name, module=compute.__module__)
+    with np.load(path) as content:
+        return content["value"]
+
+
+def derived_path(run: Run, name: str, module: str) -> Path:
+    """Where `derived` keeps it: beside the run, by the digest of the name and of the module's source."""
+    key = hashlib.sha256(f"{name}\0{inspect.getsource(sys.modules[module])}".encode()).hexdigest()[:16]
+    return run.path.parent / "derived" / run.id / f"{key}.npz"
 
 
 def stored(p: Float[np.ndarray, "molecule label"]) -> Float[np.ndarray, "molecule label"]:
@@ -181,6 +209,14 @@ def write_predictions(
         "probability": rows({split: _steps(part) for split, part in p.items()}),
     }
     pq.write_table(pa.table(columns), folder / "predictions.parquet", compression="zstd")
+
+
+def write_weights(folder: Path, kinds: list[str], names: list[str], weights: list[float]) -> None:
+    """Weights in the loss of each ``molecule``, ``group`` and group's ``positives``, for `Run.training_weights`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"kind": kinds, "name": names, "weight": weights}), folder / "training_weights.parquet")
 
 
 def mark_done(folder: Path) -> None:
