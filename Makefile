@@ -1,6 +1,7 @@
 # make reproduce   set up .venv, train, execute the notebooks, write figures/<profile>/   (PROFILE=smoke|demo|evening|open|paper)
 # make figures     execute the notebooks with the recorded runs of a profile: every figure and the report, no training
 # make test        set up .venv, run the tests; make test-all runs the slow ones too
+# make test-lowest   the tests with the oldest versions that pyproject.toml allows, in build/lowest
 # make bench       speed beside the plain way of doing the same, as CSV in runs/bench/
 # make lab         set up .venv and JupyterLab, open the notebooks
 # make site        executed notebooks, exhibits, report, pages and API as a site in build/site/, from what reproduce left
@@ -15,7 +16,7 @@ LOCKED := -r requirements.lock -e .
 # Modules are compiled when they are first imported, and kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce figures test test-all lab site bench lint clean
+.PHONY: reproduce figures test test-all test-lowest lab site bench lint clean
 
 reproduce: .venv/ready
 	$(BIN)/symspectra reproduce --profile $(PROFILE)
@@ -28,6 +29,9 @@ test: .venv/ready
 
 test-all: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "slow or not slow"
+
+test-lowest: build/lowest/ready
+	build/lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lab: .venv/lab
 	$(BIN)/jupyter lab notebooks
@@ -50,6 +54,15 @@ lint: .venv/ready
 	-$(BIN)/pip install $(QUIET) uv
 	$(BIN)/uv pip install --quiet --python .venv $(LOCKED) || $(BIN)/pip install $(QUIET) $(LOCKED)
 	touch .venv/ready
+
+# The oldest versions that pyproject.toml allows.
+build/lowest/ready: pyproject.toml
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/pip install $(QUIET) uv
+	$(TORCH_INDEX:%=build/lowest/bin/pip install $(QUIET) --no-deps --index-url % torch==2.6.0)
+	build/lowest/bin/uv pip install --quiet --python build/lowest --resolution lowest-direct \
+		-e ".[notebooks,simulate,trees,dev]"
+	touch build/lowest/ready
 
 .venv/lab: .venv/ready requirements-lab.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-lab.lock

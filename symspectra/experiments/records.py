@@ -102,6 +102,7 @@ def _row(run: Run, molecules: dict[str, dict[str, Any]]) -> dict[str, Any]:
     above, over = p >= 0.5, p >= np.array(run.metrics["thresholds"])
     row = {name: run.content(f"{name}.json").decode() for name in TEXTS} | {"history": json.dumps(run.history)}
     row |= {"test": shared(names, y), "wrong": _bits(above ^ y), "moved": _bits(above ^ over)}
+    row |= {"trained": None, "weights": None}
     if weights := run.training_weights():
         values = np.array([value for part in weights for value in part.values()])
         short = values.astype(np.float32)
