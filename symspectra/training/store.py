@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import io
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +177,8 @@ def derived(run: Run, name: str, compute: Callable[[Run], np.ndarray]) -> np.nda
 
 def derived_path(run: Run, name: str, module: str) -> Path:
     """Where `derived` keeps it: beside the run, by the digest of the name and of the module's source."""
-    key = hashlib.sha256(f"{name}\0{inspect.getsource(sys.modules[module])}".encode()).hexdigest()[:16]
+    source = Path(find_spec(module).origin).read_bytes()
+    key = hashlib.sha256(name.encode() + b"\0" + source).hexdigest()[:16]
     return run.path.parent / "derived" / run.id / f"{key}.npz"
 
 
