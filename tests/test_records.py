@@ -54,8 +54,8 @@ def test_a_record_gives_what_the_runs_give(runs, unpacked, data):
             assert one.molecules.tolist() == two.molecules.tolist() and (one.labels == two.labels).all()
             assert (one.predicted == two.predicted).all()
         assert score([before]).values == score([after]).values
-    for one, two in zip(molecule_weights([*runs.values()][1:], data), molecule_weights(unpacked[1:], data), strict=True):
-        assert (one == two).all()
+    before, after = (molecule_weights(some, data) for some in ([*runs.values()][1:], unpacked[1:]))
+    assert all((one == two).all() for one, two in zip(before, after, strict=True))
     assert unpacked[0].training_weights() is None
 
 
