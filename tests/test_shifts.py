@@ -200,3 +200,12 @@ def test_damaged_parameters_of_the_simulation_are_named(tmp_path, monkeypatch):
         monkeypatch.setattr(module, name, cut)
         with pytest.raises(DataError, match=f"{cut.name}: cannot be read"):
             load.__wrapped__()
+
+
+def test_a_flipped_bit_of_the_weights_is_noticed(tmp_path, monkeypatch):
+    content = bytearray(shifts.WEIGHTS.read_bytes())
+    content[len(content) // 2] ^= 1
+    monkeypatch.setattr(shifts, "WEIGHTS", tmp_path / "flipped.safetensors")
+    shifts.WEIGHTS.write_bytes(content)
+    with pytest.raises(DataError, match="flipped.safetensors: cannot be read .its sha256 is not"):
+        shifts.load_shift_network.__wrapped__()

@@ -139,6 +139,7 @@ def train(data: Path, out: Path, epochs: int = 70, seed: int = 0) -> dict[str, f
     with files.written(out) as temporary:
         # One entry: safetensors writes several in random order, and the same run has to give the same bytes.
         save_file(half, temporary, {"shift_network": json.dumps(facts, sort_keys=True)})
+    print(f"symspectra.simulation.shifts.WEIGHTS_SHA256 of it: {files.digest(out)}")
     return errors["test"]
 
 

@@ -32,6 +32,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from symspectra.errors import DataError
+from symspectra.files import digest
 
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17)  # atomic numbers in the training data
 # Br and I: covalent radius minus that of Cl, Angstrom (Cordero et al., Dalton Trans. 2008, 2832).
@@ -45,6 +46,7 @@ ATOM_FEATURES = len(ELEMENTS) + 11
 PAIR_FEATURES = 11
 BATCH = 32  # molecules
 WEIGHTS = Path(__file__).parent.parent / "weights" / "shift_network.safetensors"
+WEIGHTS_SHA256 = "ca6aba93e21be79a0e16189a8807dd4a0163b6048f3179524cb9523a4d77653b"
 
 
 class MolecularGraph(NamedTuple):
@@ -206,6 +208,8 @@ class ShiftNetwork(nn.Module):
 def load_shift_network() -> ShiftNetwork:
     """The shipped network, ready to predict; `DataError` where its file is damaged."""
     try:
+        if digest(WEIGHTS) != WEIGHTS_SHA256:
+            raise ValueError(f"its sha256 is not {WEIGHTS_SHA256}")
         with safe_open(WEIGHTS, framework="pt") as file:
             network = ShiftNetwork(**json.loads(file.metadata()["shift_network"])["sizes"])
             network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
