@@ -23,8 +23,8 @@ A = curve(X)
 T = 10**-A
 
 
-def kind(quantity, parameters=0, part=3, channel=3, derivative=0, form=0):
-    return part | channel << 2 | parameters << 4 | quantity << 10 | derivative << 17 | form << 19
+def kind(quantity, parameters=0, part=3, channel=3, derivative=0, form=0, earlier=0):
+    return earlier << 30 | part | channel << 2 | parameters << 4 | quantity << 10 | derivative << 17 | form << 19
 
 
 def parameters(**values):
@@ -159,6 +159,11 @@ def test_one_of_several_results_is_chosen(tmp_path):
     with pytest.raises(ReadError, match="has 2 spectra: 1: .*; 2: .*choose one"):
         read_one(tmp_path / "a.0")
     np.testing.assert_allclose(read_one(tmp_path / "a.0", block=2).y, 2 * A, rtol=1e-6)
+    (tmp_path / "c.0").write_bytes(opus(data_of(4, 2 * A, earlier=1), data_of(4, A)))
+    corrected = read_one(tmp_path / "c.0")
+    np.testing.assert_allclose(corrected.y, A, rtol=1e-6)
+    assert corrected.meta["block"] == 2 and "left out spectrum 1: as it was before" in corrected.steps[1]
+    np.testing.assert_allclose(read_one(tmp_path / "c.0", block=1).y, 2 * A, rtol=1e-6)
     (tmp_path / "b.0").write_bytes(opus(data_of(4, A), data_of(4, A, X - 100)))
     with pytest.raises(ReadError, match="2 sets of parameters"):
         read_one(tmp_path / "b.0", block=1)
@@ -214,7 +219,7 @@ def test_a_spc_file_that_may_be_anything_is_taken_as_asked():
         (omnic(keys=(2, 3, 3)), "several spectra"),
         (omnic(keys=(2, 102)), "no spectrum"),
         (omnic(ends=(4000, np.inf)), "from 4000 to inf"),
-        (b"Spectral Exte File" + bytes(400), "group or series .*; save one spectrum"),
+        (b"Spectral Exte File" + bytes(400), "group, series or map .*; save one spectrum"),
         (grams(version=0x4D), "older format of Lab Calc; export"),
         (grams(version=0x4C), "high byte first; export"),
         (grams(version=0xCF), "of Shimadzu; export"),

@@ -62,6 +62,7 @@ _BLOCK = np.dtype([("kind", "<u4"), ("words", "<i4"), ("start", "<i4")])
 _RESULTS = {4: ("absorbance", "AB"), 5: ("transmittance", "TR")}  # transmittance is a fraction
 _QUANTITIES = {1: "single channel", 2: "interferogram", 3: "phase", 5: "transmittance", 6: "Kubelka-Munk", 10: "Raman"}
 _QUANTITIES |= {12: "reflectance", 15: "log reflectance", 16: "ATR", 17: "photoacoustic"}
+_EARLIER = "as it was before OPUS corrected it, for example for the atmosphere"  # bit 30
 _OPUS_X = {"WN": "1/cm", "MI": "um"}
 _NEEDED = {"NPT": int, "FXV": float, "LXV": float, "DPF": int, "CSF": float, "DXU": str}
 #: First bit, number of bits, their values in a plain spectrum, and what others say.
@@ -80,7 +81,8 @@ def _bits(kind: int, first: int, count: int) -> int:
 def read_opus(data: bytes) -> list[Entry]:
     """The absorbance of a Bruker OPUS file, or its transmittance where there is no absorbance.
 
-    The block of a spectrum is its place, from 1, among several of that kind.
+    The block of a spectrum is its place, from 1, among several of that kind. One that OPUS kept when it corrected it is
+    left out unless it is picked.
     """
     head = _record(data, _OPUS, 12, "the header of a Bruker OPUS file")
     if not 0 < head["blocks"] <= _MOST_BLOCKS:
@@ -97,8 +99,11 @@ def read_opus(data: bytes) -> list[Entry]:
     if taken is None:
         raise ReadError(f"holds no absorbance (AB) or transmittance (TR), but {names or 'no data'}; {_EXPORT}")
     name, short = _RESULTS[taken]
-    step = f"{name} ({short}) read" + f"; left out what else was measured or computed: {names}" * bool(names)
-    return [Entry(n, partial(_opus, data, block, blocks, name, step)) for n, block in enumerate(there[taken], 1)]
+    step = f"{name} ({short}) read" + f"; left out what else is in the file: {names}" * bool(names)
+    return [
+        Entry(n, partial(_opus, data, block, blocks, name, step), _EARLIER * _bits(block["kind"], 30, 1))
+        for n, block in enumerate(there[taken], 1)
+    ]
 
 
 def _opus(data: bytes, block: np.void, blocks: list[np.void], name: str, step: str) -> Spectrum:
@@ -119,7 +124,6 @@ def _opus(data: bytes, block: np.void, blocks: list[np.void], name: str, step: s
     y = finite(_numbers(data, "<f4" if stored == 1 else "<i4", int(block["start"]), points), "the file")
     titles = [_opus_parameters(data, other).get("SNM") for other in blocks if _bits(other["kind"], 4, 6) == 10]
     meta = {"title": titles[0]} if any(titles) else {}
-    step = f"{step}, {points:,} points"
     return Spectrum(_axis(first, last, points), factor * y, _OPUS_X[unit], name, "ir", meta, steps=(step,))
 
 

@@ -23,8 +23,11 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", _PICTURE),
     (b"GIF8", _PICTURE),
     (b"%PDF", f"is a PDF; {_TEXT}"),
-    (b"Spectral Exte", f"is a Thermo OMNIC group or series (.spg, .srs); save one spectrum as .spa, or {_TEXT}"),
-    (b"PEPE", f"is a PerkinElmer .sp file; {_TEXT}"),
+    (
+        b"Spectral Exte",
+        f"is a Thermo OMNIC group, series or map (.spg, .srs, .map); save one spectrum as .spa, or {_TEXT}",
+    ),
+    (b"PEPE", f"is a PerkinElmer .sp or .fsm file; {_TEXT}"),
     (b"\xd0\xcf\x11\xe0", _SHEET),
 )
 
