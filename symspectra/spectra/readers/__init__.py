@@ -11,6 +11,7 @@ from symspectra.errors import ReadError
 from symspectra.modalities import KINDS
 from symspectra.spectra.readers.bruker import read_bruker
 from symspectra.spectra.readers.entries import Entry, chosen
+from symspectra.spectra.readers.infrared import read_grams, read_omnic, read_opus
 from symspectra.spectra.readers.jcamp import read_jcamp
 from symspectra.spectra.readers.jeol import read_jeol
 from symspectra.spectra.readers.mass import read_mgf, read_msp
@@ -25,6 +26,9 @@ __all__ = ["FORMATS", "read", "read_one"]
 FORMATS: tuple[tuple[str, str, str], ...] = (
     ("JCAMP-DX", ".jdx .dx .jcamp .jcm", "IR, 1H and 13C NMR, mass spectra; one or several blocks"),
     ("Columns of text", ".csv .tsv .txt .dpt .xy", "a position and a value per line; units from the header or given"),
+    ("Bruker OPUS", ".0 .1 ..", "IR: the absorbance or else the transmittance of a measurement"),
+    ("Thermo OMNIC", ".spa", "IR: absorbance, transmittance"),
+    ("GRAMS", ".spc", "IR: absorbance, transmittance; one spectrum"),
     ("Bruker", "folder or .zip", "1H and 13C NMR: processed spectra (1r)"),
     ("JEOL Delta", ".jdf", "1H and 13C NMR: processed spectra"),
     ("MGF", ".mgf", "MS/MS peak lists"),
@@ -32,6 +36,9 @@ FORMATS: tuple[tuple[str, str, str], ...] = (
     ("mzML", ".mzml .mzML.gz", "MS/MS scans, as peaks or as profiles"),
 )
 _READERS = {"JCAMP-DX": read_jcamp, "MGF": read_mgf, "MSP": read_msp, "mzML": read_mzml}
+_READERS["Bruker OPUS"] = read_opus
+_OF_ONE = {"JEOL": read_jeol, "Thermo OMNIC": read_omnic, "GRAMS": read_grams}
+_UNSCALED = ("JCAMP-DX", "Bruker OPUS", "GRAMS")  # some say transmittance and hold percent
 
 
 def read(
@@ -52,7 +59,7 @@ def read(
     modality : what the spectra are, of `symspectra.modalities.KINDS`: for files that do not say; others must agree
     block : the one to read where a file has several, from 1
     x_unit, y_unit : for columns of text without units, keys of `symspectra.spectra.spectrum.X_UNITS` and ``Y_UNITS``;
-        ``y_unit`` also corrects a JCAMP-DX file that gives percent as transmittance
+        ``y_unit`` also corrects a JCAMP-DX, OPUS or .spc file that gives percent as transmittance
 
     Raises
     ------
@@ -94,14 +101,14 @@ def _read(
     path: Path, modality: str | None, block: int | None, x_unit: str | None, y_unit: str | None
 ) -> list[Spectrum]:
     name, data = _opened(path)
-    if name != "text" and (x_unit is not None or (y_unit is not None and name != "JCAMP-DX")):
+    if name != "text" and (x_unit is not None or (y_unit is not None and name not in _UNSCALED)):
         raise ReadError(f"is {name}, which states its units; x_unit and y_unit are for columns of text")
     try:
         match name:
             case "Bruker":
                 entries = read_bruker(path.parent if path.name in ("1r", "fid") else path)
-            case "JEOL":
-                entries = [Entry(1, lambda: read_jeol(data))]
+            case "JEOL" | "Thermo OMNIC" | "GRAMS":
+                entries = [Entry(1, lambda: _OF_ONE[name](data))]
             case "text":
                 entries = [Entry(1, lambda: read_table(data, modality, x_unit, y_unit))]
             case _:

@@ -23,14 +23,16 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", _PICTURE),
     (b"GIF8", _PICTURE),
     (b"%PDF", f"is a PDF; {_TEXT}"),
-    (b"Spectral ", f"is a Thermo OMNIC .spa file; {_TEXT}"),
-    (b"\x0a\x0a\xfe\xfe", f"is a Bruker OPUS file; {_TEXT}"),
+    (
+        b"Spectral Exte",
+        f"is a Thermo OMNIC group, series or map (.spg, .srs, .map); save one spectrum as .spa, or {_TEXT}",
+    ),
+    (b"PEPE", f"is a PerkinElmer .sp or .fsm file; {_TEXT}"),
     (b"\xd0\xcf\x11\xe0", _SHEET),
 )
 
 #: Extensions of binary files and of folders whose first bytes tell less.
 REFUSED_NAMES = {
-    ".spc": f"is a GRAMS .spc file; {_TEXT}",
     ".raw": f"is the .raw file or folder of a mass spectrometer; {_MASS}",
     ".d": f"is the .d folder of a mass spectrometer; {_MASS}",
 }
@@ -68,7 +70,7 @@ def unpacked(data: bytes) -> bytes:
 
 
 def format_of(data: bytes, suffix: str) -> str:
-    """``"JCAMP-DX"``, ``"mzML"``, ``"MGF"``, ``"MSP"``, ``"JEOL"``, ``"Bruker"`` (zipped) or ``"text"``, a table.
+    """The name of the format by which `symspectra.spectra.readers` knows it; ``"text"`` is a table.
 
     ``suffix`` (lower case, with the dot) tells what a binary file is that is not read.
 
@@ -81,7 +83,13 @@ def format_of(data: bytes, suffix: str) -> str:
         return "JEOL"
     if head.startswith(b"PK\x03\x04") and b"[Content_Types].xml" not in head:
         return "Bruker"
+    if head.startswith(b"\x0a\x0a\xfe\xfe"):
+        return "Bruker OPUS"
+    if head.startswith(b"Spectral Data File"):
+        return "Thermo OMNIC"
     binary = b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff")
+    if binary and not head.startswith(b"PK") and (suffix == ".spc" or (head[1:2] == b"K" and head[2] < 15)):
+        return "GRAMS"
     if binary and suffix in REFUSED_NAMES:
         raise ReadError(REFUSED_NAMES[suffix])
     for start, sentence in (*_REFUSED, (b"PK\x03\x04", _SHEET)):
@@ -94,7 +102,9 @@ def format_of(data: bytes, suffix: str) -> str:
         if re.search(sign, text, re.M | re.I):
             return name
     if binary:
-        raise ReadError("is a binary file of an unknown kind; expected JCAMP-DX, text, MGF, MSP, mzML, Bruker or JEOL")
+        raise ReadError(
+            "is a binary file of an unknown kind; expected JCAMP-DX, text, MGF, MSP, mzML, Bruker, JEOL, OMNIC or GRAMS"
+        )
     if re.match(r"\s*<(!doctype html|html)", text, re.I):
         raise ReadError("is a web page; save the spectrum file itself, not the page that shows it")
     if re.match(r"\s*<", text):

@@ -180,21 +180,21 @@ def _names(table: _Table) -> list[str]:
 def _columns(table: _Table, names: list[str]) -> tuple[tuple[int, int], str | None, str | None]:
     """Which columns are read, and the units that the header names."""
     if len(names) == 2:
-        if _x_unit_of(names[1]) and not _x_unit_of(names[0]):
+        if x_unit_of(names[1]) and not x_unit_of(names[0]):
             raise ReadError(f"the second column is {names[1][:_SHOWN]!r}; expected positions first, then their values")
         pairs = [pair for line in table.header[: -_HEADER_LINES - 1 : -1] for pair in _pairs_of(line)]
-        units = [(_x_unit_of(left), _y_unit_of(right)) for left, right in pairs]
+        units = [(x_unit_of(left), y_unit_of(right)) for left, right in pairs]
         said = {left.upper(): right for left, right in pairs}  # JASCO
-        units.append((_x_unit_of(said.get("XUNITS", "")), _y_unit_of(said.get("YUNITS", ""))))
+        units.append((x_unit_of(said.get("XUNITS", "")), y_unit_of(said.get("YUNITS", ""))))
         return (0, 1), *max(units, key=lambda pair: 2 - pair.count(None), default=(None, None))
-    x = [i for i, name in enumerate(names) if _x_unit_of(name)]
-    y = [i for i, name in enumerate(names) if _y_unit_of(name) and i not in x]
+    x = [i for i, name in enumerate(names) if x_unit_of(name)]
+    y = [i for i, name in enumerate(names) if y_unit_of(name) and i not in x]
     if len(x) != 1 or len(y) != 1:
         listed = ", ".join(repr(name[:_SHOWN]) for name in names[:12])
         raise ReadError(
             f"there are {len(names)} columns ({listed}); expected two, or a header naming one position and one value"
         )
-    return (x[0], y[0]), _x_unit_of(names[x[0]]), _y_unit_of(names[y[0]])
+    return (x[0], y[0]), x_unit_of(names[x[0]]), y_unit_of(names[y[0]])
 
 
 def _agreed(name: str, header: str | None, given: str | None, units: dict[str, tuple[str, ...]]) -> str | None:
@@ -226,7 +226,7 @@ def _parts(name: str) -> tuple[str, str, str]:
     return (name, match[1].strip(), match[2].strip()) if match else (name, name, "")
 
 
-def _x_unit_of(name: str) -> str | None:
+def x_unit_of(name: str) -> str | None:
     """The key of `X_UNITS` that the name of a column stands for, such as ``Wavenumber [cm-1]``; None if none."""
     name, label, inside = _parts(name)
     found = unit(name, X_UNITS) or unit(inside, X_UNITS)
@@ -235,7 +235,7 @@ def _x_unit_of(name: str) -> str | None:
     return found
 
 
-def _y_unit_of(name: str) -> str | None:
+def y_unit_of(name: str) -> str | None:
     """The key of `Y_UNITS` that the name of a column stands for, such as ``Transmittance (%)``; None if none."""
     name, label, inside = _parts(name)
     label = "" if len(label) == 1 and inside not in ("", "%") else label  # T (K) is no transmittance
