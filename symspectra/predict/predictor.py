@@ -224,7 +224,7 @@ class Predictor:
     def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
         """The gate p of every token of every spectrum of a prediction (`SymSpectra.gates`)."""
         gates = self.model.gates(*self.tensors([prediction.spectra]))[0].detach().numpy()
-        return {name: gates[self.modalities.index(name)] for name in prediction.spectra if name != "formula"}
+        return {name: gates[self.modalities.index(name)] for name in prediction.spectra if KINDS[name].spectrum}
 
     def tensors(
         self, molecules: Sequence[Mapping[str, Prepared]]
@@ -333,5 +333,5 @@ def _read_likeness(path: Path, modalities: Sequence[str]) -> dict[str, Likeness]
     from safetensors.numpy import load_file
 
     arrays, names = load_file(path), ("mean", "precision", "distances")
-    spectra = [m for m in modalities if m != "formula"]
+    spectra = [m for m in modalities if KINDS[m].spectrum]
     return {m: Likeness(*(arrays[f"{m}.{n}"].astype(np.float64) for n in names)) for m in spectra}
