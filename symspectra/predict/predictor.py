@@ -68,11 +68,11 @@ class Predictor:
     DataError : a file of the folder is missing or damaged; the message names it.
     """
 
-    def __init__(self, folder: str | Path = SHIPPED):
+    def __init__(self, folder: str | Path | None = None):
         from symspectra.models.registry import labels_of, load_model
         from symspectra.models.restriction import quick
 
-        self.folder = folder = Path(folder)
+        self.folder = folder = Path(folder or SHIPPED)
         check(folder, "make it again with `symspectra calibrate`, or install the package again")
         self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
