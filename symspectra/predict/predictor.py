@@ -251,7 +251,7 @@ class Predictor:
 
     def _unlike(
         self, x: Float[np.ndarray, "molecule modality 600"], present: Bool[np.ndarray, "molecule modality"]
-    ) -> list[tuple[str, ...]]:
+    ) -> list[list[str]]:
         """A sentence for each spectrum that is unlike the training spectra."""
         warnings: list[list[str]] = [[] for _ in x]
         for name, likeness in self.likeness.items():
@@ -263,7 +263,7 @@ class Predictor:
                         f"the {name} spectrum is unlike the training spectra (further from them than "
                         f"{min(share, 0.999):.1%} of the spectra of unknown molecules): do not rely on it"
                     )
-        return [tuple(sentences) for sentences in warnings]
+        return warnings
 
 
 def _other_kinds(spectra: Mapping[str, Prepared]) -> list[str]:
