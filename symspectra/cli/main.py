@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "train what is missing, execute the notebooks, write the figures"
     p = add("reproduce", _reproduce, text, profile, own, store, device)
     p.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks by number, for example 02")
-    p.add_argument("--workers", type=int, help="runs at a time; one a core on a CPU, one a GPU by default")
+    p.add_argument("--workers", type=int, help="runs at a time; one per core of a CPU, one per GPU by default")
     text = "train on the workers of the Dask scheduler that wrote it"
     p.add_argument("--scheduler-file", type=Path, metavar="FILE", help=text)
     p.add_argument("--figures", type=Path, help="folder of the figures, figures/PROFILE by default")
