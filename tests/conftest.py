@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import combinations
 from pathlib import Path
 
 import jaxtyping
@@ -131,6 +132,21 @@ def marker_dataset(n: int = 48, modalities: tuple[str, ...] = ("ir", "c13"), see
 def data():
     """48 molecules; tests leave it as it is."""
     return marker_dataset()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Data of which some spectra are missing, and two seeds of a small model, trained on them."""
+    from symspectra.training.runs import run
+
+    data, store = marker_dataset(90, missing=0.2), tmp_path_factory.mktemp("store")
+    return data, [run(tiny(seed=seed, weight_ramp=1), store, "cpu", data) for seed in (0, 1)]
+
+
+def overlap(texts) -> bool:
+    """Do two of the texts of a figure lie over each other?"""
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    return any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def write_prepared(folder: Path, data, kind: str = "measured") -> Path:

@@ -3,6 +3,7 @@
 import networkx as nx
 import numpy as np
 import pytest
+from conftest import overlap
 
 from symspectra.exhibits.graphs import cooccurrence, cooccurrence_graph, order_graphs
 from symspectra.groups.graphs import gnn_order, information_order, phi
@@ -23,8 +24,7 @@ def test_each_linked_group_is_written_and_labels_do_not_overlap():
     graph = cooccurrence(Y)
     texts = cooccurrence_graph(graph, TIER_OF).axes[0].texts
     assert len(texts) == sum(graph.degree(node) > 0 for node in graph)
-    boxes = [text.get_window_extent() for text in texts]
-    assert not any(boxes[i].overlaps(boxes[j]) for i in range(len(boxes)) for j in range(i))
+    assert not overlap(texts)
 
 
 def test_cooccurrence_is_the_correlation():
@@ -49,6 +49,4 @@ def test_both_orders_are_drawn_with_every_group_and_every_edge(y):
     assert [text.get_text() for text in right.texts] == [f"{NAMES[g]}  {k + 1}" for k, g in enumerate(gnn.order)]
     assert len(left.patches) == 36 and len(right.patches) == gnn.graph.number_of_edges()
     assert sorted(t.get_text()[3:].strip() for t in left.texts if t.get_fontweight() == "bold") == ["Amide", "Amine"]
-    for ax in figure.axes:
-        boxes = [text.get_window_extent() for text in ax.texts]
-        assert not any(boxes[i].overlaps(boxes[j]) for i in range(len(boxes)) for j in range(i))
+    assert not any(overlap(ax.texts) for ax in figure.axes)

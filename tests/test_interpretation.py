@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import marker_dataset, tiny
+from conftest import tiny
 
 from symspectra.exhibits.interpretation import (
     Importance,
@@ -23,18 +23,6 @@ from symspectra.exhibits.scores import summarise
 from symspectra.groups.table8 import NAMES
 from symspectra.training.runs import run
 
-
-@pytest.fixture(scope="module")
-def data():
-    return marker_dataset(90, missing=0.2)
-
-
-@pytest.fixture(scope="module")
-def runs(data, tmp_path_factory):
-    store = tmp_path_factory.mktemp("store")
-    return [run(tiny(seed=seed, weight_ramp=1), store, "cpu", data) for seed in (0, 1)]
-
-
 GATES, GROUPS = np.random.default_rng(0).random((10, 3, 37)), [12, 11, 9, 9, 9, 1, 1, 1, 0, 0]
 
 
@@ -43,7 +31,8 @@ def made(importances, groups):
     return Importance(tuple(map(str, groups)), np.array(groups), gates)
 
 
-def test_gates_are_those_of_the_models(runs, data):
+def test_gates_are_those_of_the_models(trained):
+    data, runs = trained
     found = importance(runs, data, most=10, device="cpu")
     rows = torch.tensor([data.ids.index(name) for name in found.molecules])
     assert len(set(rows.tolist())) == 10 and set(rows.tolist()) < set(data.rows("test").tolist())
@@ -59,7 +48,7 @@ def test_gates_are_those_of_the_models(runs, data):
     assert len(importance(runs[:1], data, device="cpu").molecules) == len(data.rows("test"))
 
 
-def test_an_empty_test_split_is_refused(runs, data):
+def test_an_empty_test_split_is_refused(trained):
     class Empty:
         rows = staticmethod(lambda split: torch.zeros(0, dtype=torch.long))
 
@@ -67,7 +56,7 @@ def test_an_empty_test_split_is_refused(runs, data):
             return self
 
     with pytest.raises(ValueError, match="the test split is empty"):
-        importance(runs, Empty(), device="cpu")
+        importance(trained[1], Empty(), device="cpu")
 
 
 def test_extremes():
@@ -81,7 +70,8 @@ def test_variation_of_the_gates_and_their_mean_by_spectrum():
     assert found.variation == pytest.approx(0.1) and found.by_modality.tolist() == pytest.approx([0.5] * 3)
 
 
-def test_weights_of_molecules(runs, data):
+def test_weights_of_molecules(trained):
+    data, runs = trained
     groups, weights = molecule_weights(runs, data)
     train = data.rows("train")
     assert weights.shape == (2, len(train)) and np.ptp(weights) > 0
@@ -95,7 +85,8 @@ def test_weights_of_molecules(runs, data):
     assert means[n][1] == (groups == n).sum()
 
 
-def test_weights_and_f1_of_groups(runs):
+def test_weights_and_f1_of_groups(trained):
+    _, runs = trained
     weights, f1 = group_weights(runs), group_f1(runs)
     assert list(weights) == list(NAMES) and weights[NAMES[3]].values[0] == runs[0].training_weights()[1][NAMES[3]]
     values = [score.mean for score in f1.values()]
@@ -104,8 +95,8 @@ def test_weights_and_f1_of_groups(runs):
     assert len(f1) == sum(n > 0 for n in support)
 
 
-def test_a_model_without_weights_is_named(data, tmp_path):
-    plain = run(tiny(model="jung_cnn", dense=(16, 8, 8), epochs=1), tmp_path, "cpu", data)
+def test_a_model_without_weights_is_named(trained, tmp_path):
+    plain = run(tiny(model="jung_cnn", dense=(16, 8, 8), epochs=1), tmp_path, "cpu", trained[0])
     with pytest.raises(ValueError, match=f"run {plain.id} of model 'jung_cnn' has no weights"):
         group_weights([plain])
 

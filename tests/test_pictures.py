@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_charts import FIGURES
+from test_quickstart import CARD
 
 from symspectra.exhibits.chemical_space import similarity_curves, split_map
 from symspectra.exhibits.drawing import model_axis, molecule_figure
@@ -28,16 +29,10 @@ def molecule():
     return molecule_figure("CCOC(C)=O", spectra)
 
 
-def subsets():
-    scores = {"ir": (0.7, 0.4), "c13": (0.6, 0.5), "ir+c13": (0.8, 0.6)}
-    named = {key: dict(zip(("micro_f1", "macro_f1"), pair, strict=True)) for key, pair in scores.items()}
-    return subset_figure({"modalities": ["ir", "c13"], "subsets": named})
-
-
 XY = np.random.default_rng(0).normal(size=(300, 2))
 PICTURES = {name: FIGURES[name] for name in ("bars", "panels", "grid", "groups", "learning")} | {
     "molecule": molecule,
-    "subsets": subsets,
+    "subsets": lambda: subset_figure(CARD),
     "reliability": lambda: reliability_figure([Bin(0.1, 0.1, 900), Bin(0.9, 0.5, 9)], [Bin(0.5, 0.5, 90)]),
     "map": lambda: split_map(XY, XY[:, 0] > 1),
     "similarity": lambda: similarity_curves({"molecule": np.linspace(0.2, 1, 50), "scaffold": np.linspace(0, 0.6, 50)}),

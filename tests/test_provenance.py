@@ -12,6 +12,7 @@ from symspectra.exhibits.provenance import NAME, cells, command, of_another_comm
 from symspectra.exhibits.report import read_exhibits, write_report
 from symspectra.exhibits.tables import data_digest
 from symspectra.files import digest
+from symspectra.settings import Data
 
 FIGURES = Path(__file__).parents[1] / "figures"
 SHOWN = {".png", ".pdf", ".md"}
@@ -43,9 +44,9 @@ def test_the_report_is_written_with_what_each_exhibit_was_made_with(folder):
     text = (folder / NAME).read_text()
     assert text == provenance("smoke", read_exhibits(folder))
     (row,) = [line for line in text.splitlines() if line.startswith("| [table2]")]
-    for part in (command("smoke", "03_imbalance_strategies"), "test 1,300", data_digest("open")[:12]):
+    for part in (command("smoke", "03_imbalance_strategies"), "test 1,300", data_digest(Data())[:12]):
         assert part in row
-    assert data_digest("open") == digest_of_manifest() and data_digest("nowhere") is None
+    assert data_digest(Data()) == digest_of_manifest() and data_digest(Data(dataset="nowhere")) is None
 
 
 def digest_of_manifest():

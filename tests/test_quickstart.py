@@ -131,13 +131,13 @@ def test_reliability_draws_its_bins():
     assert [bar.get_height() for bar in figure.axes[2].patches] == [900, 100]
 
 
+SUBSETS = {"ir": (0.7, 0.4), "c13": (0.6, 0.5), "ir+c13": (0.8, 0.6)}
+SUBSETS = {key: {"micro_f1": micro, "macro_f1": macro} for key, (micro, macro) in SUBSETS.items()}
+CARD = {"modalities": ["ir", "c13"], "subsets": SUBSETS}
+
+
 def test_subsets_come_best_first():
-    scores = {"ir": (0.7, 0.4), "c13": (0.6, 0.5), "ir+c13": (0.8, 0.6)}
-    card = {
-        "modalities": ["ir", "c13"],
-        "subsets": {key: dict(zip(("micro_f1", "macro_f1"), pair, strict=True)) for key, pair in scores.items()},
-    }
-    figure = subset_figure(card)
+    figure = subset_figure(CARD)
     top, below = figure.axes
     assert top.collections[0].get_offsets()[:, 1].tolist() == [0.8, 0.7, 0.6, 0.6, 0.4, 0.5]
     there = below.collections[0].get_array().reshape(2, 3)  # a row per spectrum, a column per subset

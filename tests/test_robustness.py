@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import marker_dataset, tiny
+from conftest import marker_dataset
 from test_verdicts import predictions
 
 from symspectra.datasets.base import ArrayDataset
@@ -17,21 +17,10 @@ from symspectra.exhibits.verdicts import UNTESTED
 from symspectra.experiments.profiles import load_profile
 from symspectra.training.fit import predict
 from symspectra.training.metrics import multilabel_metrics
-from symspectra.training.runs import run
 
 
-@pytest.fixture(scope="module")
-def data():
-    return marker_dataset(90)
-
-
-@pytest.fixture(scope="module")
-def runs(data, tmp_path_factory):
-    store = tmp_path_factory.mktemp("store")
-    return [run(tiny(seed=seed), store, "cpu", data) for seed in (0, 1)]
-
-
-def test_score_is_that_of_each_model_on_the_spoiled_spectra(runs, data):
+def test_score_is_that_of_each_model_on_the_spoiled_spectra(trained):
+    data, runs = trained
     assert score(corrupted(runs, data, device="cpu")).values == pytest.approx(score(runs).values)
     view, rows = Corrupted(data, 1.0, ("c13",)), data.rows("test")
     expected = [multilabel_metrics(data.y[rows], predict(r.load(), view, rows))["micro_f1"] for r in runs]
@@ -39,10 +28,10 @@ def test_score_is_that_of_each_model_on_the_spoiled_spectra(runs, data):
     assert spoiled.values == pytest.approx(expected) and spoiled.values != score(runs).values
 
 
-def test_data_of_other_spectra_are_refused(runs):
+def test_data_of_other_spectra_are_refused(trained):
     other = marker_dataset(12, ("ir", "h1"))
     with pytest.raises(ValueError, match=r"reads \('ir', 'c13'\), the data set has \('ir', 'h1'\)"):
-        score(corrupted(runs, other, device="cpu"))
+        corrupted(trained[1], other, device="cpu")
 
 
 def test_blind_score_names_the_groups_that_most_training_molecules_have():

@@ -85,22 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     profile = shared("--profile", default="demo", metavar="|".join(PROFILES))
     text = "module to import first, for example one that registers a model of your own"
     own = shared("--import", dest="imports", action="append", metavar="MODULE", default=[], help=text)
+    table = shared("table", type=Path, help="CSV or parquet table as of predict --batch, with a column smiles")
+    model = shared("--model", type=Path, metavar="FOLDER", help="predictor; by default the shipped one")
+    out = shared("--out", type=Path, required=True, metavar="FOLDER", help="folder to write")
 
-    p = add("predict", predict_cli.run, "functional groups of a molecule from its spectra", own)
+    p = add("predict", predict_cli.run, "functional groups of a molecule from its spectra", own, model)
     predict_cli.add_options(p)
 
-    p = add("evaluate", predict_cli.evaluate, "how well labelled spectra of your own are predicted")
-    p.add_argument("table", type=Path, help="CSV or parquet table as of predict --batch, with a column smiles")
-    p.add_argument("--model", type=Path, metavar="FOLDER", help="predictor to use; the shipped one by default")
+    p = add("evaluate", predict_cli.evaluate, "how well labelled spectra of your own are predicted", table, model)
 
     text = "train a predictor further on labelled spectra of your own; scores before and after on held-out scaffolds"
-    p = add("finetune", predict_cli.finetune, text)
-    p.add_argument("table", type=Path, help="CSV or parquet table as of predict --batch, with a column smiles")
-    p.add_argument("--out", type=Path, required=True, help="folder to write")
-    p.add_argument("--model", type=Path, metavar="FOLDER", help="predictor to start from; the shipped one by default")
+    p = add("finetune", predict_cli.finetune, text, table, out, model)
     p.add_argument("--epochs", type=int, default=20)
 
-    p = add("serve", serve_cli.run, "answer other programs by HTTP: spectra as JSON in, groups as JSON out")
+    p = add("serve", serve_cli.run, "answer other programs by HTTP: spectra as JSON in, groups as JSON out", model)
     serve_cli.add_options(p)
 
     p = add("label", _label, "functional groups of molecules, by substructure")
@@ -113,8 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     p.set_defaults(resumes=True)
 
     text = "make a predictor of a run, trained if it is not: calibration, thresholds, scores by subset of the spectra"
-    p = add("calibrate", _calibrate, text, config, own, store, device)
-    p.add_argument("--out", type=Path, required=True, help="folder to write")
+    p = add("calibrate", _calibrate, text, config, out, own, store, device)
     p.set_defaults(resumes=True)
 
     p = add("plan", _plan, "list the runs that notebooks need, and which are done", profile, own, store)
@@ -127,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "train what is missing, execute the notebooks, write the figures"
     p = add("reproduce", _reproduce, text, profile, own, store, device)
     p.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks by number, for example 02")
-    p.add_argument("--workers", type=int, help="runs at a time; one a core on a CPU, one a GPU by default")
+    p.add_argument("--workers", type=int, help="runs at a time; one per core of a CPU, one per GPU by default")
     text = "train on the workers of the Dask scheduler that wrote it"
     p.add_argument("--scheduler-file", type=Path, metavar="FILE", help=text)
     p.add_argument("--figures", type=Path, help="folder of the figures, figures/PROFILE by default")
@@ -295,8 +292,7 @@ def _build(options: argparse.Namespace) -> None:
         raise ConfigError(f"--max-heavy {options.max_heavy}: expected at least 4")
     if options.workers < 1 or (options.molecules or 0) < 0:
         raise ConfigError(f"--workers {options.workers}, --molecules {options.molecules}: expected 1 and 0, or more")
-    names = {True: ("smiles", "level", "out"), False: ("molecules", "records", "source", "directory")}
-    for name in names[options.dataset is not None]:
+    for name in ("smiles", "level", "out") if options.dataset else ("molecules", "records", "source", "directory"):
         if getattr(options, name) is not None:
             what = "of a list of SMILES" if options.dataset else "of the data set 'open'"
             raise ConfigError(f"--{'import' if name == 'source' else name} is {what}; expected one or the other")

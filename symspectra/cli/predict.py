@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("--formula", type=str.strip, metavar="C4H8O2", help="molecular formula, where it is known")
     for name, kind in KINDS.items():
-        if name == "formula":
+        if not kind.spectrum:
             continue
         text = f"{kind.said} spectrum" + (f", or a list such as '{LISTS[name]}'" if name in LISTS else "")
         parser.add_argument(_option(name), dest=name, type=str.strip, metavar="FILE", help=text)
@@ -43,7 +43,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, what in (("block", "number of the spectrum in its file"), ("x_unit", "unit of x"), ("y_unit", "of y")):
         text = f"{what}, where the file does not say; SPECTRUM= may be left out when one is given"
         parser.add_argument(_option(name), action="append", metavar="[SPECTRUM=]VALUE", default=[], help=text)
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="predictor to use; the shipped one by default")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -66,9 +65,9 @@ def run(options: argparse.Namespace) -> None:
     if options.text is not None:
         spectra, unused = read_paragraph(_read_text(options.text))
     from symspectra.predict.batch import predict_table, write_csv
-    from symspectra.predict.predictor import SHIPPED, Predictor
+    from symspectra.predict.predictor import Predictor
 
-    predictor = Predictor(options.model or SHIPPED)
+    predictor = Predictor(options.model)
     if molecules is not None:
         table, rejects = predict_table(predictor, molecules, progress=True)
         write_csv(options.out, table)
@@ -111,9 +110,9 @@ def _read_text(path: str) -> str:
 def evaluate(options: argparse.Namespace) -> None:
     """Print the scores of a table of labelled spectra."""
     from symspectra.predict.evaluate import evaluate
-    from symspectra.predict.predictor import SHIPPED, Predictor
+    from symspectra.predict.predictor import Predictor
 
-    scores, rejects = evaluate(Predictor(options.model or SHIPPED), options.table, progress=True)
+    scores, rejects = evaluate(Predictor(options.model), options.table, progress=True)
     print(scores.astype({"molecules": int}).round(3).to_string())
     print("constant: micro-F1 of naming the commonest groups of this table for every molecule")
     for row in rejects.itertuples():
@@ -125,9 +124,9 @@ def finetune(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from symspectra.predict.finetune import finetune
-    from symspectra.predict.predictor import SHIPPED, Predictor
+    from symspectra.predict.predictor import Predictor
 
-    predictor = Predictor(options.model or SHIPPED)
+    predictor = Predictor(options.model)
     with tqdm(total=options.epochs, unit="epoch") as bar:
         scores = finetune(predictor, options.table, options.out, options.epochs, report=lambda _: bar.update())
     print(scores.round(3).to_string())

@@ -33,7 +33,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "address to listen at; any but the default lets other machines ask (127.0.0.1)"
     parser.add_argument("--host", default="127.0.0.1", help=text)
     parser.add_argument("--port", type=int, default=8750, help="port to listen at; 0 takes one that is free (8750)")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="predictor to use; the shipped one by default")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -85,10 +84,10 @@ class Service(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], folder: Path | None = None):
         from symspectra.files import MANIFEST, digest
-        from symspectra.predict.predictor import SHIPPED, Predictor
+        from symspectra.predict.predictor import Predictor
 
-        folder = folder or SHIPPED
         self.predictor, self.worker = Predictor(folder), ThreadPoolExecutor(1)
+        folder = self.predictor.folder
         self.model = {"name": folder.name, "digest": digest(folder / MANIFEST)[:12], "symspectra": __version__}
         super().__init__(address, _Handler)
 

@@ -21,6 +21,7 @@ from symspectra.config import Config
 from symspectra.datasets.splits import SPLITS, checked_split, chosen, random_order, split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import NAMES, from_bits
+from symspectra.modalities import KINDS
 from symspectra.settings import Data
 from symspectra.spectra.formula import formula_vectors, formulas
 from symspectra.spectra.lines import LineTable, holds_lines, line_table, read_rows
@@ -317,13 +318,12 @@ def load_dataset(config: Config) -> SpectraDataset:
     ------
     DataError : for an unknown name, a missing or damaged file, or more molecules than there are.
     """
-    data, names = config.data, config.data.dataset.split("+")
-    folders = {name: _folder(name, data) for name in names}
+    data, folders = config.data, folders_of(config.data)
     lists = {name: folder for name, folder in folders.items() if holds_lines(folder)}
-    prepared = [name for name in names if name not in lists]
+    prepared = [name for name in folders if name not in lists]
     partly = bool(lists) + len(prepared) > 1
-    beside = ("formula", "ei") if lists else ("formula",)  # EI is not simulated
-    of_lists, measured = (tuple(m for m in data.modalities if m not in left_out) for left_out in (beside, beside[:1]))
+    measured = tuple(m for m in data.modalities if m not in KINDS or KINDS[m].spectrum)
+    of_lists = tuple(m for m in measured if m != "ei")  # which is not simulated
     parts: list[SpectraDataset] = [_lines(tuple(lists.values()), data, of_lists, partly)] if lists else []
     parts += [_prepared(name, folders[name], data, measured, partly) for name in prepared]
     parts = [part if part.modalities == data.modalities else Widened(part, data.modalities) for part in parts]
@@ -375,17 +375,21 @@ def _chosen_lines(
     return line_table(table.take(rows), digest), own[rows]
 
 
-def _folder(name: str, data: Data) -> Path:
+def folders_of(data: Data) -> dict[str, Path]:
+    """The folders of the data sets that settings name, by their names; `DataError` where there is none."""
     from symspectra.datasets.prepared import find_folder  # imports this module
 
-    folder = SHIPPED.get(name) or find_folder(f"{name}-{data.resample}") or find_folder(name)
-    if folder is None:
-        raise DataError(
-            f"there is no data set {name!r}; expected {' or '.join(map(repr, SHIPPED))}, or the name of a folder of "
-            "`symspectra data build --smiles` or `symspectra data prepare`, with its manifest.json, in data/ (or in "
-            "the folder that SYMSPECTRA_DATA names)"
-        )
-    return folder
+    folders = {}
+    for name in data.dataset.split("+"):
+        folder = SHIPPED.get(name) or find_folder(f"{name}-{data.resample}") or find_folder(name)
+        if folder is None:
+            raise DataError(
+                f"there is no data set {name!r}; expected {' or '.join(map(repr, SHIPPED))}, or the name of a folder "
+                "of `symspectra data build --smiles` or `symspectra data prepare`, with its manifest.json, in data/ "
+                "(or in the folder that SYMSPECTRA_DATA names)"
+            )
+        folders[name] = folder
+    return folders
 
 
 def _lines(folders: tuple[Path, ...], data: Data, modalities: tuple[str, ...], partly: bool) -> LineDataset:

@@ -12,13 +12,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator
 
 from symspectra.exhibits.scores import Score
-from symspectra.exhibits.style import COLUMN, DASHED, MODEL_COLOURS, PAGE, TIER_COLOURS, TIER_LABELS, styled, wrapped
+from symspectra.exhibits.style import (
+    COLUMN,
+    DASHED,
+    MODEL_COLOURS,
+    PAGE,
+    TIER_COLOURS,
+    TIER_LABELS,
+    canvas,
+    legend_outside,
+    styled,
+    wrapped,
+)
 from symspectra.groups.table8 import NAMES
 from symspectra.training.metrics import Tier
 from symspectra.training.store import Run
@@ -44,21 +54,10 @@ def _palette(names: Iterable[str], colours: Mapping[str, str] | None = None) -> 
     return {name: known.get(name, f"C{i % 7}") for i, name in enumerate(names)}
 
 
-def _legend_above(
-    figure: Figure, ax: Axes, columns: int = 3, labels: Sequence[str] | None = None, **heading: Any
-) -> None:
-    """Move the legend of the axes over the figure, with other ``labels`` where they are given."""
-    handles, own = ax.get_legend_handles_labels()
-    if ax.get_legend() is not None:
-        ax.get_legend().remove()
-    figure.legend(handles, labels or own, loc="outside upper left", ncols=columns, **heading)
-
-
 @styled
 def group_frequencies(tiers: Mapping[str, Tier]) -> Figure:
     """Fig 1a: positives of each group, sorted, on a logarithmic axis, coloured by tier."""
-    figure = Figure(figsize=(COLUMN, 5.0), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = canvas((COLUMN, 5.0))
     lines = [(n, NAMES[g], t) for t in TIER_LABELS for g, n in zip(tiers[t].groups, tiers[t].counts, strict=True)]
     order = list(TIER_LABELS)  # from low to high
     lines.sort(key=lambda line: (-order.index(line[2]), -line[0]))
@@ -77,7 +76,7 @@ def group_frequencies(tiers: Mapping[str, Tier]) -> Figure:
         f"{max(tiers[name].counts):,}"
         for name in table["tier"].unique()
     ]
-    _legend_above(figure, ax, 1, labels)
+    legend_outside(figure, ax, 1, labels)
     return figure
 
 
@@ -94,8 +93,7 @@ def grouped_bars(
     The numbers over the bars are turned where bars are narrow, and left out where they are narrower than a letter.
     ``intervals[series][place]``, from where to where, are drawn instead of the standard deviations.
     """
-    figure = Figure(figsize=(width, 2.3), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = canvas((width, 2.3))
     table = _table(scores)
     places = list(dict.fromkeys(table["place"]))
     inches = 0.86 * width / len(places)
@@ -121,7 +119,7 @@ def grouped_bars(
     ax.set_xticks(range(len(places)), [wrapped(place, inches) for place in places])
     ax.tick_params(axis="x", length=0)
     ax.yaxis.grid(True)
-    _legend_above(figure, ax)
+    legend_outside(figure, ax)
     return figure
 
 
@@ -162,8 +160,8 @@ def curves(
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     size = (COLUMN if columns == 1 else PAGE, (0.4 if rows > 1 else 0.7) + (1.75 if columns > 1 else 1.4) * rows)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=sharey, squeeze=False).ravel()
+    figure, grid = canvas(size, rows, columns, sharex=True, sharey=sharey, squeeze=False)
+    grid = grid.ravel()
     style = {"palette": _palette(names), "hue_order": names, "style_order": names, **LINES}
     style |= {"errorbar": "sd" if intervals is None else None}
     for ax, (title, series) in zip(grid, panels.items(), strict=False):
@@ -191,7 +189,7 @@ def curves(
     for ax in grid[len(names) > 1 : len(panels)]:
         ax.get_legend().remove()
     if len(names) > 1:
-        _legend_above(figure, grid[0], columns=3 if columns == 1 else 6)
+        legend_outside(figure, grid[0], 3 if columns == 1 else 6)
     return figure
 
 
@@ -208,8 +206,7 @@ def score_grid(
     """
     lines = [{"row": row, "column": column, "score": value.mean} for (row, column), value in grid.items()]
     table = pd.DataFrame(lines).astype(float).pivot(index="row", columns="column", values="score").iloc[::-1]
-    figure = Figure(figsize=(0.95 + 0.5 * table.shape[1], 0.85 + 0.42 * table.shape[0]), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = canvas((0.95 + 0.5 * table.shape[1], 0.85 + 0.42 * table.shape[0]))
     style = {"cmap": "viridis", "linewidths": 1, "annot_kws": {"fontsize": 6}, "cbar_kws": {"label": "micro-F1"}}
     sns.heatmap(table, annot=table.map(lambda mean: f"{mean:.3f}"[1:]), fmt="", ax=ax, **style)
     for row, column in np.argwhere(table.isna()):
@@ -232,8 +229,7 @@ def scatter_groups(
     Spearman's rank correlation stands beside the name of each series (none with fewer than three points or without
     spread); the groups in ``labelled`` are written out over the highest of their points.
     """
-    figure = Figure(figsize=(PAGE, 2.8), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = canvas((PAGE, 2.8))
     dodge = {name: 1 + 0.03 * (k - (len(points) - 1) / 2) for k, name in enumerate(points)}  # markers that coincide
     lines = [(name, group, x * dodge[name], y) for name, series in points.items() for group, (x, y) in series.items()]
     table = pd.DataFrame(lines, columns=["series", "group", "x", "y"]).astype({"x": float, "y": float})
@@ -250,7 +246,7 @@ def scatter_groups(
     ax.margins(0.08, 0.15)
     ax.yaxis.grid(True)
     heading = {"title": "in brackets: Spearman's rank correlation", "title_fontsize": 6, "alignment": "left"}
-    _legend_above(figure, ax, 5, **heading)
+    legend_outside(figure, ax, 5, **heading)
     return figure
 
 
@@ -261,8 +257,7 @@ def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
     The share of the training is on x, so that models with other numbers of epochs can be compared; the number of
     epochs stands beside the name. Losses hold other terms in each model: only their course can be compared.
     """
-    figure = Figure(figsize=(COLUMN, 3.2), layout="constrained")
-    axes = figure.subplots(2, 1, sharex=True)
+    figure, axes = canvas((COLUMN, 3.2), 2, 1, sharex=True)
     parts, palette = [], {}
     for name, colour in _palette(runs).items():
         epochs = sorted({len(run.history) for run in runs[name]})
@@ -280,5 +275,5 @@ def learning_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
     axes[1].yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator(), major_formatter="{x:g}")
     for ax in axes:
         ax.yaxis.grid(True)
-    _legend_above(figure, axes[0], columns=2)
+    legend_outside(figure, axes[0], 2)
     return figure

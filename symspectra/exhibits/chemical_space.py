@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
 
-from symspectra.exhibits.style import COLUMN, styled
+from symspectra.exhibits.style import COLUMN, canvas, styled
 from symspectra.groups.scaffolds import Bits, tanimoto
 
 COLOURS = ("#0072B2", "#E69F00")  # training, test
@@ -44,8 +44,7 @@ def split_map(xy: Float[np.ndarray, "row 2"], in_test: Bool[np.ndarray, " row"])
     names = [f"training ({(~in_test).sum():,})", f"test ({in_test.sum():,})"]
     table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1], "side": np.array(names)[in_test.astype(int)]})
     style = {"x": "x", "y": "y", "hue": "side", "palette": dict(zip(names, COLOURS, strict=True)), "hue_order": names}
-    figure = Figure(figsize=(COLUMN, COLUMN), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = canvas((COLUMN, COLUMN))
     sns.scatterplot(table, s=8, linewidth=0, alpha=0.6, ax=ax, **style)
     sns.kdeplot(table, levels=(0.1, 0.5), linewidths=(0.6, 1.1), common_norm=False, legend=False, ax=ax, **style)
     ax.set(xlabel="t-SNE 1", ylabel="t-SNE 2", xticks=[], yticks=[])
@@ -70,8 +69,7 @@ def similarity_curves(similarity: Mapping[str, Float[np.ndarray, " test"]]) -> F
     A dot marks each median. ``similarity`` is as from `symspectra.groups.scaffolds.nearest_similarity`; a curve farther
     to the left is of test molecules that are less like the training molecules.
     """
-    figure = Figure(figsize=(COLUMN, 2.3), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = canvas((COLUMN, 2.3))
     for (name, values), colour in zip(similarity.items(), COLOURS, strict=False):
         median = float(np.median(values))
         sns.ecdfplot(x=values, color=colour, label=f"{name} (median {median:.2f}, {len(values):,} molecules)", ax=ax)

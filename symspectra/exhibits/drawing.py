@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from symspectra.exhibits.style import PAGE, styled, wrapped
+from symspectra.exhibits.style import PAGE, canvas, styled, wrapped
 from symspectra.groups.table8 import NAMES, SMARTS
 from symspectra.modalities import KINDS
 from symspectra.spectra.lines import LineTable
@@ -103,8 +103,8 @@ def _picture(ax: Axes, image: Float[np.ndarray, "height width 4"]) -> None:
 @styled
 def molecule_figure(smiles: str, spectra: Mapping[str, tuple[Axis, Axis]]) -> Figure:
     """A molecule, and its spectra around it."""
-    figure = Figure(figsize=(PAGE, 3.4), layout="constrained")
-    axes = figure.subplots(2, 3).ravel()
+    figure, axes = canvas((PAGE, 3.4), 2, 3)
+    axes = axes.ravel()
     _picture(axes[0], molecule_image(smiles))
     for ax, (modality, (x, y)) in zip(axes[1:], spectra.items(), strict=False):
         draw_spectrum(ax, modality, x, y)
@@ -116,8 +116,9 @@ def molecule_figure(smiles: str, spectra: Mapping[str, tuple[Axis, Axis]]) -> Fi
 @styled
 def gallery(molecules: Sequence[tuple[str, Sequence[str], Mapping[str, tuple[Axis, Axis]]]]) -> Figure:
     """Molecules below each other, each with its groups and five spectra: (SMILES, names of groups, spectra)."""
-    figure = Figure(figsize=(PAGE, 1.15 * len(molecules)), layout="constrained")
-    grid = figure.subplots(len(molecules), 6, squeeze=False, width_ratios=[1.25, 1.2, 1, 1, 1, 1])
+    figure, grid = canvas(
+        (PAGE, 1.15 * len(molecules)), len(molecules), 6, squeeze=False, width_ratios=[1.25, 1.2, 1, 1, 1, 1]
+    )
     for i, (smiles, groups, spectra) in enumerate(molecules):
         _picture(grid[i, 0], molecule_image(smiles))
         place = {"transform": grid[i, 0].transAxes, "ha": "center", "va": "top"}

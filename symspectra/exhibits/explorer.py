@@ -126,20 +126,19 @@ class Explorer(widgets.VBox):
 def molecules_of(dataset: SpectraDataset, rows: Sequence[int]) -> dict[str, dict[str, Prepared]]:
     """Molecules of a data set with their spectra, by SMILES, for `Explorer` and `Predictor.predict`."""
     x, present = dataset.spectra(torch.tensor(rows))
-    if "formula" in dataset.modalities:
-        present[:, dataset.modalities.index("formula")] = False
     molecules: dict[str, dict[str, Prepared]] = {dataset.ids[row]: {} for row in rows}
     for i, k in present.nonzero().tolist():
         m, vector = dataset.modalities[k], x[i, k].numpy()
-        y_unit = "absorbance" if m == "ir" else "intensity"
-        spectrum = Spectrum(model_axis(m), vector, KINDS[m].unit, y_unit, m)
-        molecules[dataset.ids[rows[i]]][m] = Prepared(m, vector, spectrum)
+        if KINDS[m].spectrum:
+            y_unit = "absorbance" if m == "ir" else "intensity"
+            spectrum = Spectrum(model_axis(m), vector, KINDS[m].unit, y_unit, m)
+            molecules[dataset.ids[rows[i]]][m] = Prepared(m, vector, spectrum)
     return molecules
 
 
 def spectra_html(prediction: Prediction) -> str:
     """The spectra as they were read on the left, and as the model reads them, as a picture."""
-    pairs = {m: (prepared.spectrum, prepared) for m, prepared in prediction.spectra.items() if m != "formula"}
+    pairs = {m: (prepared.spectrum, prepared) for m, prepared in prediction.spectra.items() if KINDS[m].spectrum}
     if not pairs:
         return ""
     steps_figure(pairs).savefig(file := BytesIO(), format="png", dpi=110)
@@ -171,6 +170,8 @@ def _bar(group: GroupPrediction, held: bool | None) -> str:
 
 
 def _described(source: Source | None, kind: str) -> str:
+    if source is None and not KINDS[kind].spectrum:
+        return "not known; type it, such as C9H6O2"
     if source is None:
-        return "nothing; type a file or a list of peaks" if kind != "formula" else "not known; type it, such as C9H6O2"
+        return "nothing; type a file or a list of peaks"
     return Path(source).name if isinstance(source, Path) else source if isinstance(source, str) else "of the data set"

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from symspectra.exhibits.style import LABEL_BOX, PAGE, TIER_COLOURS, TIER_LABELS, styled
+from symspectra.exhibits.style import LABEL_BOX, PAGE, TIER_COLOURS, TIER_LABELS, canvas, styled
 from symspectra.groups.graphs import GnnOrder, InformationOrder, phi
 from symspectra.groups.table8 import NAMES
 
@@ -37,8 +37,7 @@ def cooccurrence(y: Bool[np.ndarray, "molecule group"]) -> nx.Graph:
 @styled
 def cooccurrence_graph(graph: nx.Graph, tier_of: Mapping[int, str]) -> Figure:
     """Fig 1c: groups that come together lie close; node area by frequency, edge width by phi, colour by tier."""
-    figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = canvas((PAGE, 4.6))
     linked = graph.subgraph([node for node in graph if graph.degree(node)])
     position = _layout(linked) if linked else {}
     weights = [data["weight"] for *_, data in linked.edges(data=True)]
@@ -102,8 +101,7 @@ def order_graphs(information: InformationOrder, gnn: GnnOrder, marked: Collectio
     information, and the number before it is its step. Right, the groups by step, with the dependencies as arcs, as
     wide as their weight; one that the order does not respect is orange. ``marked`` groups (0-based) are bold.
     """
-    figure = Figure(figsize=(PAGE, 0.5 + 0.125 * len(information.order)), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
+    figure, (left, right) = canvas((PAGE, 0.5 + 0.125 * len(information.order)), 1, 2, width_ratios=[1.15, 1])
     step = {group: k for k, group in enumerate(information.order)}
     depth = nx.single_source_shortest_path_length(information.tree, information.order[0])
     inwards = {"sort_neighbors": lambda groups: sorted(groups, key=step.get)}

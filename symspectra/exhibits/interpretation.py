@@ -16,7 +16,7 @@ from scipy.special import entr
 from symspectra.datasets.base import SpectraDataset
 from symspectra.exhibits.drawing import model_axis, token_edges
 from symspectra.exhibits.scores import Score, score, summarise
-from symspectra.exhibits.style import COLUMN, DASHED, MODEL_COLOURS, PAGE, styled
+from symspectra.exhibits.style import COLUMN, DASHED, MODEL_COLOURS, PAGE, canvas, legend_outside, styled
 from symspectra.groups.table8 import NAMES
 from symspectra.modalities import KINDS
 from symspectra.training.fit import predict
@@ -106,8 +106,8 @@ def importance_maps(
     """
     n = len(groups)
     lines = [*range(hardest), *range(hardest + 1, n + 1)]  # a gap between the hardest and the easiest
-    figure = Figure(figsize=(PAGE, (0.125 * n + 0.65) * len(blocks) + 0.1), layout="constrained")
-    grid = figure.subplots(len(blocks), len(modalities), squeeze=False)
+    size = PAGE, (0.125 * n + 0.65) * len(blocks) + 0.1
+    figure, grid = canvas(size, len(blocks), len(modalities), squeeze=False)
     for axes, (title, gates) in zip(grid, blocks.items(), strict=True):
         for k, (ax, modality) in enumerate(zip(axes, modalities, strict=True)):
             image = np.full((n + 1, gates.shape[2]), np.nan)
@@ -214,8 +214,7 @@ def group_f1(runs: Sequence[Run]) -> dict[str, Score]:
 @styled
 def weights_by_f1(f1: Mapping[str, Score], weights: Mapping[str, Mapping[str, Score]]) -> Figure:
     """Fig 9: groups from the lowest F1 to the highest, beside them the weight of each: ``weights[over][group]``."""
-    figure = Figure(figsize=(COLUMN, 0.115 * len(f1) + 0.8), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure, (left, right) = canvas((COLUMN, 0.115 * len(f1) + 0.8), 1, 2, sharey=True)
     lines = [(which, k, v) for which, of in weights.items() for k in f1 if k in of for v in of[k].values]
     table = pd.DataFrame(lines, columns=["mean over", "group", "weight"])
     sns.barplot(x=[score.mean for score in f1.values()], y=list(f1), color="0.7", width=0.75, saturation=1, ax=left)
@@ -228,9 +227,7 @@ def weights_by_f1(f1: Mapping[str, Score], weights: Mapping[str, Mapping[str, Sc
     right.tick_params(axis="y", length=0)
     right.set(xlabel="mean weight in the loss", ylabel="")
     right.yaxis.grid(True)
-    handles, labels = right.get_legend_handles_labels()
-    right.get_legend().remove()
-    figure.legend(handles, labels, loc="outside upper right", title="mean over", title_fontsize=6, ncols=2)
+    legend_outside(figure, right, 2, loc="outside upper right", title="mean over", title_fontsize=6)
     return figure
 
 

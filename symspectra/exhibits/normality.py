@@ -26,7 +26,7 @@ Features = Float[np.ndarray, "molecule channel"]
 
 
 class Normality(NamedTuple):
-    """Tests of the channels of one spectrum: how many molecules, and a p-value a channel by the name of the test.
+    """Tests of the channels of one spectrum: how many molecules, and a p-value per channel by the name of the test.
 
     Channels that are the same for every molecule have no distribution to test; ``constant`` counts them.
     """

@@ -18,7 +18,7 @@ from jaxtyping import Bool
 from matplotlib.figure import Figure
 
 from symspectra.exhibits.scores import Predictions, Score, predictions, score, summarise
-from symspectra.exhibits.style import PAGE, styled, wrapped
+from symspectra.exhibits.style import PAGE, canvas, styled, wrapped
 from symspectra.groups.table8 import IMPLICATIONS, NAMES
 from symspectra.training.store import Run
 
@@ -117,8 +117,7 @@ def broken_implications(models: Mapping[str, OverSeeds], colours: Mapping[str, s
 
     A cell gives the share of the predicted premises without their conclusion, and of how many, over all seeds.
     """
-    figure = Figure(figsize=(PAGE, 0.95 + 0.27 * len(models)), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[1.5, 3.4])
+    figure, (left, right) = canvas((PAGE, 0.95 + 0.27 * len(models)), 1, 2, width_ratios=[1.5, 3.4])
     lines = [(name, 100 * value) for name, model in models.items() for value in model.broken.values or (np.nan,)]
     palette = {name: (colours or {}).get(name, "#767676") for name in models}
     style = {"hue": "model", "palette": palette, "width": 0.7, "saturation": 1, "err_kws": {"linewidth": 0.7}}

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rdkit import Chem
 
 from symspectra.exhibits.drawing import draw_spectrum, model_axis, molecule_image, token_edges
-from symspectra.exhibits.style import DASHED, PAGE, styled
+from symspectra.exhibits.style import DASHED, PAGE, canvas, styled
 from symspectra.groups.table8 import NAMES, SMARTS
 from symspectra.modalities import KINDS
 from symspectra.predict.calibration import Bin
@@ -27,6 +27,7 @@ MOST_STRUCTURES, COLUMNS = 6, 3
 X_LABELS = {"1/cm": "cm$^{-1}$", "um": "µm", "nm": "nm", "ppm": "ppm", "Hz": "Hz", "m/z": "m/z"}
 Y_LABELS = {"percent transmittance": "transmittance, %", "absorption coefficient": "absorption\ncoefficient"}
 DESCENDING = ("1/cm", "ppm", "Hz")
+PATTERNS = dict(zip(NAMES, SMARTS, strict=True))
 BEFORE, AFTER = "#999999", "#0072B2"
 
 
@@ -38,8 +39,7 @@ def steps_figure(pairs: Mapping[str, tuple[Spectrum, Prepared]]) -> Figure:
     ----------
     pairs : modality -> the spectrum as it was read, and as it was prepared
     """
-    figure = Figure(figsize=(PAGE, 1.2 * len(pairs) + 0.25), layout="constrained")
-    grid = figure.subplots(len(pairs), 2, squeeze=False)
+    figure, grid = canvas((PAGE, 1.2 * len(pairs) + 0.25), len(pairs), 2, squeeze=False)
     for (raw, prepared), (left, right) in zip(pairs.values(), grid, strict=True):
         _draw_raw(left, raw, prepared.modality)
         _draw_vector(right, prepared)
@@ -109,29 +109,22 @@ def _in_structure(prediction: Prediction, structure: str | None) -> list[GroupPr
     molecule = Chem.MolFromSmiles(structure) if structure else None
     if molecule is None:
         return []
-    patterns = dict(zip(NAMES, SMARTS, strict=True))
-    held = [
-        g
-        for g in prediction.ranked()
-        if g.predicted and molecule.HasSubstructMatch(Chem.MolFromSmarts(patterns[g.name]))
-    ]
-    return held[:MOST_STRUCTURES]
+    held = {name for name, smarts in PATTERNS.items() if molecule.HasSubstructMatch(Chem.MolFromSmarts(smarts))}
+    return [g for g in prediction.ranked() if g.predicted and g.name in held][:MOST_STRUCTURES]
 
 
 def _draw_structures(axes: Sequence[Axes], structure: str, groups: Sequence[GroupPrediction]) -> None:
-    patterns = dict(zip(NAMES, SMARTS, strict=True))
     for ax in axes:
         ax.axis("off")
     for ax, group in zip(axes, groups, strict=False):
-        ax.imshow(molecule_image(structure, 600, 260, highlight=patterns[group.name]), interpolation="antialiased")
+        ax.imshow(molecule_image(structure, 600, 260, highlight=PATTERNS[group.name]), interpolation="antialiased")
         ax.set_title(f"{group.name}, p = {group.probability:.2f}", pad=1)
 
 
 @styled
 def reliability_figure(before: Sequence[Bin], after: Sequence[Bin]) -> Figure:
     """How often predictions of a probability are right, before and after calibration, and how many there are."""
-    figure = Figure(figsize=(0.85 * PAGE, 3.4), layout="constrained")
-    grid = figure.subplots(2, 2, height_ratios=[4, 1], sharex=True, sharey="row")
+    figure, grid = canvas((0.85 * PAGE, 3.4), 2, 2, height_ratios=[4, 1], sharex=True, sharey="row")
     for (top, strip), bins, words, colour in zip(
         grid.T, (before, after), ("before calibration", "after calibration"), (BEFORE, AFTER), strict=True
     ):
@@ -161,8 +154,7 @@ def subset_figure(card: Mapping[str, Any]) -> Figure:
     labels = {"micro_f1": "micro-F1: every answer counts the same", "macro_f1": "macro-F1: every group counts the same"}
     table = pd.DataFrame(card["subsets"]).T[[*labels]].astype(float).sort_values("micro_f1", ascending=False)
     there = pd.DataFrame({name: [m in name.split("+") for m in modalities] for name in table.index})
-    figure = Figure(figsize=(PAGE, 3.0), layout="constrained")
-    top, below = figure.subplots(2, 1, height_ratios=[2.4, 1])
+    figure, (top, below) = canvas((PAGE, 3.0), 2, 1, height_ratios=[2.4, 1])
     shown = table.rename(columns=labels).reset_index(drop=True)
     sns.scatterplot(shown, ax=top, markers=["o", "s"], palette=["#0072B2", "#D55E00"], s=20)
     top.set(ylabel="F1 on the test molecules", ylim=(max(0.0, table.to_numpy().min() - 0.08), 1.0))

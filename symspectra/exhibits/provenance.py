@@ -27,9 +27,8 @@ def cells(folder: str | Path | None = None) -> dict[str, tuple[str, int]]:
     for path in sorted(Path(folder or project() / "notebooks").glob("[0-9]*.ipynb")):
         for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
             source = "".join(cell["source"])
-            if cell["cell_type"] == "code" and "show_exhibit(" in source:
-                for name in re.findall(r'"(\w+)"', source):
-                    found.setdefault(name, (path.stem, number))
+            for name in re.findall(r'show_exhibit\(.*?figures, "(\w+)", profile', source, re.DOTALL):
+                found.setdefault(name, (path.stem, number))
     return found
 
 

@@ -23,24 +23,6 @@ from symspectra.exhibits.verdicts import FAILS, Verdict, forest
 from symspectra.files import written
 
 NAME = "report"
-EXHIBITS = {  # of the paper -> the notebook that makes it
-    name: notebook
-    for notebook, names in {
-        "00_quickstart": "fig2",
-        "01_dataset": "fig1a fig1b fig1c table8",
-        "02_performance": "table1 fig3a fig3b",
-        "03_imbalance_strategies": "table2",
-        "04_imbalance_study": "fig3d fig4 fig10",
-        "05_scaffold_split": "fig3c fig6",
-        "06_ablations": "table3 table5 table6 table7 table9",
-        "07_label_order": "table4",
-        "08_hyperparameters": "fig11a fig11b",
-        "09_robustness": "fig5a fig5b",
-        "10_cost": "table10 table11",
-        "11_interpretation": "fig7 fig8 fig9",
-    }.items()
-    for name in names.split()
-}
 MEASURED = "needs measured spectra (`symspectra data prepare experimental`), which were not there"
 OUT_OF_REACH = {  # (exhibit, start of the row) -> why no notebook can answer it
     ("table1", "Experimental"): MEASURED,
@@ -48,6 +30,7 @@ OUT_OF_REACH = {  # (exhibit, start of the row) -> why no notebook can answer it
     ("figure5b", ""): MEASURED,
     ("text", ""): "a setting or a count of the paper, not a result",
 }
+OF_PAPER = re.compile(r"(?:fig|table)(\d+)[a-d]?")  # an exhibit
 PLACE = re.compile(r"(abstract|introduction|section|observation|appendix|table|fig|eq)", re.I)  # a source in the paper
 
 Exhibits = Mapping[str, Mapping[str, Any]]
@@ -64,8 +47,12 @@ def read_exhibits(folder: str | Path) -> dict[str, dict[str, Any]]:
     ------
     ReportError : no such file, a file that is not an exhibit's, or exhibits of more than one profile.
     """
-    folder = Path(folder)
-    paths = sorted((path for path in folder.glob("*.json") if path.stem != NAME), key=_order)
+    folder, order = Path(folder), list(paper_exhibits())
+
+    def place(path: Path) -> tuple[int, str]:  # parts of an exhibit stand after it, all others at the end
+        return min((i for i, exhibit in enumerate(order) if _made(exhibit, [path.stem])), default=len(order)), path.stem
+
+    paths = sorted((path for path in folder.glob("*.json") if path.stem != NAME), key=place)
     contents = {path.stem: _read(path) for path in paths}
     if not contents:
         profile = folder.name or "demo"
@@ -79,10 +66,10 @@ def read_exhibits(folder: str | Path) -> dict[str, dict[str, Any]]:
     return contents
 
 
-def _order(path: Path) -> tuple[int, str]:
-    """Place in `EXHIBITS`, parts of an exhibit after it, all others at the end."""
-    places = [i for i, exhibit in enumerate(EXHIBITS) if _made(exhibit, [path.stem])]
-    return min(places, default=len(EXHIBITS)), path.stem
+def paper_exhibits() -> dict[str, str]:
+    """Figures and tables of the paper, with the notebook that makes each; by notebook, then by number."""
+    made_by = {name: notebook for name, (notebook, _) in provenance.cells().items() if OF_PAPER.fullmatch(name)}
+    return dict(sorted(made_by.items(), key=lambda item: (item[1], int(OF_PAPER.match(item[0])[1]), item[0])))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -125,7 +112,7 @@ def _verdict(rows: Sequence[Mapping[str, Any]], needs: Sequence[int] | None, **c
 
 def missing_exhibits(contents: Iterable[str]) -> dict[str, str]:
     """Figures and tables of the paper that are not among some, with the notebook that makes each."""
-    return {exhibit: notebook for exhibit, notebook in EXHIBITS.items() if not _made(exhibit, contents)}
+    return {exhibit: notebook for exhibit, notebook in paper_exhibits().items() if not _made(exhibit, contents)}
 
 
 def _made(exhibit: str, contents: Iterable[str]) -> bool:
@@ -150,7 +137,7 @@ def write_report(folder: str | Path, profile: str) -> Path:
             f"{folder} holds exhibits of profile {found!r}; run `symspectra reproduce --profile {profile}`"
         )
     cells, judged = collect(contents)
-    made = provenance.provenance(profile, contents)
+    made, notebooks = provenance.provenance(profile, contents), paper_exhibits()
     claims, own = ([c for c in judged if bool(PLACE.match(c.source)) is paper] for paper in (True, False))
     parts = [
         f"# Report of profile {profile}",
@@ -165,7 +152,7 @@ def write_report(folder: str | Path, profile: str) -> Path:
         "## Numbers of the paper",
         "Spread over seeds in brackets. Molecules and spectra of the paper and of this package differ, so that only "
         "differences and orderings can be compared.",
-        *(_numbers_of(exhibit, cells, contents) for exhibit in exhibits()),
+        *(_numbers_of(exhibit, cells, contents, notebooks) for exhibit in exhibits()),
         *_unprinted(cells),
         f"## How the exhibits were made\n\n[{provenance.NAME}]({provenance.NAME}) says of each: notebook, command, "
         "data, seeds, device, commit.",
@@ -196,7 +183,7 @@ def summary(claims: Sequence[Verdict], cells: Sequence[Cell]) -> str:
     return f"{len(claims)} claims of the paper: {count}. {numbers}"
 
 
-def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits) -> str:
+def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits, notebooks: Mapping[str, str]) -> str:
     """Table of all numbers that the paper prints in one exhibit."""
     rows = []
     for (name, row, column), printed in printed_numbers().items():
@@ -204,7 +191,7 @@ def _numbers_of(exhibit: str, cells: Sequence[Cell], contents: Exhibits) -> str:
         if name == exhibit and ours:
             rows += [(row, column, _printed(printed), *_ours(cell, printed), cell.note) for cell in ours]
         elif name == exhibit:
-            why = f"cannot be tested here: {_reason(exhibit, row, contents)}"
+            why = f"cannot be tested here: {_reason(exhibit, row, contents, notebooks)}"
             rows.append((row, column, _printed(printed), "", why, "", printed.note))
     header = ("row", "column", "paper", "measure", "here", "here - paper", "note on the paper's number")
     title = exhibit.replace("table", "Table ").replace("figure", "Figure ")
@@ -228,14 +215,15 @@ def _ours(cell: Cell, printed: PaperValue) -> tuple[str, str, str]:
     return cell.metric, f"{here}{seeds}", f"{difference:+.3f}" if small else f"{difference:+.3g}"
 
 
-def _reason(exhibit: str, row: str, contents: Exhibits) -> str:
+def _reason(exhibit: str, row: str, contents: Exhibits, notebooks: Mapping[str, str]) -> str:
     for (name, start), why in OUT_OF_REACH.items():
         if name == exhibit and row.startswith(start):
             return why
     short = exhibit.replace("figure", "fig")
+    notebook = notebooks.get(short, provenance.UNKNOWN)
     if not _made(short, contents):
-        return f"{short} is not in this folder, notebook {EXHIBITS[short]} makes it"
-    return f"not measured by notebook {EXHIBITS[short]}"
+        return f"{short} is not in this folder, notebook {notebook} makes it"
+    return f"not measured by notebook {notebook}"
 
 
 def _unprinted(cells: Sequence[Cell]) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 STYLE = Path(__file__).parent / "symspectra.mplstyle"
@@ -40,6 +41,20 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
         return figure
 
     return wrapper
+
+
+def canvas(inches: tuple[float, float], *grid: int, **options: Any) -> tuple[Figure, Any]:
+    """A figure of so many inches, and its axes: one, or an array of them (`Figure.subplots`)."""
+    figure = Figure(figsize=inches, layout="constrained")
+    return figure, figure.subplots(*grid, **options)
+
+
+def legend_outside(figure: Figure, ax: Axes, ncols: int = 3, labels: Sequence[str] | None = None, **how: Any) -> None:
+    """Move the legend of the axes over the figure, with other ``labels`` where they are given."""
+    handles, own = ax.get_legend_handles_labels()
+    if ax.get_legend() is not None:
+        ax.get_legend().remove()
+    figure.legend(handles, labels or own, ncols=ncols, **{"loc": "outside upper left", **how})
 
 
 def wrapped(text: str, inches: float) -> str:

@@ -14,13 +14,13 @@ import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure
 
-from symspectra.datasets.base import SHIPPED
-from symspectra.datasets.prepared import find_folder
+from symspectra.datasets.base import folders_of
 from symspectra.errors import DataError
 from symspectra.exhibits.scores import Score, as_json
 from symspectra.exhibits.style import STYLE
 from symspectra.experiments.plan import project
 from symspectra.files import MANIFEST, written
+from symspectra.settings import Data
 from symspectra.training.runs import Run, code_digest
 
 if TYPE_CHECKING:
@@ -122,16 +122,17 @@ def save_exhibit(
     ------
     ValueError : a number is not finite.
     """
+    data = runs[0].config.data if runs else Data()
     content = {
         "exhibit": exhibit,
         "profile": profile,
-        "dataset": runs[0].config.data.dataset if runs else "open",
+        "dataset": data.dataset,
         "molecules": dict(molecules) if molecules else runs[0].metrics["molecules"] if runs else {},
         "seeds": sorted({run.config.training.seed for run in runs}),
         "runs": sorted({run.id for run in runs}),
         "device": sorted({run.environment["device"] for run in runs}),
         "minutes": sum(run.metrics["seconds"] for run in runs) / 60,
-        "data": data_digest(runs[0].config.data.dataset if runs else "open"),
+        "data": data_digest(data),
         "git_commit": git_commit(),
         "code": ", ".join(sorted({run.environment["code"] for run in runs})) or code_digest(),  # that trained
         "numbers": as_json(numbers),
@@ -209,10 +210,11 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def data_digest(dataset: str) -> str | None:
+def data_digest(data: Data) -> str | None:
     """sha256 of a data set's manifest, which holds the checksums of its files; None where it is not in a folder."""
-    folders = [SHIPPED.get(name) or find_folder(name) for name in dataset.split("+")]
-    if None in folders:
+    try:
+        folders = folders_of(data).values()
+    except DataError:
         return None
     return hashlib.sha256(b"".join((folder / MANIFEST).read_bytes() for folder in folders)).hexdigest()
 

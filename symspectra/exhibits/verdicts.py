@@ -42,7 +42,7 @@ from matplotlib.figure import Figure
 from scipy import optimize, special, stats
 
 from symspectra.exhibits.scores import Scored
-from symspectra.exhibits.style import PAGE, styled
+from symspectra.exhibits.style import PAGE, canvas, legend_outside, styled
 from symspectra.training.metrics import holm
 
 HOLDS, FAILS, UNDECIDED, UNTESTED = OUTCOMES = "holds", "does not hold", "undecided", "not testable here"
@@ -357,8 +357,7 @@ def forest(verdicts: Sequence[Verdict]) -> Figure:
     frame = pd.concat([table(replace(verdict, rows=())) for verdict in verdicts], ignore_index=True)
     frame["place"] = -np.arange(len(frame))
     size = min(6.0, 600 / len(frame))
-    figure = Figure(figsize=(PAGE, min(9.5, 0.8 + 0.16 * len(frame))), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas((PAGE, min(9.5, 0.8 + 0.16 * len(frame))))
     axes.axvspan(-MARGIN, MARGIN, color="0.92", zorder=0)
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.hlines(frame.place, frame.low, frame.high, colors=frame.verdict.map(COLOURS), linewidth=1.2)
@@ -376,7 +375,5 @@ def forest(verdicts: Sequence[Verdict]) -> Figure:
     names = [name if len(name) <= 84 else f"{name[:81]}..." for name in names]
     axes.set_yticks(frame.place, names, fontsize=size)
     axes.set(xlim=(-1.5, 1.5), ylim=(-len(frame) + 0.3, 0.7), ylabel="", xlabel="difference (right: as the paper says)")
-    handles, labels = axes.get_legend_handles_labels()
-    axes.get_legend().remove()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    legend_outside(figure, axes, 4, loc="outside upper center", frameon=False)
     return figure

@@ -117,7 +117,7 @@ def train_missing(
             yield from engine.train(client, missing, store, device, imports)
 
     failed: dict[Config, str] = {}
-    every = 1 if sys.stderr.isatty() else 60  # the log of a batch system holds one line a minute
+    every = 1 if sys.stderr.isatty() else 60  # the log of a batch system holds one line per minute
     with tqdm(desc="training", total=sum(work.values()), bar_format=BAR, mininterval=every, disable=not missing) as bar:
         for number, (config, error) in enumerate(ended(), 1):
             if error is not None:
@@ -228,7 +228,7 @@ def reproduce(
     profile : ``smoke``, ``demo``, ``evening``, ``open`` or ``paper``
     only : notebooks by number, those of the paper by default
     store, figures : folders, relative to the project's; of the figures, ``figures/<profile>`` by default
-    workers : runs, and notebooks, at a time; by default one a core on a CPU (at most 4), one a GPU
+    workers : runs, and notebooks, at a time; by default one per core of a CPU (at most 4), one per GPU
     scheduler_file : train on the workers of the Dask scheduler that wrote it; the notebooks are executed here
     imports : modules, imported already, that workers and notebooks import too (models of your own)
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from symspectra.datasets.base import SpectraDataset
 from symspectra.errors import DataError
 from symspectra.files import check_writable, write_manifest, written
+from symspectra.modalities import KINDS
 from symspectra.models.registry import save_model
 from symspectra.models.restriction import quick
 from symspectra.models.symspectra import SymSpectra
@@ -113,10 +114,9 @@ def _likeness(dataset: SpectraDataset) -> dict[str, np.ndarray]:
     x, present = dataset.spectra(dataset.rows("train"), draw=1)
     x_new, present_new = dataset.spectra(dataset.rows("validation"))
     for k, name in enumerate(dataset.modalities):
-        if name == "formula":
-            continue
-        like = Likeness.fit(x[present[:, k], k].numpy(), x_new[present_new[:, k], k].numpy())
-        arrays |= {f"{name}.{key}": value.astype(np.float32) for key, value in vars(like).items()}
+        if KINDS[name].spectrum:
+            like = Likeness.fit(x[present[:, k], k].numpy(), x_new[present_new[:, k], k].numpy())
+            arrays |= {f"{name}.{key}": value.astype(np.float32) for key, value in vars(like).items()}
     return arrays
 
 

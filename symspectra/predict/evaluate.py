@@ -40,10 +40,10 @@ def evaluate(predictor: Predictor, table: str | Path, progress: bool = False) ->
         raise ReadError(f"{table}: no spectrum can be read{reason}")
     y = label([structures[name] for name in answers["name"]])
     p = answers[list(predictor.labels)].to_numpy()
-    thresholds = {spectra: predictor.thresholds(spectra.split("+")) for spectra in answers["spectra"].unique()}
-    predicted = p >= np.stack([thresholds[spectra] for spectra in answers["spectra"]])
-    rows = {"all": np.ones(len(y), dtype=bool)} if len(thresholds) > 1 else {}
-    rows = {spectra: (answers["spectra"] == spectra).to_numpy() for spectra in sorted(thresholds)} | rows
+    predicted = p >= np.stack([predictor.thresholds(spectra.split("+")) for spectra in answers["spectra"]])
+    rows = dict(sorted(answers.groupby("spectra").indices.items()))
+    if len(rows) > 1:
+        rows["all"] = np.arange(len(y))
     return pd.DataFrame({name: scores_of(y[own], p[own], predicted[own]) for name, own in rows.items()}).T, rejects
 
 

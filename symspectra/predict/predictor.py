@@ -68,11 +68,11 @@ class Predictor:
     DataError : a file of the folder is missing or damaged; the message names it.
     """
 
-    def __init__(self, folder: str | Path = SHIPPED):
+    def __init__(self, folder: str | Path | None = None):
         from symspectra.models.registry import labels_of, load_model
         from symspectra.models.restriction import quick
 
-        self.folder = folder = Path(folder)
+        self.folder = folder = Path(folder or SHIPPED)
         check(folder, "make it again with `symspectra calibrate`, or install the package again")
         self._trained, config = load_model(folder / "model.safetensors")
         self.config: Config = config
@@ -224,7 +224,7 @@ class Predictor:
     def gates(self, prediction: Prediction) -> dict[str, Float[np.ndarray, " L"]]:
         """The gate p of every token of every spectrum of a prediction (`SymSpectra.gates`)."""
         gates = self.model.gates(*self.tensors([prediction.spectra]))[0].detach().numpy()
-        return {name: gates[self.modalities.index(name)] for name in prediction.spectra if name != "formula"}
+        return {name: gates[self.modalities.index(name)] for name in prediction.spectra if KINDS[name].spectrum}
 
     def tensors(
         self, molecules: Sequence[Mapping[str, Prepared]]
@@ -251,7 +251,7 @@ class Predictor:
 
     def _unlike(
         self, x: Float[np.ndarray, "molecule modality 600"], present: Bool[np.ndarray, "molecule modality"]
-    ) -> list[tuple[str, ...]]:
+    ) -> list[list[str]]:
         """A sentence for each spectrum that is unlike the training spectra."""
         warnings: list[list[str]] = [[] for _ in x]
         for name, likeness in self.likeness.items():
@@ -263,7 +263,7 @@ class Predictor:
                         f"the {name} spectrum is unlike the training spectra (further from them than "
                         f"{min(share, 0.999):.1%} of the spectra of unknown molecules): do not rely on it"
                     )
-        return [tuple(sentences) for sentences in warnings]
+        return warnings
 
 
 def _other_kinds(spectra: Mapping[str, Prepared]) -> list[str]:
@@ -333,5 +333,5 @@ def _read_likeness(path: Path, modalities: Sequence[str]) -> dict[str, Likeness]
     from safetensors.numpy import load_file
 
     arrays, names = load_file(path), ("mean", "precision", "distances")
-    spectra = [m for m in modalities if m != "formula"]
+    spectra = [m for m in modalities if KINDS[m].spectrum]
     return {m: Likeness(*(arrays[f"{m}.{n}"].astype(np.float64) for n in names)) for m in spectra}

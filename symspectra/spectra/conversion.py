@@ -287,8 +287,8 @@ def _mass(s: Spectrum) -> Spectrum:
     return s.then(words, x=s.x[kept], y=percent[kept], y_unit="intensity", peaks=True)
 
 
-_CONVERT = {"ir": _infrared, "c13": _nmr, "h1": _nmr, "msms_pos": _mass, "msms_neg": _mass, "ei": _mass}
-_CONVERT["formula"] = lambda s: s
+_CONVERT = dict.fromkeys(("msms_pos", "msms_neg", "ei"), _mass)
+_CONVERT |= {"ir": _infrared, "c13": _nmr, "h1": _nmr, "formula": lambda s: s}
 
 
 # ---- to 600 points
