@@ -180,7 +180,7 @@ def test_electron_ionisation_of_small_molecules():
         assert len(np.unique(np.rint(mz))) == len(mz)  # one peak per whole mass
         spectra[smiles] = dict(zip(np.rint(mz).astype(int).tolist(), intensity.tolist(), strict=True))
     assert {15, 16} <= set(spectra["C"]) <= set(range(12, 18))  # methane has no fragment, it loses hydrogen alone
-    assert set(sorted(spectra["CC(C)=O"], key=spectra["CC(C)=O"].get)[-2:]) == {43, 58}
+    assert spectra["CC(C)=O"][43] == 1 > spectra["CC(C)=O"][58] > 0.1
     assert {91, 92} <= set(spectra["Cc1ccccc1"]) and max(spectra["Cc1ccccc1"]) == 93
     assert spectra["CBr"][96] / spectra["CBr"][94] == pytest.approx(0.973, abs=0.01)
 

@@ -155,13 +155,13 @@ def test_electron_ionisation_of_a_list_is_simulated_beside_it(tmp_path, monkeypa
     assert main(["data", "ei", str(tmp_path / "out")]) == 0 and "3 molecules" in capsys.readouterr().out
     acetone = read_rows(tmp_path / "out", ei=True)[0].to_pylist()[1]
     peaks = dict(zip(acetone["ei_mz"], acetone["ei_percent"], strict=True))
-    assert min(peaks[43.0], peaks[58.0]) > 50  # acetyl and M+.
+    assert peaks[43.0] == 100 > peaks[58.0] > 10  # acetyl and M+.
     assert open_data.build_list(tmp_path / "list.smi", tmp_path / "out") == (3, 4)  # everything is done
     assert open_data.build_ei(tmp_path / "out") == 0
     monkeypatch.setenv("SYMSPECTRA_DATA", str(tmp_path))
     data = load_dataset(Config(dataset="out", modalities=["c13", "ei"], nuisance=False))
     x, present = data.spectra(torch.tensor([data.ids.index("CC(C)=O")]))
-    assert present.all() and set(x[0, 1].topk(2).indices.tolist()) == {43, 58}
+    assert present.all() and x[0, 1].argmax() == 43
     with pytest.raises(DataError, match="nowhere"):
         open_data.build_ei(tmp_path / "nowhere")
 

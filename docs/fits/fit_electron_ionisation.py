@@ -49,7 +49,8 @@ FOLDS = 5
 START = {
     "bond_energy": 2.0, "hydrogen_shift_squared": 0.6, "unsaturation_deviation": 4.0, "smallness": 2.0,
     "lost_atoms": -0.2, "heteroatom_share": 3.5, "odd_electron": 1.3, "molecular_ion": -2.0, "ring_cuts": -0.3,
-    "alpha_ends": -0.5, "benzylic_ends": -0.6, "unsaturated_ends": 1.2, "aromatic_share": -2.7, "size": 0.1,
+    "alpha_ends": -0.5, "acyl_ends": -0.5, "aromatic_molecular_ion": -0.5,
+    "benzylic_ends": -0.6, "unsaturated_ends": 1.2, "aromatic_share": -2.7, "size": 0.1,
 }  # fmt: skip
 
 

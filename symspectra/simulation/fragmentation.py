@@ -68,7 +68,9 @@ DESCRIPTORS = {
     "odd_electron": "1 for radical cations",
     "molecular_ion": "1 for M+. itself",
     "ring_cuts": "number of ring bonds cut",
-    "alpha_ends": "number of carbon atoms where a bond was cut, bound to N, O or S in the fragment",
+    "aromatic_molecular_ion": "share of aromatic atoms of M+. itself, 0 for other ions",
+    "alpha_ends": "number of saturated carbon atoms where a bond was cut, bound to N, O or S in the fragment",
+    "acyl_ends": "number of unsaturated carbon atoms where a bond was cut, bound to N, O or S in the fragment",
     "benzylic_ends": "number of saturated carbon atoms where a bond was cut, bound in the fragment to unsaturated ones",
     "unsaturated_ends": "number of unsaturated carbon atoms where a bond was cut, not bound to N, O or S",
     "aromatic_share": "share of aromatic atoms",
@@ -253,6 +255,7 @@ def ions(
             "hydrogen_shift_squared": np.full(len(masks), shift**2),
             "odd_electron": odd_electron,
             "molecular_ion": (size == n) & (shift == 0),
+            "aromatic_molecular_ion": ((size == n) & (shift == 0)) * graph.aromatic.mean(),
             "unsaturation_deviation": np.abs(unsaturation / 2 / size - TYPICAL_UNSATURATION),
         }
         all_mz.append((mass + hydrogens * HYDROGEN_MASS - charge * ELECTRON_MASS)[keep])
@@ -275,7 +278,8 @@ def _of_electron_ionisation(
     unsaturated = (inside * (carbon & ~graph.saturated)) @ adjacency > 0
     return {
         "ring_cuts": (cut & ~graph.acyclic).sum(1),
-        "alpha_ends": (ends * carbon * donor).sum(1),
+        "alpha_ends": (ends * (carbon & graph.saturated) * donor).sum(1),
+        "acyl_ends": (ends * (carbon & ~graph.saturated) * donor).sum(1),
         "benzylic_ends": (ends * (carbon & graph.saturated) * unsaturated).sum(1),
         "unsaturated_ends": (ends * (carbon & ~graph.saturated) * ~donor).sum(1),
         "aromatic_share": inside @ graph.aromatic / size,
