@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
+from symspectra.datasets.base import SHIPPED
 from symspectra.simulation import fragmentation
 from symspectra.simulation.fragmentation import (
     DESCRIPTORS,
@@ -24,9 +25,11 @@ from symspectra.simulation.fragmentation import (
     fragment_tree,
     heavy_atom_graph,
     ions,
+    isotope_peaks,
     load_parameters,
     spectrum_from_ions,
 )
+from symspectra.spectra.lines import read_rows
 
 CAFFEINE = "Cn1c(=O)c2c(ncn2C)n(C)c1=O"
 MOLECULES = [CAFFEINE, "CC(=O)Oc1ccccc1C(=O)O", "CCS(=O)(=O)NC(C)c1ccc(Cl)cc1", "OC1CCC2CC1CC2", "O=[N+]([O-])c1ccccc1"]
@@ -46,6 +49,13 @@ def masses(smiles, polarity, parameters=None):
         ("CC(=O)Oc1ccccc1C(=O)O", "negative", 93.0346),  # phenoxide
         ("CCCc1ccccc1", "positive", 91.0542),  # C7H7+
         ("CCCBr", "negative", 78.9189),  # Br-
+        ("C", "ei", 16.0308),  # M+.
+        ("CC(C)=O", "ei", 58.0413),
+        ("CC(C)=O", "ei", 43.0178),  # [M-CH3]+, acetyl
+        ("Cc1ccccc1", "ei", 91.0542),  # tropylium
+        ("CCCC(C)=O", "ei", 58.0413),  # of the rearrangement of McLafferty, odd-electron
+        ("CCCl", "ei", 28.0308),  # [M-HCl]+.
+        ("CCCN", "ei", 30.0338),  # alpha cleavage
     ],
 )
 def test_exact_masses(smiles, polarity, mz):
@@ -63,7 +73,7 @@ def test_precursor_is_the_heaviest_formula_at_zero_shift():
 
 
 @pytest.mark.parametrize("smiles", MOLECULES)
-@pytest.mark.parametrize("polarity", ["positive", "negative"])
+@pytest.mark.parametrize("polarity", ["positive", "negative", "ei"])
 def test_peak_list_is_sorted_and_limited(smiles, polarity):
     mz, intensity = fragment(Chem.MolFromSmiles(smiles), None, polarity)
     assert 1 < len(mz) <= MAX_PEAKS
@@ -105,7 +115,7 @@ def test_without_hydrogen_there_is_no_negative_spectrum(smiles):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.sampled_from(MOLECULES), st.randoms(use_true_random=False), st.sampled_from(["positive", "negative"]))
+@given(st.sampled_from(MOLECULES), st.randoms(use_true_random=False), st.sampled_from(["positive", "negative", "ei"]))
 def test_atom_order_does_not_matter(smiles, random, polarity):
     mol = Chem.MolFromSmiles(smiles)
     order = list(range(mol.GetNumAtoms()))
@@ -137,17 +147,61 @@ def test_peaks_of_equal_formula_are_summed():
         ("C[Hg]C", "Hg"),
     ],
 )
-def test_bad_molecules_are_refused(smiles, message):
+@pytest.mark.parametrize("ionisation", ["positive", "ei"])
+def test_bad_molecules_are_refused(smiles, message, ionisation):
     with pytest.raises(ValueError, match=message):
-        masses(smiles, "positive", UNIFORM)
+        masses(smiles, ionisation, UNIFORM)
+
+
+def test_electron_ionisation_obeys_the_nitrogen_rule():
+    """Ions of even mass are odd-electron, and those with one nitrogen even-electron; both kinds occur."""
+    for smiles in ("CCCCc1ccccc1", "CCNCc1ccccc1"):  # the only atom other than carbon is nitrogen
+        tree = fragment_tree(Chem.MolFromSmiles(smiles), None)
+        mz, table = ions(tree, "ei", ("odd_electron", "heteroatom_share"))
+        odd_electron, nitrogen = table.T > 0
+        np.testing.assert_array_equal(odd_electron, (np.rint(mz) % 2 == 0) != nitrogen)
+        assert 0 < odd_electron.sum() < len(mz)
+
+
+def test_isotopes_closed_forms():
+    atoms = np.array([[1, 0, 0, 0, 1], [0, 0, 0, 0, 2], [6, 0, 0, 2, 0]], dtype=float)  # CBr, Br2, C6Cl2
+    formula, mz, share = isotope_peaks(np.array([93.0, 158.0, 142.0]), atoms)
+    whole = {f: np.bincount(np.rint(mz[formula == f]).astype(int), share[formula == f]) for f in range(3)}
+    assert whole[0][95] / whole[0][93] == pytest.approx(0.973, abs=1e-3)
+    assert whole[1][[158, 160, 162]] / whole[1][158] == pytest.approx([1, 2 * 0.9728, 0.9728**2], abs=1e-3)
+    assert whole[2][[143, 144]] / whole[2][142] == pytest.approx([6 * 0.0108, 2 * 0.3196], abs=0.002)
+    assert [whole[f].sum() for f in range(3)] == pytest.approx([1, 1, 1], abs=0.003)
+
+
+def test_electron_ionisation_of_small_molecules():
+    spectra = {}
+    for smiles in ("C", "CC(C)=O", "Cc1ccccc1", "FC(F)(F)Br"):
+        mz, intensity = fragment(Chem.MolFromSmiles(smiles), None, "ei")
+        assert len(np.unique(np.rint(mz))) == len(mz)  # one peak per whole mass
+        spectra[smiles] = dict(zip(np.rint(mz).astype(int).tolist(), intensity.tolist(), strict=True))
+    assert {15, 16} <= set(spectra["C"]) <= set(range(12, 18))  # methane has no fragment, it loses hydrogen alone
+    assert spectra["CC(C)=O"][43] == 1 > spectra["CC(C)=O"][58] > 0.1
+    assert {91, 92} <= set(spectra["Cc1ccccc1"]) and max(spectra["Cc1ccccc1"]) == 93
+    trifluoro = spectra["FC(F)(F)Br"]  # no hydrogen, whose loss would blur the pattern
+    assert trifluoro[150] / trifluoro[148] == pytest.approx(0.973, abs=0.01)
+
+
+def test_ms_ms_are_those_of_the_shipped_line_lists():
+    for row in read_rows(SHIPPED["uspto"], 400)[0].slice(380, 6).to_pylist():
+        tree = fragment_tree(Chem.MolFromSmiles(row["smiles"]), None)
+        for name, polarity in (("msms_pos", "positive"), ("msms_neg", "negative")):
+            mz, intensity = fragment(Chem.MolFromSmiles(row["smiles"]), None, polarity, tree=tree)
+            assert row[f"{name}_mz"] == np.round(mz, 2).astype(np.float32).tolist()
+            assert row[f"{name}_percent"] == np.maximum(1, np.round(100 * intensity)).tolist()
 
 
 def test_shipped_parameters_are_few_and_have_provenance():
     content = json.loads(fragmentation.PARAMETERS.read_text())
-    for values in load_parameters().values():
-        assert len(values) <= 8 and set(values) <= set(DESCRIPTORS)
-    assert len(content["provenance"]["sha256"]) == 64
+    for ionisation, values in load_parameters().items():
+        assert len(values) <= (20 if ionisation == "ei" else 8) and set(values) <= set(DESCRIPTORS)
+    assert len(content["provenance"]["sha256"]) == len(content["ei"]["provenance"]["sha256"]) == 64
     assert set(content["held_out"]) == {"positive", "negative"}
+    assert content["ei"]["held_out"]["ei"]["cosine"] > 2 * content["ei"]["held_out"]["ei"]["cosine_wrong_molecule"]
 
 
 def test_square_root_cosine_closed_forms():
@@ -166,7 +220,8 @@ def test_fit_recovers_spectra_made_by_the_model(tmp_path):
 
 def written_references(folder, column="msms_{}_40ev"):
     rows = {"smiles": MOLECULES}
-    for polarity, parameters in load_parameters().items():
+    for polarity in ("positive", "negative"):
+        parameters = load_parameters()[polarity]
         spectra = [fragment(Chem.MolFromSmiles(s), None, polarity, parameters) for s in MOLECULES]
         rows[column.format(polarity)] = [[[m, 100 * i] for m, i in zip(*s, strict=True)] for s in spectra]
     pq.write_table(pa.table(rows), folder / "rows.parquet")

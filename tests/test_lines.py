@@ -13,8 +13,10 @@ from symspectra.spectra.lines import (
     COLUMNS,
     LIST_GROUPS,
     Ragged,
+    add_ei,
     factor,
     holds_lines,
+    line_table,
     molecule_seed,
     multiplet,
     read_lines,
@@ -116,6 +118,36 @@ def test_shards_are_appended_and_the_first_ones_not_rewritten(tmp_path):
     assert read_lines(tmp_path, 4).digest == digest
     assert len({read_lines(tmp_path, n).digest for n in (0, 4, 5, 6)}) == 4
     assert read_lines(tmp_path, 6).smiles == lines.smiles[:6]
+
+
+def test_electron_ionisation_is_beside_the_shards(lines_builder):
+    folder = lines_builder.random(3).write()
+    lines_builder.random(2, seed=1).write()
+    before, shards = read_lines(folder), {path: path.read_bytes() for path in folder.glob("lines-*")}
+    with pytest.raises(DataError, match="no spectra of electron ionisation for lines-000.parquet"):
+        read_rows(folder, ei=True)
+
+    def simulated(smiles):
+        return [{"ei_mz": [43.0, 10.0 * (i + 1)], "ei_percent": [100, 7]} for i, _ in enumerate(smiles)]
+
+    def second_fails(smiles):
+        return simulated(smiles) if len(smiles) == 3 else pytest.fail("killed")
+
+    with pytest.raises(pytest.fail.Exception):
+        add_ei(folder, second_fails)
+    assert len(read_rows(folder, 3, ei=True)[0]) == 3
+    assert (add_ei(folder, simulated), add_ei(folder, simulated)) == (2, 0)  # only what is missing
+    table, with_ei = read_rows(folder, ei=True)
+    columns, row, _ = line_table(table).spectra["ei"].select(torch.tensor([4, 0]))
+    assert columns["mz"].tolist() == [43.0, 20.0, 43.0, 10.0] and row.tolist() == [0, 0, 1, 1]
+    after = read_lines(folder)
+    assert after.digest == before.digest != with_ei and "ei" not in after.spectra
+    assert all(path.read_bytes() == data for path, data in shards.items())
+    lines_builder.random(1, seed=2).write()  # and goes on from there
+    assert add_ei(folder, simulated) == 1
+    (folder / "ei-001.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match="ei-001.parquet: its checksum"):
+        read_rows(folder, ei=True)
 
 
 def test_rows_of_a_slice_are_those_of_the_whole(lines_builder):

@@ -11,8 +11,10 @@ import torch
 import train_shifts
 from rdkit import Chem
 
+from symspectra.cli.main import main
+from symspectra.config import Config
 from symspectra.datasets import open_data
-from symspectra.datasets.base import SHIPPED, split_of
+from symspectra.datasets.base import SHIPPED, load_dataset, split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import from_bits, label
 from symspectra.modalities import MODALITIES
@@ -145,6 +147,23 @@ def test_a_list_is_built_with_its_rejects(tmp_path):
     kind = row["ir_kind"][int(np.argmax(row["ir_km_mol"]))]
     assert kind == "C=O, ketone or aldehyde" and abs(factor(kind, row["level"]) * strongest - 1731) < 25  # acetone, gas
     assert row["c13_count"] == [1, 2] and len(row["msms_pos_mz"]) > 0
+
+
+def test_electron_ionisation_of_a_list_is_simulated_beside_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "list.smi").write_text(LIST)
+    open_data.build_list(tmp_path / "list.smi", tmp_path / "out")
+    assert main(["data", "ei", str(tmp_path / "out")]) == 0 and "3 molecules" in capsys.readouterr().out
+    acetone = read_rows(tmp_path / "out", ei=True)[0].to_pylist()[1]
+    peaks = dict(zip(acetone["ei_mz"], acetone["ei_percent"], strict=True))
+    assert peaks[43.0] == 100 > peaks[58.0] > 10  # acetyl and M+.
+    assert open_data.build_list(tmp_path / "list.smi", tmp_path / "out") == (3, 4)  # everything is done
+    assert open_data.build_ei(tmp_path / "out") == 0
+    monkeypatch.setenv("SYMSPECTRA_DATA", str(tmp_path))
+    data = load_dataset(Config(dataset="out", modalities=["c13", "ei"], nuisance=False))
+    x, present = data.spectra(torch.tensor([data.ids.index("CC(C)=O")]))
+    assert present.all() and x[0, 1].argmax() == 43
+    with pytest.raises(DataError, match="nowhere"):
+        open_data.build_ei(tmp_path / "nowhere")
 
 
 def test_a_build_goes_on_to_the_same_bytes(tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ import torch
 from scipy.stats import kstest
 
 from symspectra.spectra import rendering
-from symspectra.spectra.lines import factor
-from symspectra.spectra.preprocessing import AXES, ir_vector
+from symspectra.spectra.lines import add_ei, factor, line_table, read_rows
+from symspectra.spectra.preprocessing import AXES, ir_vector, msms_vector
 from symspectra.spectra.rendering import (
     _STREAMS,
     CLEAN,
@@ -165,6 +165,20 @@ def test_exchangeable_hydrogen_stays_within_its_spread(lines_builder):
     narrow = lines_builder.molecule("C", h1=[(3.0, 1, "", 0.0)]).read()
     widths = (render_axis(narrow, torch.tensor([0, 200]), "h1") > 0.01).sum(dim=1)
     assert widths[0] > 3 * widths[1]
+
+
+def test_noisy_electron_ionisation_begins_where_a_scan_does_and_is_at_times_at_whole_masses(lines_builder):
+    peaks = {"ei_mz": [14.0, *(m + 0.4 for m in range(56, 76))], "ei_percent": [100] * 21}
+    for i in range(200):
+        lines_builder.molecule(smiles=f"made-up {i}")
+    add_ei(lines_builder.write(), lambda smiles: [peaks] * len(smiles))
+    lines = line_table(*read_rows(lines_builder.directory, ei=True))
+    rows = torch.arange(200)
+    clean, noisy = (render(lines, rows, ("ei",), n)[:, 0] for n in (CLEAN, Nuisance()))
+    assert torch.equal(clean[0], msms_vector(torch.tensor(peaks["ei_mz"]), torch.ones(21), torch.zeros(21).int(), 1)[0])
+    assert not noisy[:, 14].any() and noisy[:, 56:76].any(dim=1).all()
+    beside = noisy[:, 76] / noisy[:, 75]  # a peak at 75.4 has a wing at 76, one at 75 none
+    assert 0.35 < (beside[beside.isfinite()] < 1e-3).float().mean() < 0.65
 
 
 def test_a_molecule_without_lines_is_zeros(lines_builder):

@@ -177,8 +177,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PARAMETERS, help="JSON file to write (default: the package's own)")
     options = parser.parse_args()
     result = fit_file(options.file)
+    others = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
     with files.written(options.out) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(others | result, indent=2) + "\n", encoding="utf-8")
     print(result["held_out"])
 
 

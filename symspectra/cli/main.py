@@ -159,6 +159,12 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--directory", type=Path, help="open: data set to extend; the installed one by default")
     p.set_defaults(resumes=True)
 
+    text = "simulate electron ionisation of the molecules of a set of line lists; can be interrupted and resumed"
+    p = add("ei", _ei, text, to=data)
+    p.add_argument("dataset", help="open, uspto, or a folder of `symspectra data build`")
+    p.add_argument("--workers", type=int, default=1, help="processes, of one thread each")
+    p.set_defaults(resumes=True)
+
     p = add("prepare", data_cli.run, "prepare spectra: public collections, or a table of your own", to=data)
     data_cli.add_options(p)
 
@@ -312,6 +318,14 @@ def _build(options: argparse.Namespace) -> None:
         records = options.records or Path("runs/records")
         added = build(records, directory, options.max_heavy or 20, options.molecules, options.workers)
     print(f"{added} molecules added to {directory}")
+
+
+def _ei(options: argparse.Namespace) -> None:
+    from symspectra.datasets.base import SHIPPED
+    from symspectra.datasets.open_data import build_ei
+
+    directory = SHIPPED.get(options.dataset, Path(options.dataset))
+    print(f"{build_ei(directory, options.workers)} molecules simulated beside those of {directory}")
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -322,19 +322,18 @@ def load_dataset(config: Config) -> SpectraDataset:
     lists = {name: folder for name, folder in folders.items() if holds_lines(folder)}
     prepared = [name for name in folders if name not in lists]
     partly = bool(lists) + len(prepared) > 1
-    measured = tuple(m for m in data.modalities if m not in KINDS or KINDS[m].spectrum)
-    of_lists = tuple(m for m in measured if m != "ei")  # which is not simulated
-    parts: list[SpectraDataset] = [_lines(tuple(lists.values()), data, of_lists, partly)] if lists else []
-    parts += [_prepared(name, folders[name], data, measured, partly) for name in prepared]
+    spectra = tuple(m for m in data.modalities if m not in KINDS or KINDS[m].spectrum)
+    parts: list[SpectraDataset] = [_lines(tuple(lists.values()), data, spectra, partly)] if lists else []
+    parts += [_prepared(name, folders[name], data, spectra, partly) for name in prepared]
     parts = [part if part.modalities == data.modalities else Widened(part, data.modalities) for part in parts]
     return JoinedDataset(parts) if partly else parts[0]
 
 
-def _read_together(folders: Sequence[Path]) -> tuple[Any, str]:
+def _read_together(folders: Sequence[Path], ei: bool) -> tuple[Any, str]:
     """Rows of folders of line lists, and a digest; of several, each molecule once, in an order as each of them has."""
     import pyarrow as pa
 
-    parts = [read_rows(folder) for folder in folders]
+    parts = [read_rows(folder, ei=ei) for folder in folders]
     if len(parts) == 1:
         return parts[0]
     table = pa.concat_tables([rows for rows, _ in parts])
@@ -352,12 +351,13 @@ def _chosen_lines(
     test_tenths: int,
     test_unseen: bool,
     partly: bool = False,
+    ei: bool = False,
 ) -> tuple[LineTable, Bool[np.ndarray, " molecule"]]:
     """The molecules of a run, and which of them may be trained on.
 
     Beside other data (``partly``) there are no more than these: what they leave may be trained on in the other data.
     """
-    table, digest = _read_together(folders)
+    table, digest = _read_together(folders, ei)
     if molecules > len(table):
         where = " + ".join(map(str, folders))
         raise DataError(f"{where} holds {len(table)} molecules; {molecules} were asked for")
@@ -394,7 +394,7 @@ def folders_of(data: Data) -> dict[str, Path]:
 
 def _lines(folders: tuple[Path, ...], data: Data, modalities: tuple[str, ...], partly: bool) -> LineDataset:
     choice = (data.molecules, data.least_positives, data.test_molecules, data.test_tenths, data.test_unseen)
-    lines, own = _chosen_lines(folders, *choice, partly)
+    lines, own = _chosen_lines(folders, *choice, partly, "ei" in modalities)
     absolute = data.ir_intensity == "absolute"
     nuisance = NUISANCES[data.nuisance]
     return LineDataset(lines, modalities, nuisance, data.resample, data.test_tenths, own, absolute)

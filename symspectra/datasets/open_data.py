@@ -25,9 +25,17 @@ from symspectra.simulation import quantum
 from symspectra.simulation import records as quantum_records
 from symspectra.simulation.molecules import flat_smiles, open_molecules, read_smiles
 from symspectra.simulation.quantum import QuantumRecord
-from symspectra.simulation.spectra import line_lists, simulated
+from symspectra.simulation.spectra import ei_lists, line_lists, simulated
 from symspectra.simulation.wavenumbers import Level
-from symspectra.spectra.lines import LIST_GROUPS, LineTable, append_shard, arrow_schema, line_table, read_rows
+from symspectra.spectra.lines import (
+    LIST_GROUPS,
+    LineTable,
+    add_ei,
+    append_shard,
+    arrow_schema,
+    line_table,
+    read_rows,
+)
 
 BATCH = 500  # molecules between two additions to the data set
 CHUNK = 25
@@ -203,6 +211,20 @@ def build_list(smiles: Path, out: Path, level: Level = "ff", workers: int = 1, m
     return len(keys), rejected
 
 
+def build_ei(directory: Path, workers: int = 1) -> int:
+    """Simulate electron ionisation of the molecules of a folder of line lists, beside them; return of how many.
+
+    A shard at a time; the same call goes on with the shards that have none. `DataError` as of `read_rows`.
+    """
+    with Workers(workers) as pool:
+
+        def spectra(smiles: list[str]) -> list[dict[str, Any]]:
+            bar = tqdm(smiles, desc="electron ionisation", unit="molecule")
+            return [row for part in pool.in_order(ei_lists, chunked(bar, CHUNK)) for row in part]
+
+        return add_ei(directory, spectra)
+
+
 def _simulated(
     entries: list[tuple[int, str]], level: Level, max_heavy: int
 ) -> list[tuple[int, str, dict[str, Any] | str]]:
@@ -248,7 +270,7 @@ def _keep_rejects(path: Path, last: int) -> int:
 def summary(directory: Path = OPEN_DIRECTORY) -> dict[str, Any]:
     """Numbers for the dataset card: molecules, failures, bytes and lines per molecule, heavy atoms."""
     table, _ = read_rows(directory)
-    size = sum(path.stat().st_size for path in directory.glob("*.parquet"))
+    size = sum(path.stat().st_size for path in directory.glob("lines-*.parquet"))
     heavy = [parse(s).GetNumHeavyAtoms() for s in table["smiles"].to_pylist()]
     refused = (path.read_text(encoding="utf-8").splitlines() for path in directory.glob("*.csv"))
     positions = (columns[0] for columns in LIST_GROUPS.values())

@@ -1,14 +1,16 @@
-"""MS/MS spectra of [M+H]+ and [M-H]- from a combinatorial bond-cut tree.
+"""MS/MS spectra of [M+H]+ and [M-H]-, and electron ionisation, from a combinatorial bond-cut tree.
 
 Fragments are connected sets of heavy atoms, reached by up to three steps. A step takes one side of a minimal cut: an
 acyclic bond, two bonds of one ring, or, in fused rings, one bond of each ring and the bond they share. Each set is
-combined with hydrogen shifts; only even-electron ions whose hydrogen count their skeleton can carry are kept. The idea
-of bond-cut trees is that of MetFrag (Wolf et al., BMC Bioinformatics 11, 148, 2010) and CFM-ID (Allen et al.,
-Metabolomics 11, 98, 2015).
+combined with hydrogen shifts; only ions whose hydrogen count their skeleton can carry are kept, in MS/MS only
+even-electron ones. The idea of bond-cut trees is that of MetFrag (Wolf et al., BMC Bioinformatics 11, 148, 2010) and
+CFM-ID (Allen et al., Metabolomics 11, 98, 2015).
 
 The intensity of an ion is ``exp(-sum_k parameter_k * descriptor_k)``, summed over all ways to the same formula; see
-`DESCRIPTORS`. Fitted on CFM-ID at 40 eV (``docs/fits/fit_fragmentation.py``), it imitates CFM-ID, not an
-instrument. Not modelled: odd-electron ions, isotope peaks, rearrangements of the skeleton, protonated alkanes.
+`DESCRIPTORS`. MS/MS are fitted on CFM-ID at 40 eV (``docs/fits/fit_fragmentation.py``): they imitate CFM-ID, not an
+instrument, without odd-electron ions, isotope peaks and protonated alkanes. Electron ionisation is fitted on measured
+spectra (``docs/fits/fit_electron_ionisation.py``), with the isotopes of C, Si, S, Cl and Br. Rearrangements of the
+skeleton (loss of NO from nitroarenes, say) are modelled in neither.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from jaxtyping import Bool, Float, Int, UInt64
 from rdkit import Chem
 
 Polarity = Literal["positive", "negative"]
+Ionisation = Literal["positive", "negative", "ei"]  # of MS/MS by its polarity, or electron ionisation
 PARAMETERS = Path(__file__).parent.parent / "data" / "fragmentation.json"
 MAX_PEAKS, MIN_INTENSITY = 50, 0.01  # the latter of the base peak
 MAX_HEAVY_ATOMS, DEPTH = 63, 3  # one bit an atom; steps of the tree
-HYDROGEN_SHIFTS = range(-5, 5)  # relative to [M+H]+ or [M-H]-
+HYDROGEN_SHIFTS = range(-5, 5)  # relative to [M+H]+, [M-H]- or M+.
 MAX_SIDES, MAX_PAIRS, MAX_FRAGMENTS = 300, 40_000, 2_000  # the cheapest ones, a level of the tree
 
 ELECTRON_MASS, HYDROGEN_MASS = 0.000548579909, 1.00782503207
@@ -42,12 +45,19 @@ SINGLE_BOND_ENERGY = {
     (8, 15): 335, (8, 16): 265, (5, 6): 356, (5, 8): 536, (16, 16): 240,
 }  # fmt: skip
 OTHER_BOND_ENERGY, CC_ENERGY = 280.0, 347.0  # the latter is the unit of energy in the descriptors
-CHARGE = {"positive": 1, "negative": -1}
+# Isotopes that count in electron ionisation: mass and abundance relative to the most common one (RDKit's table).
+ISOTOPES = {
+    "C": (1.003355, 0.010816), "Si": (0.999568, 0.050778), "S": (1.995796, 0.045191), "Cl": (1.99705, 0.319609),
+    "Br": (1.997954, 0.972776),
+}  # fmt: skip
+MOST_HEAVIER, LEAST_SHARE = 6, 1e-3  # heavier atoms of an element in an ion, and share of its ions of a formula
+CHARGE = {"positive": 1, "negative": -1, "ei": 1}
+ADDED_HYDROGENS = {"positive": 1, "negative": -1, "ei": 0}
 TYPICAL_UNSATURATION = 0.6  # rings and double bonds a heavy atom of a typical 40 eV fragment ion
 DESCRIPTORS = {
     "bond_energy": "energy of the bonds cut, scaled by bond order, in units of a C-C single bond",
     "cuts": "number of bonds cut",
-    "hydrogen_shift_squared": "hydrogens gained or lost relative to [M+H]+ or [M-H]-, squared",
+    "hydrogen_shift_squared": "hydrogens gained or lost relative to [M+H]+, [M-H]- or M+., squared",
     "unsaturation_deviation": "|rings and double bonds a heavy atom - 0.6|",
     "smallness": "1 / (number of heavy atoms)^2",
     "lost_atoms": "number of heavy atoms lost, at most 6",
@@ -55,6 +65,16 @@ DESCRIPTORS = {
     "heavy_element_share": "share of atoms beyond oxygen",
     "saturated_carbon_share": "share of carbon atoms with single bonds only",
     "heteroatom_ends": "number of atoms other than carbon where a bond was cut",
+    "odd_electron": "1 for radical cations",
+    "molecular_ion": "1 for M+. itself",
+    "ring_cuts": "number of ring bonds cut",
+    "aromatic_molecular_ion": "share of aromatic atoms of M+. itself, 0 for other ions",
+    "alpha_ends": "number of saturated carbon atoms where a bond was cut, bound to N, O or S in the fragment",
+    "acyl_ends": "number of unsaturated carbon atoms where a bond was cut, bound to N, O or S in the fragment",
+    "benzylic_ends": "number of saturated carbon atoms where a bond was cut, bound in the fragment to unsaturated ones",
+    "unsaturated_ends": "number of unsaturated carbon atoms where a bond was cut, not bound to N, O or S",
+    "aromatic_share": "share of aromatic atoms",
+    "size": "number of heavy atoms",
 }
 
 
@@ -64,6 +84,7 @@ class HeavyAtomGraph(NamedTuple):
     z: Int[np.ndarray, " atom"]
     hydrogens: Int[np.ndarray, " atom"]
     saturated: Bool[np.ndarray, " atom"]  # single bonds only
+    aromatic: Bool[np.ndarray, " atom"]
     bonds: Int[np.ndarray, "bond 2"]
     energy: Float[np.ndarray, " bond"]  # in units of a C-C single bond
     acyclic: Bool[np.ndarray, " bond"]
@@ -72,9 +93,10 @@ class HeavyAtomGraph(NamedTuple):
 
 
 @lru_cache
-def load_parameters() -> dict[Polarity, Mapping[str, float]]:
-    """The fitted parameters of both polarities, read once."""
-    return json.loads(PARAMETERS.read_text(encoding="utf-8"))["parameters"]
+def load_parameters() -> dict[Ionisation, Mapping[str, float]]:
+    """The fitted parameters of both polarities and of electron ionisation, read once."""
+    content = json.loads(PARAMETERS.read_text(encoding="utf-8"))
+    return content["parameters"] | {"ei": content["ei"]["parameters"]}
 
 
 def heavy_atom_graph(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None) -> HeavyAtomGraph:
@@ -97,6 +119,7 @@ def heavy_atom_graph(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | N
         z=np.array([a.GetAtomicNum() for a in atoms]),
         hydrogens=np.array([a.GetTotalNumHs(includeNeighbors=True) for a in atoms]),
         saturated=np.array([all(formal[b.GetIdx()] == 1 for b in a.GetBonds()) for a in atoms]),
+        aromatic=np.array([a.GetIsAromatic() for a in atoms]),
         bonds=np.array(bonds, dtype=int).reshape(-1, 2),
         energy=single * order[[b.GetIdx() for b in heavy]] / CC_ENERGY,
         acyclic=np.array([not b.IsInRing() for b in heavy], dtype=bool),
@@ -174,7 +197,7 @@ def enumerate_fragments(graph: HeavyAtomGraph) -> UInt64[np.ndarray, " fragment"
 
 
 class Tree(NamedTuple):
-    """Fragments of a molecule, of which both polarities make their ions."""
+    """Fragments of a molecule, of which MS/MS and electron ionisation make their ions."""
 
     graph: HeavyAtomGraph
     masks: UInt64[np.ndarray, " fragment"]
@@ -187,11 +210,14 @@ def fragment_tree(mol: Chem.Mol, wiberg_order: Float[np.ndarray, " bond"] | None
 
 
 def ions(
-    tree: Tree, polarity: Polarity, names: tuple[str, ...]
+    tree: Tree, ionisation: Ionisation, names: tuple[str, ...]
 ) -> tuple[Float[np.ndarray, " ion"], Float[np.ndarray, "ion descriptor"]]:
-    """M/z and named descriptors of all even-electron ions, once for every way to a formula."""
-    charge, graph = CHARGE[polarity], tree.graph
-    z, n, most = graph.z, len(graph.z), graph.hydrogens.sum() + charge
+    """M/z and named descriptors of all ions, once for every way to a formula; in MS/MS they are even-electron.
+
+    In electron ionisation, a name may be a symbol of `ISOTOPES`: the number of its atoms in the ion.
+    """
+    charge, added, graph = CHARGE[ionisation], ADDED_HYDROGENS[ionisation], tree.graph
+    z, n, most = graph.z, len(graph.z), graph.hydrogens.sum() + added
     masks = tree.masks if most >= 0 else tree.masks[:0]
     inside = ((masks[:, None] >> np.arange(n, dtype=np.uint64)) & np.uint64(1)).astype(np.int64)
     begin, end = inside[:, graph.bonds[:, 0]], inside[:, graph.bonds[:, 1]]
@@ -208,6 +234,8 @@ def ions(
         "saturated_carbon_share": inside @ ((z == 6) & graph.saturated) / size,
         "heteroatom_ends": ends @ (z != 6),
     }
+    if ionisation == "ei":
+        descriptors |= _of_electron_ionisation(graph, inside, ends, cut)
     isotope_mass = Chem.GetPeriodicTable().GetMostCommonIsotopeMass
     # mass from element counts: the same formula gives the same float
     mass = sum(inside @ (z == element) * isotope_mass(int(element)) for element in np.unique(z))
@@ -217,11 +245,17 @@ def ions(
     least = 2 * rings + np.where((inside @ (z != 6) > 0) & (charge > 0), -1, 1)
     all_mz, tables = [], []
     for shift in HYDROGEN_SHIFTS:
-        hydrogens = inside @ graph.hydrogens + charge + shift
+        hydrogens = inside @ graph.hydrogens + added + shift
         unsaturation = 2 + valence - hydrogens  # twice the rings and double bonds; odd for even-electron ions
-        keep = (hydrogens >= 0) & (hydrogens <= most) & (unsaturation % 2 == 1) & (unsaturation >= least)
+        odd_electron = unsaturation % 2 == 0
+        keep = (hydrogens >= 0) & (hydrogens <= most) & (unsaturation >= np.where(odd_electron, 2 * rings, least))
+        if ionisation != "ei":
+            keep &= ~odd_electron
         here = descriptors | {
             "hydrogen_shift_squared": np.full(len(masks), shift**2),
+            "odd_electron": odd_electron,
+            "molecular_ion": (size == n) & (shift == 0),
+            "aromatic_molecular_ion": ((size == n) & (shift == 0)) * graph.aromatic.mean(),
             "unsaturation_deviation": np.abs(unsaturation / 2 / size - TYPICAL_UNSATURATION),
         }
         all_mz.append((mass + hydrogens * HYDROGEN_MASS - charge * ELECTRON_MASS)[keep])
@@ -229,14 +263,77 @@ def ions(
     return np.concatenate(all_mz), np.concatenate(tables)
 
 
-def spectrum_from_ions(
-    mz: Float[np.ndarray, " ion"], exponent: Float[np.ndarray, " ion"]
+def _of_electron_ionisation(
+    graph: HeavyAtomGraph,
+    inside: Int[np.ndarray, "fragment atom"],
+    ends: Int[np.ndarray, "fragment atom"],
+    cut: Bool[np.ndarray, "fragment bond"],
+) -> dict[str, np.ndarray]:
+    """Descriptors that MS/MS do not use, and the numbers of atoms of `ISOTOPES`."""
+    z, n = graph.z, len(graph.z)
+    adjacency = np.zeros((n, n), dtype=np.int64)
+    adjacency[graph.bonds[:, 0], graph.bonds[:, 1]] = adjacency[graph.bonds[:, 1], graph.bonds[:, 0]] = 1
+    carbon, size = z == 6, inside.sum(1)
+    donor = (inside * ((z == 7) | (z == 8) | (z == 16))) @ adjacency > 0
+    unsaturated = (inside * (carbon & ~graph.saturated)) @ adjacency > 0
+    return {
+        "ring_cuts": (cut & ~graph.acyclic).sum(1),
+        "alpha_ends": (ends * (carbon & graph.saturated) * donor).sum(1),
+        "acyl_ends": (ends * (carbon & ~graph.saturated) * donor).sum(1),
+        "benzylic_ends": (ends * (carbon & graph.saturated) * unsaturated).sum(1),
+        "unsaturated_ends": (ends * (carbon & ~graph.saturated) * ~donor).sum(1),
+        "aromatic_share": inside @ graph.aromatic / size,
+        "size": size,
+        **{symbol: inside @ (z == Chem.GetPeriodicTable().GetAtomicNumber(symbol)) for symbol in ISOTOPES},
+    }
+
+
+def isotope_peaks(
+    mz: Float[np.ndarray, " formula"], atoms: Float[np.ndarray, "formula element"]
+) -> tuple[Int[np.ndarray, " peak"], Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
+    """Formula, m/z and share of its ions of every peak of at least `LEAST_SHARE`; ``atoms`` are those of `ISOTOPES`."""
+    formula, share = np.arange(len(mz)), np.ones(len(mz))
+    for number, (difference, ratio) in zip(atoms.T, ISOTOPES.values(), strict=True):
+        n, parts = number[formula], []
+        part = share * (1 + ratio) ** -n
+        for heavier in range(min(MOST_HEAVIER, int(n.max(initial=0))) + 1):
+            if heavier:
+                part = part * (n - heavier + 1) / heavier * ratio
+            kept = part >= LEAST_SHARE
+            parts.append((formula[kept], mz[kept] + heavier * difference, part[kept]))
+        formula, mz, share = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+    return formula, mz, share
+
+
+def _at_whole_masses(
+    mz: Float[np.ndarray, " formula"],
+    intensity: Float[np.ndarray, " formula"],
+    atoms: Float[np.ndarray, "formula element"],
 ) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
-    """Sum ``exp(exponent)`` by formula and keep the `MAX_PEAKS` largest of at least `MIN_INTENSITY`."""
+    """One peak per whole mass, at the mean m/z of all isotopes there."""
+    formula, mz, share = isotope_peaks(mz, atoms)
+    intensity = intensity[formula] * share
+    intensity, mz = intensity[intensity > 0], mz[intensity > 0]
+    _, mass = np.unique(np.rint(mz), return_inverse=True)
+    total = np.bincount(mass, intensity)
+    return np.round(np.bincount(mass, intensity * mz) / total, 3), total
+
+
+def spectrum_from_ions(
+    mz: Float[np.ndarray, " ion"],
+    exponent: Float[np.ndarray, " ion"],
+    atoms: Float[np.ndarray, "ion element"] | None = None,
+) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
+    """Sum ``exp(exponent)`` by formula and keep the `MAX_PEAKS` largest of at least `MIN_INTENSITY`.
+
+    With ``atoms``, the numbers of those of `ISOTOPES` in each ion, the peaks are those of the isotopes at whole masses.
+    """
     if not len(mz):
         return np.zeros(0), np.zeros(0)
-    peak_mz, formula = np.unique(np.round(mz, 5), return_inverse=True)
+    peak_mz, first, formula = np.unique(np.round(mz, 5), return_index=True, return_inverse=True)
     intensity = np.bincount(formula, np.exp(exponent - exponent.max()))
+    if atoms is not None:
+        peak_mz, intensity = _at_whole_masses(peak_mz, intensity, atoms[first])
     intensity = np.round(intensity / intensity.max(), 6)  # so that renumbered atoms give the same peaks
     best = np.lexsort((peak_mz, -intensity))[:MAX_PEAKS]
     best = np.sort(best[intensity[best] >= MIN_INTENSITY])
@@ -246,11 +343,11 @@ def spectrum_from_ions(
 def fragment(
     mol: Chem.Mol,
     wiberg_order: Float[np.ndarray, " bond"] | None,
-    polarity: Polarity,
+    ionisation: Ionisation,
     parameters: Mapping[str, float] | None = None,
     tree: Tree | None = None,
 ) -> tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]:
-    """Simulated MS/MS spectrum of [M+H]+ or [M-H]- at about 40 eV.
+    """Simulated MS/MS spectrum of [M+H]+ or [M-H]- at about 40 eV, or spectrum of electron ionisation at 70 eV.
 
     ``mol`` is a neutral, connected molecule of 1 to 63 heavy atoms, with or without explicit hydrogens; isotope labels
     are ignored. ``wiberg_order`` is in the order of ``mol.GetBonds()``, or of ``AddHs(mol).GetBonds()`` as in quantum
@@ -258,10 +355,13 @@ def fragment(
     by name of `DESCRIPTORS`, None for the fitted ones; ``tree`` is that of the molecule, None to make it.
 
     Returns ascending m/z, and intensity relative to the base peak (1): at most 50 peaks of at least 0.01, none for a
-    molecule without hydrogen in negative mode, which has no [M-H]-. A ValueError says that the molecule is too large or
+    molecule without hydrogen in negative mode, which has no [M-H]-. Electron ionisation has one peak per whole mass, at
+    the mean m/z of the ions there. A ValueError says that the molecule is too large or
     has an element outside `VALENCE`.
     """
     if parameters is None:
-        parameters = load_parameters()[polarity]
-    mz, descriptors = ions(tree or fragment_tree(mol, wiberg_order), polarity, tuple(parameters))
-    return spectrum_from_ions(mz, -descriptors @ np.array(list(parameters.values()), dtype=float))
+        parameters = load_parameters()[ionisation]
+    elements = tuple(ISOTOPES) if ionisation == "ei" else ()
+    mz, table = ions(tree or fragment_tree(mol, wiberg_order), ionisation, (*parameters, *elements))
+    exponent = -table[:, : len(parameters)] @ np.array(list(parameters.values()), dtype=float)
+    return spectrum_from_ions(mz, exponent, table[:, len(parameters) :] if elements else None)

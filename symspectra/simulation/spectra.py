@@ -58,10 +58,26 @@ def line_lists(records: list[QuantumRecord] | list[ForceFieldRecord], level: Lev
         tree = fragment_tree(mol, orders)
         for name, polarity in (("msms_pos", "positive"), ("msms_neg", "negative")):
             mz, intensity = fragment(mol, orders, polarity, tree=tree)
-            percent = np.maximum(1, np.round(100 * intensity)).astype(int)
-            row |= {f"{name}_mz": np.round(mz, 2), f"{name}_percent": percent}
+            row |= {f"{name}_mz": np.round(mz, 2), f"{name}_percent": _percent(intensity)}
         rows.append({key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in row.items()})
     return rows
+
+
+def ei_lists(smiles: list[str]) -> list[dict[str, Any]]:
+    """Spectra of electron ionisation, one per SMILES: rows with the columns of `symspectra.spectra.lines.EI_COLUMNS`.
+
+    They are made with formal bond orders, whatever the level of the other spectra: nothing but the SMILES is needed.
+    """
+    rows = []
+    for text in smiles:
+        mz, intensity = fragment(Chem.MolFromSmiles(text), None, "ei")
+        tenths = np.floor(10 * mz + 1e-6) / 10
+        rows.append({"ei_mz": tenths.tolist(), "ei_percent": _percent(intensity).tolist()})
+    return rows
+
+
+def _percent(intensity: np.ndarray) -> np.ndarray:
+    return np.maximum(1, np.round(100 * intensity)).astype(int)
 
 
 def _infrared(record: QuantumRecord | ForceFieldRecord, mol: Chem.Mol) -> dict[str, np.ndarray]:

@@ -331,11 +331,10 @@ def peak_vectors(spectra: Sequence[Spectrum], modality: str) -> Float[Tensor, "s
         heights = np.zeros((n, POINTS), dtype=np.float32)
         np.maximum.at(heights, (row, point), columns[1])
         return draw_bands(torch.from_numpy(heights))
-    drawn_as = "msms_pos" if modality == "ei" else modality
     for name, otherwise in SAID.get(modality, {}).items():
         values = np.array([value for s in spectra for value in s.meta.get(name) or [otherwise] * len(s)])
         columns.append(values if values.dtype.kind != "U" else np.unique(values, return_inverse=True))
     nothing = torch.zeros(n, dtype=torch.int32)
-    lines = {drawn_as: LINES[drawn_as](offsets, *columns)}
+    lines = {modality: LINES[modality](offsets, *columns)}
     table = LineTable(("",) * n, ("",) * n, torch.zeros(n, 37), nothing, lines, "")
-    return render(table, torch.arange(n), (drawn_as,))[:, 0]
+    return render(table, torch.arange(n), (modality,))[:, 0]

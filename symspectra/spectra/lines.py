@@ -1,8 +1,9 @@
 """Line lists: the spectra of many molecules as the positions and strengths of their lines.
 
 A shard is a parquet file with one row per molecule, in physical units (`COLUMNS`); a directory of shards has a
-``manifest.json`` with their checksums, and is only ever appended to. `read_lines` turns them into flat tensors
-that `symspectra.spectra.rendering` draws.
+``manifest.json`` with their checksums, and is only ever appended to. Spectra of electron ionisation, where a directory
+has them, are in a file beside each shard, row by row (`EI_COLUMNS`): who does not ask for them does not read them.
+`read_lines` turns line lists into flat tensors that `symspectra.spectra.rendering` draws.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import comb
@@ -47,9 +49,14 @@ COLUMNS: dict[str, str] = {
     "msms_neg_mz": "list<float>",
     "msms_neg_percent": "list<uint8>",
 }
+EI_COLUMNS: dict[str, str] = {
+    "ei_mz": "list<float>",  # down to a tenth, which is what a model's bins tell apart
+    "ei_percent": "list<uint8>",
+}
 FACTORS = Path(__file__).parent.parent / "data" / "wavenumbers.csv"
 #: Of each kind of spectrum.
 LIST_GROUPS = {kind: tuple(name for name in COLUMNS if name.startswith(f"{kind}_")) for kind in MODALITIES}
+EI_GROUP = {"ei": tuple(EI_COLUMNS)}
 _TEXT = {name for name, kind in COLUMNS.items() if kind == "list<string>"}
 
 
@@ -79,8 +86,8 @@ class LineTable:
     """Line lists of N molecules, ready to be rendered.
 
     ``spectra`` maps a modality to its lines: ``ir`` (cm1, km_mol, polar for O-H and N-H stretches, ch for C-H ones),
-    ``c13`` (ppm, area), ``h1`` (one entry per component of a multiplet: ppm, hz, area, spread, group), ``msms_pos``
-    and ``msms_neg`` (mz, intensity).
+    ``c13`` (ppm, area), ``h1`` (one entry per component of a multiplet: ppm, hz, area, spread, group), ``msms_pos``,
+    ``msms_neg`` and, where they were asked for, ``ei`` (mz, intensity).
     """
 
     smiles: tuple[str, ...]
@@ -104,13 +111,13 @@ def molecule_seed(smiles: str) -> int:
     return int.from_bytes(hashlib.sha256(smiles.encode()).digest()[:4], "little", signed=True)
 
 
-def arrow_schema() -> Any:
-    """`COLUMNS` as a pyarrow schema."""
+def arrow_schema(columns: Mapping[str, str] = COLUMNS) -> Any:
+    """`COLUMNS`, or `EI_COLUMNS`, as a pyarrow schema."""
     import pyarrow as pa
 
     types = {"string": pa.string(), "uint64": pa.uint64(), "uint8": pa.uint8(), "float": pa.float32()}
     fields = []
-    for name, kind in COLUMNS.items():
+    for name, kind in columns.items():
         inner = kind.removeprefix("list<").removesuffix(">")
         fields.append((name, pa.list_(types[inner]) if inner != kind else types[inner]))
     return pa.schema(fields)
@@ -137,7 +144,6 @@ def append_shard(directory: Path, rows: list[dict[str, Any]]) -> Path:
     DataError : a row lacks a column, the lists that describe one spectrum differ in length, or a value does not fit.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     manifest = directory / "manifest.json"
     shards = json.loads(manifest.read_text())["shards"] if manifest.exists() else []
@@ -148,12 +154,49 @@ def append_shard(directory: Path, rows: list[dict[str, Any]]) -> Path:
         table = pa.Table.from_pylist(rows, schema=arrow_schema())
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"{path}: a value does not fit its column ({error})") from error
+    _write_table(path, table)
+    shards.append({"file": path.name, "molecules": len(rows), "sha256": digest(path)})
+    _write_shards(directory, shards)
+    return path
+
+
+def _write_table(path: Path, table: Any) -> None:
+    import pyarrow.parquet as pq
+
     with written(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", compression_level=19, dictionary_pagesize_limit=1 << 22)
-    shards.append({"file": path.name, "molecules": len(rows), "sha256": digest(path)})
-    with written(manifest) as temporary:
+
+
+def _write_shards(directory: Path, shards: list[dict[str, Any]]) -> None:
+    with written(directory / "manifest.json") as temporary:
         temporary.write_text(json.dumps({"shards": shards}, indent=1) + "\n")
-    return path
+
+
+def add_ei(directory: Path, simulated: Callable[[list[str]], list[dict[str, Any]]]) -> int:
+    """Write the spectra of electron ionisation beside every shard that has none; return of how many molecules.
+
+    ``simulated`` gives the rows (`EI_COLUMNS`) of a list of SMILES. The shards themselves are not touched. A call that
+    was interrupted loses the shard it was at.
+
+    Raises
+    ------
+    DataError : as `read_rows`.
+    """
+    import pyarrow as pa
+
+    table, _ = read_rows(directory)
+    shards = json.loads((directory / "manifest.json").read_text())["shards"]
+    first = done = 0
+    for shard in shards:
+        smiles = table["smiles"].slice(first, shard["molecules"]).to_pylist()
+        first += len(smiles)
+        if "ei" not in shard:
+            path = directory / shard["file"].replace("lines-", "ei-")
+            _write_table(path, pa.Table.from_pylist(simulated(smiles), schema=arrow_schema(EI_COLUMNS)))
+            shard["ei"] = {"file": path.name, "sha256": digest(path)}
+            _write_shards(directory, shards)
+            done += len(smiles)
+    return done
 
 
 def holds_lines(directory: Path) -> bool:
@@ -164,44 +207,65 @@ def holds_lines(directory: Path) -> bool:
         return not (directory / SEAL).exists()
 
 
-def read_rows(directory: Path, molecules: int = 0) -> tuple[Any, str]:
+def read_rows(directory: Path, molecules: int = 0, ei: bool = False) -> tuple[Any, str]:
     """The first ``molecules`` rows (0: all) as a pyarrow table, after checking every checksum; and a digest.
+
+    With ``ei``, the columns `EI_COLUMNS` as well.
 
     Raises
     ------
-    DataError : no manifest, a shard that is missing or whose checksum is not the manifest's, too few molecules.
+    DataError : no manifest, a shard that is missing or whose checksum is not the manifest's, too few molecules, or
+        spectra of electron ionisation are asked for that the directory does not have.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     manifest = directory / "manifest.json"
     try:
-        shards = [(s["file"], s["sha256"], s["molecules"]) for s in json.loads(manifest.read_text())["shards"]]
+        described = json.loads(manifest.read_text())["shards"]
+        shards = [(s["file"], s["sha256"], s["molecules"]) for s in described]
+        beside = [(s["ei"]["file"], s["ei"]["sha256"]) if "ei" in s else None for s in described] if ei else []
         total = sum(n for *_, n in shards)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{manifest}: cannot be read as a manifest of line-list shards ({error})") from error
     if molecules > total:
         raise DataError(f"{directory} holds {total} molecules; {molecules} were asked for")
-    tables, rows = [], 0
-    for name, checksum, n in shards:
-        path = directory / name
-        if not path.exists():
-            raise DataError(f"{path}: the shard is named in {manifest.name} but missing")
-        if digest(path) != checksum:
-            raise DataError(f"{path}: its checksum is not that in {manifest.name}; it is damaged, fetch it again")
-        tables.append(pq.read_table(path))
-        if tables[-1].num_rows != n:
-            raise DataError(f"{manifest}: is damaged: it gives {name} {n} molecules, which has {tables[-1].num_rows}")
-        if missing := [name for name in COLUMNS if name not in tables[-1].column_names]:
-            raise DataError(
-                f"{path}: columns {', '.join(missing)} are missing; it is of another version, build it anew"
-            )
+    tables, rows, used = [], 0, []
+    for i, (name, checksum, n) in enumerate(shards):
+        tables.append(_read_shard(directory, name, checksum, n, COLUMNS))
+        used.append(checksum)
+        if ei:
+            if beside[i] is None:
+                raise DataError(
+                    f"{directory}: holds no spectra of electron ionisation for {name}; `symspectra data ei` adds them"
+                )
+            part = _read_shard(directory, *beside[i], n, EI_COLUMNS)
+            for column in EI_COLUMNS:
+                tables[-1] = tables[-1].append_column(column, part[column])
+            used.append(beside[i][1])
         rows += n
         if molecules and rows >= molecules:
             break
     table = pa.concat_tables(tables).slice(0, molecules or rows)
-    used = [checksum for _, checksum, _ in shards[: len(tables)]] + [digest(FACTORS)]
-    return table, hashlib.sha256(json.dumps([used, table.num_rows]).encode()).hexdigest()
+    return table, hashlib.sha256(json.dumps([[*used, digest(FACTORS)], table.num_rows]).encode()).hexdigest()
+
+
+def _read_shard(directory: Path, name: str, checksum: str, molecules: int, columns: Mapping[str, str]) -> Any:
+    import pyarrow.parquet as pq
+
+    path = directory / name
+    if not path.exists():
+        raise DataError(f"{path}: the shard is named in manifest.json but missing")
+    if digest(path) != checksum:
+        raise DataError(f"{path}: its checksum is not that in manifest.json; it is damaged, fetch it again")
+    table = pq.read_table(path)
+    if table.num_rows != molecules:
+        raise DataError(
+            f"{directory / 'manifest.json'}: is damaged: it gives {name} {molecules} molecules, which has "
+            f"{table.num_rows}"
+        )
+    if missing := [name for name in columns if name not in table.column_names]:
+        raise DataError(f"{path}: columns {', '.join(missing)} are missing; it is of another version, build it anew")
+    return table
 
 
 def read_lines(directory: Path, molecules: int = 0) -> LineTable:
@@ -210,10 +274,10 @@ def read_lines(directory: Path, molecules: int = 0) -> LineTable:
 
 
 def line_table(table: Any, digest: str = "") -> LineTable:
-    """Flat tensors of a pyarrow table with the columns of `COLUMNS`."""
+    """Flat tensors of a pyarrow table with the columns of `COLUMNS`, and of `EI_COLUMNS` where it has them."""
     table = table.combine_chunks()
     spectra = {}
-    for kind, names in LIST_GROUPS.items():
+    for kind, names in (LIST_GROUPS | (EI_GROUP if "ei_mz" in table.column_names else {})).items():
         values = []
         for name in names:
             array = table[name].chunk(0) if table[name].num_chunks else table[name].combine_chunks()
@@ -326,4 +390,4 @@ def _h1(offsets: np.ndarray, ppm: np.ndarray, count: np.ndarray, couplings: Code
 
 
 #: What makes the lines of each kind of spectrum of its columns.
-LINES = {"ir": _ir, "c13": _c13, "h1": _h1, "msms_pos": _msms, "msms_neg": _msms}
+LINES = {"ir": _ir, "c13": _c13, "h1": _h1, "msms_pos": _msms, "msms_neg": _msms, "ei": _msms}

@@ -24,6 +24,7 @@ H1_HWHM = 0.00125  # ppm: 0.5 Hz at 400 MHz
 H1_MHZ = 400.0
 IR_HWHM = 8.0  # cm-1
 IR_STRONGEST = 85.0  # km/mol within a point of 600: the median, over the open set, of a spectrum's maximum
+EI_START = (15.0, 55.0)  # m/z at which noisy spectra of electron ionisation begin, as measured ones do
 WINDOW = {"ir": (40, 250), "c13": (8,), "h1": (8, 90)}  # points drawn on either side of narrow and broad lines
 
 
@@ -73,7 +74,7 @@ NUISANCES = {False: CLEAN, True: Nuisance(), "measured": MEASURED}
 # Streams of random numbers: one per purpose, so that they are independent.
 _STREAMS = ("c13", "h1", "coupling", "labile", "labile_width", "ir", "ir_width", "bond", "drop", "strength", "baseline")
 _STREAMS += ("intensity", "ch_gain", "condensed", "saturation", "slope", "tilt", "cut")
-_STREAMS += ("bands", "weakest", "forgotten", "band", "grades")
+_STREAMS += ("bands", "weakest", "forgotten", "band", "grades", "start", "unit")
 _STREAM = {name: 0x3C6EF372 * (i + 1) for i, name in enumerate(_STREAMS)}
 
 
@@ -295,18 +296,25 @@ def _h1_lines(columns: Columns, row: Tensor, number: Tensor, seed: Tensor, n: Nu
 
 
 _DRAW = {"ir": _ir_lines, "c13": _c13_lines, "h1": _h1_lines}
+MASS = ("msms_pos", "msms_neg", "ei")
 
 
 def _msms(lines: LineTable, rows: Tensor, modality: str, n: Nuisance, seed: Tensor) -> Tensor:
+    """Peaks with the noise on them. Noisy spectra of electron ionisation begin where a scan did, and half of them are
+    at whole masses, as many instruments give them."""
     columns, row, number = lines.spectra[modality].select(rows)
-    number = number + (0 if modality == "msms_pos" else 4096)
-    intensity = columns["intensity"]
+    number = number + 4096 * MASS.index(modality)
+    mz, intensity = columns["mz"], columns["intensity"]
+    if modality == "ei" and n != CLEAN:
+        low, high = EI_START
+        intensity = intensity * (mz >= (low + (high - low) * uniform(seed, 0, "start"))[row])
+        mz = torch.where((uniform(seed, 0, "unit") < 0.5)[row], mz.round(), mz)
     if n.peak_dropout:
         lost = n.peak_dropout / intensity.clamp_min(1).sqrt()  # a peak of 1 % is lost most often
         intensity = intensity * (uniform(seed[row], number, "drop") > lost)
     if n.peak_intensity:
         intensity = intensity * torch.exp(n.peak_intensity * _normal(seed[row], number, "strength"))
-    return msms_vector(columns["mz"], intensity, row, len(rows))
+    return msms_vector(mz, intensity, row, len(rows))
 
 
 def _baseline(y: Tensor, seed: Tensor, n: Nuisance, modality: str) -> Tensor:
@@ -338,7 +346,7 @@ def render(
     seed = draw_seed(lines.seed[rows], draw)
     spectra = []
     for modality in modalities:
-        if modality in ("msms_pos", "msms_neg"):
+        if modality in MASS:
             spectra.append(_msms(lines, rows, modality, nuisance, seed))
             continue
         if modality == "ir":  # mean over each of 600 points, where App. F.2 takes one value in three
