@@ -198,6 +198,10 @@ def test_a_paragraph_and_files_are_read(widget):
     assert list(widget.sources()[0]) == ["ir"] and len(bars(widget.answer.value)) == TOP
     widget.files.value = (upload | {"name": "x.csv", "content": b"1,2\n2,3\n3,4\n"},)
     assert "x.csv" in widget.answer.value and "Cannot be read" in widget.answer.value
+    widget.files.value, widget.text.value = (upload,), "13C NMR 170.9, 60.4"
+    assert f"({file.name}), " in widget.answer.value
+    widget.molecule.value = "perillaldehyde"  # another molecule: what was given of the one before is not mixed in
+    assert widget.files.value == () and widget.text.value == "" and file.name not in widget.answer.value
 
 
 def test_an_error_is_one_sentence_and_cannot_inject_markup(widget):
