@@ -165,7 +165,7 @@ def answer_html(prediction: Prediction, smiles: str | None = None) -> str:
 
 
 def _named(kind: str, prepared: Prepared) -> str:
-    """A kind of spectrum in its colour, and the file that it was read from."""
+    """A kind of spectrum in its colour, and the file that it was read from; or the formula."""
     source = prepared.spectrum.meta.get("source")
     label = f'<span style="color:{KINDS[kind].colour}"><b>{KINDS[kind].label}</b></span>'
     return f"{label} ({escape(str(source))})" if source else label
