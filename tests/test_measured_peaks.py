@@ -52,11 +52,24 @@ def test_lists_of_numbers_in_csv_and_parquet(tmp_path):
 
 
 def test_the_table_of_prepared_spectra_can_be_read_again(tmp_path):
-    rows, _ = table(tmp_path, 'smiles,modality,peaks,licence\nCCO,c13,"57.8 (CH2), 18.1 (CH3)",CC0\n')
+    rows, _ = table(
+        tmp_path,
+        'smiles,modality,peaks,licence\nCCO,c13,"57.8 (CH2), 18.1 (CH3)",CC0\n'
+        'CCO,h1,"3.7 (qd, J = 7.0, 1.5 Hz, 2H), 2.6 (br s, 1H)",\nCCO,ir,"3340 (br), 1050 (vs)",\n',
+    )
     write_measurements(tmp_path / "spectra.parquet", rows)
     again, _ = read(tmp_path / "spectra.parquet")
-    for row in again:
-        assert np.array_equal(row.x, rows[0].x) and (row.attached, row.licence) == ([2, 3], "CC0")
+    assert (again[0].attached, again[0].licence) == ([2, 3], "CC0")
+    assert (again[1].couplings, again[1].broad) == (["7.0*3 1.5*1", ""], [False, True])
+    assert (again[2].modality, again[2].x.tolist(), again[2].y.tolist()) == ("ir", [3340, 1050], [3, 5])
+    for row, before in zip(again, rows, strict=True):
+        assert np.array_equal(row.x, before.x) and np.array_equal(row.y, before.y)
+
+
+def test_what_is_not_a_coupling_is_not_used(tmp_path):
+    columns = {"smiles": ["CCO"], "modality": ["h1"], "x": [[3.7, 1.2]], "y": [[2.0, 3.0]]}
+    pq.write_table(pa.table(columns | {"couplings": [["7.0*3", "t"]]}), tmp_path / "table.parquet")
+    assert read(tmp_path / "table.parquet")[0][0].couplings == ["7.0*3", ""]
 
 
 @pytest.mark.parametrize(

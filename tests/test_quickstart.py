@@ -187,7 +187,7 @@ def test_a_paragraph_and_files_are_read(widget):
     widget.molecule.value = OWN
     widget.text.value = f"mp -84 °C; 13C NMR {ETHYL_ACETATE['c13']}; HRMS (EI) calcd for C4H8O2 (M+) 88.0519"
     answer = widget.answer.value
-    assert "C4H8O2" not in answer and "mp -84 °C" in answer and "formula" in answer and len(bars(answer)) == TOP
+    assert "HRMS" not in answer and "mp -84 °C" in answer and "</span> (C4H8O2)" in answer and len(bars(answer)) == TOP
     widget.text.value = "a white solid"
     assert "no spectrum can be read from the text" in widget.answer.value
     widget.text.value = ""
@@ -198,6 +198,10 @@ def test_a_paragraph_and_files_are_read(widget):
     assert list(widget.sources()[0]) == ["ir"] and len(bars(widget.answer.value)) == TOP
     widget.files.value = (upload | {"name": "x.csv", "content": b"1,2\n2,3\n3,4\n"},)
     assert "x.csv" in widget.answer.value and "Cannot be read" in widget.answer.value
+    widget.files.value, widget.text.value = (upload,), "13C NMR 170.9, 60.4"
+    assert f"({file.name}), " in widget.answer.value
+    widget.molecule.value = "perillaldehyde"  # another molecule: what was given of the one before is not mixed in
+    assert widget.files.value == () and widget.text.value == "" and file.name not in widget.answer.value
 
 
 def test_an_error_is_one_sentence_and_cannot_inject_markup(widget):

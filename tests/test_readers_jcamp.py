@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from reading import read_bytes
 
 from symspectra.errors import ReadError
+from symspectra.spectra.conversion import prepare
 from symspectra.spectra.readers.jcamp_data import ordinates
 
 FORMS = ("AFFN", "PAC", "SQZ", "DIF", "DIFDUP")
@@ -93,6 +94,16 @@ ASSIGNED = labelled(
     "YUNITS=ARBITRARY UNITS | NPOINTS=2 | PEAK ASSIGNMENTS=(XYMA)",
     *("(30.6, 2.0, Q, <1,3>)", "(206.7, 1.0,, <2 (C=O)>)", "##END="),
 )
+
+
+LISTED = labelled(
+    "TITLE=ethanol | JCAMP-DX=5.00 | DATA TYPE=NMR PEAK TABLE | .OBSERVE NUCLEUS=^1H | XUNITS=PPM |"
+    "YUNITS=ARBITRARY UNITS | NPOINTS=4 | PEAK TABLE=(XY..XY)",
+    *("3.71, 20; 3.69, 20", "1.20, 90; 7.26, 50", "##$OBSERVEDINTEGRALS= (X Y Z)", "(3.6, 3.8, 2.0)"),
+    *("(1.1, 1.3, 3.1, 700)", "##$OBSERVEDMULTIPLETS="),
+    *("(1, 3.6, 3.8, 3.70, 2.0, 1, q, A, 7.0)", "(2, 1.1, 1.3, None, 3.0, 2, t, B, 7.1)", "##END="),
+)
+INTEGRATED = LISTED[: LISTED.index(b"(1, 3.6")] + b"##END=\n"
 
 
 def curve(body, **labels):
@@ -203,6 +214,12 @@ def test_factors_and_a_descending_axis():
         (MASS.replace(b"##NPOINTS=4\n", b"").replace(b"##END=\n", b""), "may be cut off"),
         (MASS.replace(b"MASS", b"CONTINUOUS MASS"), "profile mode"),
         (ASSIGNED.replace(b"(206.7, 1.0,, <2 (C=O)>)", b"206.7"), "in parentheses"),
+        (LISTED.replace(b"(1, 3.6,", b"(1, x,"), "MULTIPLETS= holds '1, x, 3.8"),
+        (LISTED.replace(b"3.70, 2.0", b"3.70, ?"), "the area '\\?'"),
+        (LISTED.replace(b"3.70, 2.0", b"3.70, -2"), "signal at 3.7 is -2"),
+        (INTEGRATED.replace(b"(3.6, 3.8", b"(4.6, 4.8"), "integral from 4.6 to 4.8 has no lines"),
+        (INTEGRATED.replace(b"(3.6, 3.8", b"(1.0, 3.8"), "integral from 1.1 to 1.3 has no lines of its own"),
+        (INTEGRATED.replace(b"(3.6, 3.8, 2.0)", b"(3.6, 3.8)"), "INTEGRALS= holds '3.6, 3.8'; expected at least 3"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(data, message):
@@ -285,6 +302,45 @@ def test_assigned_and_listed_peaks_of_a_nucleus():
     np.testing.assert_array_equal(spectrum.y, [1, 1])
 
 
+def test_multiplicities_of_assigned_peaks():
+    assert read_bytes(ASSIGNED)[0].meta["attached"] == [3, None]
+    assert "attached" not in read_bytes(ASSIGNED.replace(b"Q,", b"S,"))[0].meta  # a decoupled spectrum says so of all
+    proton = ASSIGNED.replace(b"^13C", b"^1H").replace(b"30.6", b"3.6").replace(b"206.7", b"2.7")
+    (spectrum,) = read_bytes(proton)
+    assert spectrum.meta["couplings"] == ["7.0*3", ""] and spectrum.y.tolist() == [1, 0.5]
+    assert "no coupling constant given for the quartet at 3.6: 7.0 Hz taken" in spectrum.steps
+    assert read_bytes(proton.replace(b"(3.6, 2.0", b"(3.6, -2.0"))[0].y.tolist() == [-2, 1]  # refused when converted
+
+
+def test_observed_multiplets_and_integrals_of_a_list():
+    (spectrum,) = read_bytes(LISTED)
+    np.testing.assert_allclose(spectrum.x, [3.7, 1.2])
+    np.testing.assert_allclose(spectrum.y, [2 / 3, 1], atol=1e-6)
+    assert spectrum.meta["couplings"] == ["7.0*3", "7.1*2"] and "2 observed multiplets" in spectrum.steps[0]
+    (spectrum,) = read_bytes(INTEGRATED)
+    np.testing.assert_allclose(spectrum.x, [3.71, 3.69, 1.2])
+    np.testing.assert_allclose(spectrum.y, [1, 1, 3.1])
+    assert "left out 1 outside" in spectrum.steps[0] and "couplings" not in spectrum.meta
+    (spectrum,) = read_bytes(LISTED.replace(b"^1H", b"^13C"))
+    assert len(spectrum) == 4 and spectrum.steps == (
+        "left out the observed multiplets",
+        "left out the observed integrals",
+    )
+
+
+def test_dept_lists_and_curves_are_not_taken_for_all_carbons():
+    dept = ASSIGNED.replace(b"acetone", b"DEPT-135 BBI")
+    for data, words in (
+        (dept, "is a DEPT-135 spectrum"),
+        (ASSIGNED.replace(b"##XUNITS", b"##$PULPROG= <deptqgpsp>\n##XUNITS"), "is a DEPT spectrum"),
+        (ASSIGNED.replace(b"##XUNITS", b"##.PULSE SEQUENCE=jmod\n##XUNITS"), "is a JMOD spectrum"),
+        (ASSIGNED.replace(b"2.0,", b"-2.0,"), "at 30.6 ppm has a negative intensity, as DEPT"),
+    ):
+        with pytest.raises(ReadError, match=words):
+            prepare(read_bytes(data)[0])
+    prepare(read_bytes(ASSIGNED.replace(b"acetone", b"Chem. Dept. 135, APT-3"))[0])
+
+
 def test_a_curve_is_preferred_to_the_peaks_beside_it_and_uneven_points_are_kept():
     table = "##PEAK TABLE=(XY..XY)\n1004 900\n##XYPOINTS=(XY..XY)\n1000 100\n1003, 250; 1008 100"
     (spectrum,) = read_bytes(infrared((0,) * 3, table=table))
@@ -323,7 +379,7 @@ SEEDS = [
     *(infrared(form="DIFDUP", FIRSTY=0.1, MAXY=0.9, MINY=0.1), infrared(tuple(range(30)), form="PAC")),
     infrared(form="SQZ", YUNITS="TRANSMITTANCE").replace(b"\n", b"\r\n"),
     nmr(CURVE, **{".SHIFT_REFERENCE": "INTERNAL, TMS, 12, 0"}),
-    *(PAGES, MASS, CHROMATOGRAM, ASSIGNED, linked(infrared(), MASS, ASSIGNED)),
+    *(PAGES, MASS, CHROMATOGRAM, ASSIGNED, LISTED, INTEGRATED, linked(infrared(), MASS, ASSIGNED)),
 ]
 
 

@@ -17,10 +17,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Commands and options below ``symspectra data prepare``."""
     kinds = parser.add_subparsers(required=True, metavar="DATASET", dest="dataset")
 
-    p = kinds.add_parser("experimental", help="nmrshiftdb2 and MassBank, joined by structure")
+    p = kinds.add_parser("experimental", help="nmrshiftdb2, MassBank and IRexp, joined by structure")
     p.add_argument("--nmrshiftdb2", type=Path, metavar="FILE", help="nmrshiftdb2withsignals.sd, or a .zip of it")
     p.add_argument("--massbank", type=Path, metavar="PATH", help="folder or .zip of MassBank records")
+    p.add_argument("--irexp", type=Path, metavar="FILE", help="irexp_commercial.jsonl.gz")
     text = "licences to keep, such as 'CC BY*', or all; by default all but non-commercial and no derivatives"
+    p.add_argument("--licence-allow", nargs="+", metavar="PATTERN", help=text)
+
+    p = kinds.add_parser("irexp", help="infrared bands, 1H and 13C lists of IRexp, printed in open-access papers")
+    p.add_argument("--file", dest="irexp", type=Path, required=True, metavar="FILE", help="irexp_commercial.jsonl.gz")
+    text = "licences to keep, such as 'CC BY*', or all; by default CC BY and CC0"
     p.add_argument("--licence-allow", nargs="+", metavar="PATTERN", help=text)
 
     p = kinds.add_parser("peaks", help="a table of peaks of your own, CSV or parquet")
@@ -47,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     """Prepare, and print what there is."""
     from symspectra.datasets.writer import described
 
-    for name in ("nmrshiftdb2", "massbank", "source"):
+    for name in ("nmrshiftdb2", "massbank", "irexp", "source"):
         if getattr(options, name, None) is not None:
             _check_input(getattr(options, name))
     if options.dataset == "peaks":
@@ -57,14 +63,17 @@ def run(options: argparse.Namespace) -> None:
 
         print(described(prepare(options.source, options.out, options.workers, show=True, how=options.resample)))
     else:
+        from symspectra.datasets.measured.irexp import LICENCES
         from symspectra.datasets.measured.prepare import prepare
 
         if options.dataset == "peaks":
             sources, licences = [("peaks", options.table)], ["all"]
+        elif options.dataset == "irexp":
+            sources, licences = [("irexp", options.irexp)], options.licence_allow or LICENCES
         else:
-            given = (("nmrshiftdb2", options.nmrshiftdb2), ("massbank", options.massbank))
+            given = [(kind, getattr(options, kind)) for kind in ("nmrshiftdb2", "massbank", "irexp")]
             sources, licences = [(kind, path) for kind, path in given if path is not None], options.licence_allow
         if not sources:
-            raise ConfigError("nothing to prepare; expected --nmrshiftdb2 FILE, --massbank PATH, or both")
+            raise ConfigError("nothing to prepare; expected --nmrshiftdb2 FILE, --massbank PATH or --irexp FILE")
         print(described(prepare(sources, options.out, licences, options.workers, show=True)))
     print(options.out)

@@ -39,6 +39,15 @@ def find_folder(name: str) -> Path | None:
     return None
 
 
+def complete(
+    present: Bool[np.ndarray, "molecule modality"], modalities: Sequence[str]
+) -> Bool[np.ndarray, " molecule"]:
+    """Molecules with a spectrum of every kind of `KINDS` that occurs."""
+    has = dict(zip(modalities, present.T, strict=True))
+    kinds = [np.logical_or.reduce([has[name] for name in kind if name in has]) for kind in KINDS if {*kind} & {*has}]
+    return np.logical_and.reduce([there for there in kinds if there.any()])
+
+
 @dataclass(frozen=True)
 class Folder:
     """What a prepared folder holds; the spectra are memory-mapped."""
@@ -70,8 +79,7 @@ class Folder:
         """Molecules with a spectrum of every kind of `KINDS` that occurs; of simulated spectra, all molecules."""
         if not self.measured:
             return np.ones(len(self.smiles), dtype=bool)
-        kinds = [self.places(kind)[1] for kind in KINDS if set(kind) & set(self.modalities)]
-        return np.logical_and.reduce([there for there in kinds if there.any()])
+        return complete(self.present, self.modalities)
 
     def places(self, kinds: Sequence[str]) -> tuple[Int[np.ndarray, " molecule"], Bool[np.ndarray, " molecule"]]:
         """Place on the second axis of each molecule's spectrum of the first of ``kinds`` that it has; has it any?"""

@@ -64,7 +64,9 @@ class Explorer(widgets.VBox):
             box.observe(self._answer, "value")
         for field in self.typed.values():
             field.observe(self._answer, "value")
-        self.files = widgets.FileUpload(multiple=True, description="files of spectra")
+        self.files = widgets.FileUpload(
+            multiple=True, description="files of spectra", layout=widgets.Layout(width="16em")
+        )
         self.text = widgets.Textarea(continuous_update=False, layout=widgets.Layout(width="44em", height="4em"))
         self.text.placeholder = (
             "or paste the paragraph of an experimental section: 1H NMR ... 13C NMR ... IR ... HRMS ..."
@@ -100,11 +102,12 @@ class Explorer(widgets.VBox):
         return {m: source for m, source in found.items() if source is not None and self.used[m].value}, unused
 
     def _choose(self, change: object = None) -> None:
-        """Show where the spectra of the molecule come from, and forget what was typed for the one before."""
+        """Show where the spectra of the molecule come from; forget what was typed, pasted and uploaded for another."""
         own = self._molecules[self.molecule.value]
         for m, field in self.typed.items():
             field.placeholder = _described(own.get(m), m)
             field.value = ""
+        self.files.value, self.text.value = (), ""
         self._answer()
 
     def _answer(self, change: object = None) -> None:
@@ -151,12 +154,20 @@ def answer_html(prediction: Prediction, smiles: str | None = None) -> str:
     """Warnings, and bars of the most probable groups with their thresholds; groups in the structure are marked."""
     held = None if smiles is None else dict(zip(NAMES, label([smiles])[0].tolist(), strict=True))
     head = "".join(f"<p><b>Take care:</b> {escape(sentence)}.</p>" for sentence in prediction.warnings)
-    used = " ".join(f'<span style="color:{KINDS[m].colour}"><b>{KINDS[m].label}</b></span>' for m in prediction.spectra)
+    used = ", ".join(_named(m, prepared) for m, prepared in prediction.spectra.items())
+    known = prediction.known.partition(": ")[2]  # before it stand the spectra once more
     bars = "".join(_bar(group, None if held is None else held[group.name]) for group in prediction.ranked()[:TOP])
     foot = "Blue: predicted. The black mark is the threshold of the group."
     if held is not None:
         foot += " \N{CHECK MARK}: in the structure."
-    return f"{head}<p>Read from {used}. {escape(prediction.known)}</p><table>{bars}</table><p>{foot}</p>"
+    return f"{head}<p>Read from {used}{known and f': {escape(known)}'}.</p><table>{bars}</table><p>{foot}</p>"
+
+
+def _named(kind: str, prepared: Prepared) -> str:
+    """A kind of spectrum in its colour, and the file that it was read from; or the formula."""
+    source = prepared.spectrum.meta.get("source")
+    label = f'<span style="color:{KINDS[kind].colour}"><b>{KINDS[kind].label}</b></span>'
+    return f"{label} ({escape(str(source))})" if source else label
 
 
 def _bar(group: GroupPrediction, held: bool | None) -> str:

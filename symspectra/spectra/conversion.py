@@ -46,6 +46,8 @@ SOLVENTS = {name: {"h1": h1, "c13": c13} for names, h1, c13 in _SOLVENTS for nam
 SOLVENT_WIDTH = {"h1": 0.04, "c13": 0.9}  # ppm on either side: 13C lines of deuterated solvents are multiplets
 
 
+_EDITED = re.compile(r"\b(?:DEPT[ -]?(?:45|90|135|Q)|INEPT)\b")  # in a title: "Chem. Dept." is none
+
 #: What a list of peaks may say of each in ``meta``, and what holds where it does not: attached hydrogen atoms of a
 #: carbon; couplings (`symspectra.spectra.lines.multiplet`) and whether the line of an exchangeable hydrogen is broad.
 SAID: dict[str, dict[str, Any]] = {"c13": {"attached": None}, "h1": {"couplings": "", "broad": False}}
@@ -224,13 +226,17 @@ def _gaps(x: Float[np.ndarray, " point"]) -> tuple[Float[np.ndarray, " gap"], Fl
 def _nmr(s: Spectrum) -> Spectrum:
     if s.x_unit != "ppm":
         raise ReadError(f"the axis is in {s.x_unit}; expected ppm for an NMR spectrum")
+    if found := s.modality == "c13" and (
+        _EDITED.search(str(s.meta.get("title", "")))
+        or re.search("DEPT|INEPT|APT|JMOD", str(s.meta.get("pulse_sequence", "")), re.I)
+    ):
+        raise ReadError(
+            f"is a {found[0].upper()} spectrum, in which carbons without hydrogen are absent or lines point down by "
+            "their number of hydrogens; expected a plain 13C spectrum"
+        )
     if s.peaks:
         return _listed(s, *sorted(KINDS[s.modality].axis))
     s = _on_the_axis(s)
-    if found := re.search("DEPT|APT", str(s.meta.get("pulse_sequence", "")), re.I):
-        raise ReadError(
-            f"is a {found[0].upper()} spectrum; expected a plain 13C spectrum, in which all carbons are alike"
-        )
     s = _without_solvent(s.then("baseline (median) set to zero", y=s.y - np.median(s.y)))
     noise = 1.4826 * np.median(np.abs(s.y))
     if -s.y.min() > max(NOISE * noise, INVERTED * s.y.max()):
@@ -258,7 +264,8 @@ def _without_solvent(s: Spectrum) -> Spectrum:
 def _listed(s: Spectrum, low: float, high: float) -> Spectrum:
     """Peaks on the model's axis, with what a 1H list says of each."""
     if (s.y < 0).any():
-        raise ReadError(f"the peak at {s.x[s.y < 0][0]:g} {s.x_unit} has a negative intensity")
+        why = ", as DEPT and APT spectra have; expected a plain 13C spectrum" * (s.modality == "c13")
+        raise ReadError(f"the peak at {s.x[s.y < 0][0]:g} {s.x_unit} has a negative intensity{why}")
     inside = (s.x >= low) & (s.x <= high)
     if not inside.any():
         raise ReadError(f"none of the {len(s)} peaks lies in the model's range, {low:g} to {high:g} {s.x_unit}")

@@ -11,11 +11,16 @@ import pandas as pd
 from symspectra.datasets.measured.records import Measurement, kind_of
 
 _ADDUCT = {"msms_pos": "[M+H]+", "msms_neg": "[M-H]-"}
-RULE = dict.fromkeys(("c13", "h1", "ms"), "the most peaks, then the first") | {
+RULE = dict.fromkeys(("ir", "c13", "h1", "ms"), "the most peaks, then the first") | {
     name: f"{adduct} before other adducts; then the middle one by collision energy, those without one last"
     for name, adduct in _ADDUCT.items()
 }
-_RESTRICTED = re.compile(r"\b(NC|ND)\b|non-?commercial|no-?deriv", re.IGNORECASE)
+_RESTRICTED = re.compile(r"(?<![a-z])(NC|ND)(?![a-z])|non[-_ ]?commercial|no[-_ ]?deriv", re.IGNORECASE)
+
+
+def restricted(licence: str | None) -> bool:
+    """Whether a licence is for non-commercial use only, or without derivatives (``CC BY-NC-SA``, ``CC BY-ND``)."""
+    return bool(_RESTRICTED.search(licence or ""))
 
 
 def allowed(licence: str | None, patterns: Sequence[str] | None) -> bool:
@@ -24,11 +29,11 @@ def allowed(licence: str | None, patterns: Sequence[str] | None) -> bool:
     Parameters
     ----------
     licence : as the record states it
-    patterns : such as ``CC BY*``, whatever the case; ``all`` for every licence. None: every licence but those for
-        non-commercial use and those without derivatives (``CC BY-NC-SA``, ``CC BY-ND``).
+    patterns : such as ``CC BY*``, whatever the case; ``all`` for every licence. None: every licence that is not
+        `restricted`.
     """
     if patterns is None:
-        return not _RESTRICTED.search(licence or "")
+        return not restricted(licence)
     return any(p.lower() == "all" or fnmatchcase((licence or "").lower(), p.lower()) for p in patterns)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,18 @@ from symspectra.datasets.measured.records import (
 )
 from symspectra.errors import DataError, ReadError
 from symspectra.parallel import Workers
+from symspectra.spectra.conversion import SAID
 from symspectra.spectra.readers.peak_lists import parse_peaks
 
 CELL_CHARACTERS = 1_000_000
 TEXTS = ("source", "licence", "adduct", "collision_energy")
+
+_TERM = r"\d{1,4}(?:\.\d+)?\*[1-8]"
+_VALID = {
+    "attached": lambda value: value in (0, 1, 2, 3),
+    "couplings": lambda value: isinstance(value, str) and re.fullmatch(rf"{_TERM}(?: {_TERM}){{0,5}}", value),
+    "broad": lambda value: value is True,
+}
 
 
 def read_peak_table(
@@ -39,11 +48,12 @@ def read_peak_table(
     Parameters
     ----------
     path
-        CSV or parquet with the columns ``smiles``; ``modality`` (``c13``, ``h1``, ``msms_pos``, ``msms_neg``, or ``ms``
-        for electron ionisation); and ``peaks``, a list as it is typed, mass spectra as ``43.0:100 58.1:35``
-        (`symspectra.spectra.parse_peaks`), or ``x`` and ``y``, lists of numbers (ppm or m/z; numbers of
-        equivalent atoms or intensities). Where there are, ``inchikey``, which must be that of the structure, and
-        ``record`` and `TEXTS` are read too; other columns are not.
+        CSV or parquet with the columns ``smiles``; ``modality`` (``ir``, ``c13``, ``h1``, ``msms_pos``, ``msms_neg``,
+        or ``ms`` for electron ionisation); and ``peaks``, a list as it is typed, mass spectra as ``43.0:100 58.1:35``
+        (`symspectra.spectra.parse_peaks`), or ``x`` and ``y``, lists of numbers (1/cm, ppm or m/z; strengths of bands,
+        numbers of equivalent atoms or intensities). Where there are, ``inchikey``, which must be that of the
+        structure, and ``record`` and `TEXTS` are read too; beside ``x`` and ``y`` what `write_measurements` writes of
+        each peak; other columns are not.
 
     Raises
     ------
@@ -96,7 +106,7 @@ def _measurement(row: dict[str, Any]) -> Measurement:
         raise Reject("kind of spectrum not stated")
     if not smiles:
         raise Reject("structure not given")
-    peaks = _typed(row["peaks"], modality) if row.get("peaks") else _listed(row, modality)
+    peaks = typed(row["peaks"], modality) if row.get("peaks") else _listed(row, modality)
     key, flat = structure_of(smiles)
     if stated and stated.split("-")[0] != key:
         raise Reject("InChIKey disagrees with the structure")
@@ -104,13 +114,14 @@ def _measurement(row: dict[str, Any]) -> Measurement:
     return Measurement(key, flat, modality, **peaks, **said)
 
 
-def _typed(text: Any, modality: str) -> dict[str, Any]:
+def typed(text: Any, modality: str) -> dict[str, Any]:
+    """The peaks of a list as it is typed, as the arguments of a `Measurement`; or `Reject`."""
     try:
         spectrum = parse_peaks(str(text), kind_of(modality).name)
     except ReadError as error:
         raise Reject(f"peak not readable ({error})") from None
     x, y = checked_peaks(spectrum.x, spectrum.y, modality)
-    return {"x": x, "y": y, "attached": _attached(spectrum.meta.get("attached"), len(x))}
+    return {"x": x, "y": y, **_said(spectrum.meta, modality, len(x))}
 
 
 def _listed(row: dict[str, Any], modality: str) -> dict[str, Any]:
@@ -118,7 +129,7 @@ def _listed(row: dict[str, Any], modality: str) -> dict[str, Any]:
     if not x and not y:
         raise Reject("no peaks")
     x, y = checked_peaks(x, y, modality)
-    return {"x": x, "y": y, "attached": _attached(row.get("attached"), len(x)) if modality == "c13" else None}
+    return {"x": x, "y": y, **_said(row, modality, len(x))}
 
 
 def _numbers(cell: Any) -> list[Any]:
@@ -130,8 +141,12 @@ def _numbers(cell: Any) -> list[Any]:
     return cell if isinstance(cell, list) else [cell]
 
 
-def _attached(values: Any, peaks: int) -> list[int | None] | None:
-    """Hydrogen atoms on each carbon, None where they are not given for every peak of the list."""
-    if not isinstance(values, list) or len(values) != peaks or all(value is None for value in values):
-        return None
-    return [value if value in (0, 1, 2, 3) else None for value in values]
+def _said(row: dict[str, Any], modality: str, peaks: int) -> dict[str, list[Any]]:
+    """What is said of each peak (`SAID`), where it is for every peak of the list."""
+    said = {}
+    for name, otherwise in SAID.get(modality, {}).items():
+        values = row.get(name)
+        if isinstance(values, list) and len(values) == peaks:
+            values = [value if _VALID[name](value) else otherwise for value in values]
+            said |= {name: values} if any(value != otherwise for value in values) else {}
+    return said

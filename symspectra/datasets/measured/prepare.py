@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from symspectra import files
 from symspectra.datasets.measured.choice import RULE, allowed, choose, on_axis
+from symspectra.datasets.measured.irexp import read_irexp
 from symspectra.datasets.measured.massbank import read_massbank
 from symspectra.datasets.measured.nmrshiftdb2 import read_nmrshiftdb2
 from symspectra.datasets.measured.peaks import read_peak_table
@@ -30,23 +31,24 @@ from symspectra.datasets.measured.records import (
     kind_of,
     write_measurements,
 )
-from symspectra.datasets.prepared import MASS
+from symspectra.datasets.prepared import complete
 from symspectra.datasets.splits import random_order, split_of
 from symspectra.datasets.writer import FolderWriter, check_new, versions
 from symspectra.errors import DataError, ReadError
 from symspectra.groups.table8 import label, to_bits
 from symspectra.parallel import Workers, chunked
-from symspectra.spectra.conversion import prepare_all
+from symspectra.spectra.conversion import SAID, prepare_all
 from symspectra.spectra.spectrum import Spectrum
 
 READERS: dict[str, Callable[..., Iterator[Measurement | Rejected]]] = {
     "nmrshiftdb2": read_nmrshiftdb2,
     "massbank": read_massbank,
+    "irexp": read_irexp,
     "peaks": read_peak_table,
 }
 CHUNK = 256  # molecules labelled, or spectra drawn, at a time
 NOT_STATED = "not stated"
-ALL = "13C, 1H and any mass spectrum"
+ALL = "all kinds that there are"
 
 
 def prepare(
@@ -58,9 +60,9 @@ def prepare(
 ) -> dict[str, Any]:
     """Read the sources, join them, and write a new folder; return its summary (`writer.described` prints it).
 
-    ``vectors.npy`` is (molecule, modality, 600) in half precision with the modalities of `records.MODALITIES`;
-    ``present.npy`` says which there are. Molecules are in the order of the sha256 of their SMILES, so that every prefix
-    is a random sample. Of several spectra of one kind one is drawn, by `choice.RULE`.
+    ``vectors.npy`` is (molecule, modality, 600) in half precision with the modalities of `records.MODALITIES`, without
+    ``ir`` where there is none; ``present.npy`` says which there are. Molecules are in the order of the sha256 of their
+    SMILES, so that every prefix is a random sample. Of several spectra of one kind one is drawn, by `choice.RULE`.
 
     Parameters
     ----------
@@ -94,23 +96,24 @@ def prepare(
         bar = tqdm(molecules["smiles"], desc="functional groups", unit="molecule", disable=not show)
         groups = np.concatenate(list(pool.in_order(label, chunked(bar, CHUNK))))
         chosen = choose(spectra)
-        writer = FolderWriter(folder, len(molecules), MODALITIES)
+        modalities = [name for name in MODALITIES if name != "ir" or (chosen["modality"] == "ir").any()]
+        writer = FolderWriter(folder, len(molecules), modalities)
         wanted, molecule = [measured[i] for i in chosen.index], molecules.index.get_indexer(chosen["inchikey"])
         _draw(wanted, molecule, writer, rejects, pool, show)
         records = chosen.pivot(index="inchikey", columns="modality", values="record").add_suffix("_record")
         split = [split_of(key) for key in molecules.index]
         molecules = molecules.assign(groups=to_bits(groups), split=split).join(records)
         licences = spectra.fillna({"licence": NOT_STATED}).groupby("modality")["licence"].value_counts().to_dict()
-        complete = _complete(writer.present)
+        whole = complete(writer.present, modalities)
         return writer.finish(
             "measured",
             molecules,
             rejects,
             {
                 "licences": {f"{name}, {licence}": n for (name, licence), n in licences.items()},
-                "molecules_with": _with_several(writer.present) | {ALL: int(complete.sum())},
+                "molecules_with": _with_several(writer.present, modalities) | {ALL: int(whole.sum())},
             },
-            complete,
+            whole,
             sources=[{"kind": kind, "file": Path(p).name, "sha256": _digest(Path(p))} for kind, p in sources],
             licence_allow=licence_allow or "all but non-commercial and no derivatives",
             choice=RULE,
@@ -154,7 +157,7 @@ def _draw(
         if vector is None:
             rejects.append(Rejected(spectrum.source or "", spectrum.record or "", "not drawn"))
         else:
-            j = MODALITIES.index(spectrum.modality)
+            j = writer.modalities.index(spectrum.modality)
             writer.vectors[i, j], writer.present[i, j] = vector, True
 
 
@@ -170,20 +173,16 @@ def _drawn(chunk: list[Measurement]) -> list[tuple[Measurement, Float[np.ndarray
 
 
 def _spectrum(row: Measurement) -> Spectrum:
-    kind, meta = kind_of(row.modality), {} if row.attached is None else {"attached": row.attached}
+    kind = kind_of(row.modality)
+    said = {name: getattr(row, name) for name in SAID.get(kind.name, {})}
+    meta = {name: values for name, values in said.items() if values is not None}
     return Spectrum(row.x, row.y, kind.unit, "intensity", kind.name, meta, peaks=True)
 
 
-def _complete(present: Bool[np.ndarray, "molecule 5"]) -> Bool[np.ndarray, " molecule"]:
-    """Molecules with 13C, 1H and a mass spectrum of any kind."""
-    has = dict(zip(MODALITIES, present.T, strict=True))
-    return has["c13"] & has["h1"] & np.logical_or.reduce([has[name] for name in MASS])
-
-
-def _with_several(present: Bool[np.ndarray, "molecule 5"]) -> dict[str, int]:
+def _with_several(present: Bool[np.ndarray, "molecule modality"], modalities: Sequence[str]) -> dict[str, int]:
     """Molecules that have all spectra of each set of several modalities; sets that none has are left out."""
-    has = pd.DataFrame(present, columns=MODALITIES)
-    sets = chain.from_iterable(combinations(MODALITIES, size) for size in range(2, len(MODALITIES) + 1))
+    has = pd.DataFrame(present, columns=modalities)
+    sets = chain.from_iterable(combinations(modalities, size) for size in range(2, len(modalities) + 1))
     counts = {"+".join(names): int(has[list(names)].all(axis=1).sum()) for names in sets}
     return {name: count for name, count in counts.items() if count}
 

@@ -24,7 +24,7 @@ from symspectra.groups.molecules import Reject, structure
 from symspectra.modalities import KINDS, SPECTRA, Modality
 from symspectra.parallel import Workers, chunked
 
-MODALITIES = tuple(name for name in SPECTRA if name not in ("ir", "ei", "formula"))  # "ms" is electron ionisation
+MODALITIES = tuple(name for name in SPECTRA if name not in ("ei", "formula"))  # "ms" is electron ionisation
 CHUNK = 200  # records that a process takes at a time
 
 Peaks = tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"]]
@@ -38,17 +38,20 @@ class Measurement:
     inchikey: str  # first block
     smiles: str  # canonical, without stereochemistry
     modality: str
-    x: Float[np.ndarray, " peak"]  # ppm or m/z
-    y: Float[np.ndarray, " peak"]  # equivalent atoms, or intensity
+    x: Float[np.ndarray, " peak"]  # ppm, m/z or 1/cm
+    y: Float[np.ndarray, " peak"]  # equivalent atoms, intensity, or strength of a band
     source: str | None = None  # file
     record: str | None = None
     licence: str | None = None
     attached: list[int | None] | None = None  # hydrogen atoms on each carbon
+    couplings: list[str] | None = None  # of each 1H signal, "7.0*3 1.5*1": J in Hz times the number of partners
+    broad: list[bool] | None = None  # each 1H signal
     adduct: str | None = None
     collision_energy: str | None = None
 
 
 _LISTS = {"x": pa.list_(pa.float64()), "y": pa.list_(pa.float32()), "attached": pa.list_(pa.int8())}
+_LISTS |= {"couplings": pa.list_(pa.string()), "broad": pa.list_(pa.bool_())}
 SCHEMA = pa.schema([(field.name, _LISTS.get(field.name, pa.string())) for field in fields(Measurement)])
 
 

@@ -15,6 +15,7 @@ from symspectra.errors import ReadError
 from symspectra.modalities import KINDS, OF_NUCLEUS
 from symspectra.spectra.readers.entries import Entry
 from symspectra.spectra.readers.jcamp_data import Table, finite
+from symspectra.spectra.readers.peak_lists import parse_peaks
 from symspectra.spectra.readers.signatures import decoded
 from symspectra.spectra.spectrum import X_UNITS, Y_UNITS, Spectrum, unit
 
@@ -50,6 +51,8 @@ def _spectrum(block: Block, table: Table) -> Spectrum:
     modality = _modality(block)
     meta: dict[str, Any] = {"title": block["TITLE"].partition("\n")[0].strip()}
     meta |= {key: " ".join(block[label].split()) for key, label in _META.items() if block[label]}
+    if block["$PULPROG"] and "pulse_sequence" not in meta:
+        meta["pulse_sequence"] = block["$PULPROG"].strip("<> ")
     if modality != "ir" and (frequency := finite(block[".OBSERVEFREQUENCY"])) is not None:
         meta["frequency_mhz"] = frequency
     if modality and table.imaginary:
@@ -69,6 +72,9 @@ def _spectrum(block: Block, table: Table) -> Spectrum:
         if x_unit == "Hz":
             x, step = _ppm(x, block, peaks)
             x_unit, steps = "ppm", [*steps, step]
+    if modality in OF_NUCLEUS.values():
+        x, y, said, more = _observed(block, table, x, y, modality) if peaks else (x, y, {}, _unused(block))
+        meta, steps = meta | said, [*steps, *more]
     if table.page and modality is None:
         meta["page"] = table.page
     if str(meta.get("ionisation")).upper().startswith("EI") and modality is None:
@@ -128,6 +134,81 @@ def _ppm(x: Float[np.ndarray, " point"], block: Block, peaks: bool) -> tuple[Flo
     if min(abs(x[0]), abs(x[-1])) <= 1.5 * abs(x[-1] - x[0]) / max(len(x) - 1, 1):
         raise ReadError("##.SHIFT REFERENCE= or ##$OFFSET= and ##$SF= do not say where 0 ppm is; expected a ppm axis")
     return x / frequency, f"{converted}, 0 Hz taken as 0 ppm"
+
+
+# ---- integrals and multiplicities of a list of NMR peaks; $OBSERVED.. are labels of ChemSpectra (Chemotion)
+
+_OBSERVED = {"$OBSERVEDMULTIPLETS": "multiplets", "$OBSERVEDINTEGRALS": "integrals"}
+_ATTACHED = {"S": 0, "D": 1, "T": 2, "Q": 3}
+
+Observed = tuple[Float[np.ndarray, " peak"], Float[np.ndarray, " peak"], dict[str, Any], list[str]]
+
+
+def _rows(block: Block, label: str, least: int) -> list[list[str]]:
+    """The rows ``(1, 3.8, 3.6, 3.7, 2.0, 1, q, A, 7.0)`` of an observed table, without its heading ``(X Y Z)``."""
+    rows = [row.split(",") for row in re.findall(r"\(([^()]*)\)", block[label]) if "," in row]
+    for row in rows:
+        if len(row) < least or None in map(finite, row[:3]):
+            raise ReadError(f"##{label}= holds {','.join(row)[:60]!r}; expected at least {least} values, numbers first")
+    return [[value.strip() for value in row] for row in rows]
+
+
+def _unused(block: Block) -> list[str]:
+    """What to say of the observed tables beside a curve, and of those of 13C."""
+    return [f"left out the observed {name}" for label, name in _OBSERVED.items() if _rows(block, label, 3)]
+
+
+def _observed(
+    block: Block, table: Table, x: Float[np.ndarray, " peak"], y: Float[np.ndarray, " peak"], modality: str
+) -> Observed:
+    """Positions and values of a list of peaks, what is said of each in ``meta``, and the steps to tell.
+
+    1H: the multiplets that somebody marked take the place of their lines; else lines within an integral share it, and
+    those outside all integrals are left out; multiplicities of the table give the splitting. 13C: multiplicities S, D,
+    T and Q are 0 to 3 attached hydrogen atoms, if there is any but S: of a decoupled spectrum every line is a singlet.
+    """
+    letters = table.multiplicities()
+    if modality == "c13":
+        attached = [_ATTACHED.get(letter.upper()) for letter in letters]
+        return x, y, {"attached": attached} if any(attached) else {}, _unused(block)
+    if rows := _rows(block, "$OBSERVEDMULTIPLETS", 7):
+        low, high, centre, area = ([finite(row[place]) for row in rows] for place in (1, 2, 3, 4))
+        if None in area:
+            raise ReadError(
+                f"##$OBSERVEDMULTIPLETS= holds the area {rows[area.index(None)][4][:20]!r}; expected a number"
+            )
+        middle = [(a + b) / 2 if c is None else c for a, b, c in zip(low, high, centre, strict=True)]
+        words = [", ".join([row[6], *[f"J = {' '.join(row[8:])} Hz"] * (len(row) > 8)]) for row in rows]
+        step = f"{len(rows)} observed multiplets taken in place of {len(x)} lines"
+        return _signals(np.array(middle), np.array(area), words, step)
+    steps = []
+    if rows := _rows(block, "$OBSERVEDINTEGRALS", 3):
+        shared = np.zeros(len(x))
+        for row in rows:
+            first, last, area = map(float, row[:3])
+            inside = (x >= min(first, last)) & (x <= max(first, last))
+            if shared[inside].any() or not y[inside].sum() > 0:
+                raise ReadError(f"the observed integral from {first:g} to {last:g} has no lines of its own")
+            shared[inside] = area * y[inside] / y[inside].sum()
+        kept = shared != 0
+        steps = [f"lines share the {len(rows)} observed integrals; left out {int((~kept).sum())} outside them"]
+        x, y, letters = x[kept], shared[kept], [letter for letter, one in zip(letters, kept, strict=False) if one]
+    if any(letters) and (y > 0).all():
+        return _signals(x, y, letters, *steps, "multiplicities of the peaks read")
+    return x, y, {}, steps
+
+
+def _signals(
+    x: Float[np.ndarray, " signal"], area: Float[np.ndarray, " signal"], words: list[str], *steps: str
+) -> Observed:
+    """1H signals as a typed list has them, the largest area 1."""
+    if not (area > 0).all():
+        raise ReadError(f"the area of the signal at {x[area <= 0][0]:g} is {area[area <= 0][0]:g}; expected above zero")
+    counted = [f"{value:.6f}H" for value in area / area.max()]
+    said = [", ".join(filter(str.strip, pair)) for pair in zip(words, counted, strict=True)]
+    signals = parse_peaks(", ".join(f"{at:.5f} ({one})" for at, one in zip(x, said, strict=True)), "h1")
+    kept = {name: signals.meta[name] for name in ("couplings", "broad")}
+    return signals.x, signals.y, kept, [*steps, *signals.steps[1:]]
 
 
 # ---- blocks, labelled records and data tables, as text

@@ -180,6 +180,16 @@ class Table(NamedTuple):
                 steps.append(f"##NPOINTS= is missing; took all {len(x)} points")
         return x, y, steps + self._contradictions(y)
 
+    def multiplicities(self) -> list[str]:
+        """What the M of (XYM..XYM) or (XYMA) says of each peak, as written; empty where the form has none."""
+        place = self.form.find("M")
+        if place < 0:
+            return []
+        if self.form.endswith("A"):
+            peaks = re.findall(r"\(([^()]*)\)", re.sub(r"<[^<>]*>", "", self.text))
+            return [(peak.split(",")[place:] or [""])[0].strip() for peak in peaks]
+        return [value for value in _SEPARATOR.split(self.text) if value][place :: len(self.form)]
+
     def _contradictions(self, y: Float[np.ndarray, " point"]) -> list[str]:
         """Refuse values that contradict ##MINY= and ##MAXY=, or ##FIRSTY= where these are missing."""
         scale, said = np.abs(y).max(), self.number("FIRSTY")
