@@ -6,6 +6,7 @@ import os
 from itertools import combinations
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # The shapes in the annotations are checked by every call in the test run, and only there. Not in datasets and
 # training: beartype cannot check a value against the protocol SpectraDataset.

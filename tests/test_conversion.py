@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from symspectra.errors import ReadError
@@ -206,7 +206,6 @@ def test_a_mass_spectrum_keeps_its_strongest_peaks():
 
 
 @given(st.sampled_from([s for spellings in X_UNITS.values() for s in spellings]), st.booleans())
-@settings(deadline=None)
 def test_units_are_known_in_any_case(text, upper):
     name = unit(f"  {text.upper() if upper else text} ", X_UNITS)
     assert name is not None and text in X_UNITS[name]

@@ -116,7 +116,7 @@ def linked(*blocks):
 
 
 @given(INTEGERS, st.sampled_from(FORMS), st.integers(1, 9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_form_gives_the_numbers_that_were_encoded(y, form, a_line):
     raw = ordinates(encoded(y, form, a_line), most=100)
     np.testing.assert_array_equal(raw.y, y)

@@ -164,7 +164,7 @@ PEAKS = st.lists(st.tuples(st.floats(0, 2000), st.floats(1e-3, 1e9)), min_size=1
 
 
 @given(st.lists(PEAKS, min_size=1, max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_written_peaks_are_read_back(library):
     msp = "\n\n".join(
         f"Name: {i}\nNum Peaks: {len(peaks)}\n" + "\n".join(f"{mz!r} {y!r}" for mz, y in peaks)
@@ -201,7 +201,7 @@ def test_mzml_of_ms1_only_and_of_no_statement_have_no_modality():
 
 
 @given(st.lists(st.integers(0, 300), min_size=3, max_size=30).filter(any))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_profiles_are_picked_as_scipy_finds_peaks(intensity):
     (spectrum,) = read_bytes(mzml(scan(range(1, len(intensity) + 1), intensity, shape=1000128)))
     expected = find_peaks([0, *intensity, 0], height=np.nextafter(0.005 * max(intensity), np.inf))[0]

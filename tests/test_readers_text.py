@@ -105,6 +105,7 @@ def test_comments_and_other_columns_are_said():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("Raman shift (cm-1),Intensity\n400,1\n500,2\n", "is a Raman spectrum .the header says 'Raman shift'"),
         ("400,0.1\n402,0.2", "does not name x_unit and y_unit; give for example .*--x-unit 1/cm --y-unit absorbance"),
         ("cm-1,signal\n400,0.1", r"does not name y_unit; .*--y-unit absorbance\)$"),
         ("Wavenumber (1/m),A\n400,1", "header .'Wavenumber .1/m.', 'A'. does not name x_unit"),

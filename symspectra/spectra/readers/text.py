@@ -179,6 +179,9 @@ def _names(table: _Table) -> list[str]:
 
 def _columns(table: _Table, names: list[str]) -> tuple[tuple[int, int], str | None, str | None]:
     """Which columns are read, and the units that the header names."""
+    said = re.search(r"\braman[ _](shift|spectrum|intensity)", "\n".join([*table.header, *names]), re.I)
+    if said:
+        raise ReadError(f"is a Raman spectrum (the header says {said[0]!r}); the model knows infrared spectra only")
     if len(names) == 2:
         if x_unit_of(names[1]) and not x_unit_of(names[0]):
             raise ReadError(f"the second column is {names[1][:_SHOWN]!r}; expected positions first, then their values")
