@@ -18,8 +18,8 @@ from symspectra.datasets.base import SHIPPED, load_dataset, split_of
 from symspectra.errors import DataError
 from symspectra.groups.table8 import from_bits, label
 from symspectra.modalities import MODALITIES
-from symspectra.simulation.spectra import simulated
-from symspectra.spectra.lines import LIST_GROUPS, arrow_schema, factor, line_table, read_lines, read_rows
+from symspectra.simulation.spectra import ei_lists, simulated
+from symspectra.spectra.lines import EI_COLUMNS, LIST_GROUPS, arrow_schema, factor, line_table, read_lines, read_rows
 from symspectra.spectra.rendering import render
 
 quantum = pytest.importorskip("symspectra.simulation.quantum")
@@ -206,3 +206,10 @@ def test_a_folder_of_another_build_is_refused_before_anything_is_computed(tmp_pa
     (tmp_path / "out" / "rejects.csv").write_text("line,smiles,reason\nx,C,y\n")
     with pytest.raises(DataError, match="rejects.csv: is damaged"):
         open_data.build_list(tmp_path / "list.smi", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_electron_ionisation_is_of_the_code(name):
+    rows = read_rows(SHIPPED[name], 4, ei=True)[0]
+    anew = pa.Table.from_pylist(ei_lists(rows["smiles"].to_pylist()), schema=arrow_schema(EI_COLUMNS))
+    assert anew.to_pylist() == rows.select([*EI_COLUMNS]).to_pylist()
