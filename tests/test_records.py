@@ -69,7 +69,8 @@ def test_what_was_derived_from_weights_needs_them_no_more(runs, unpacked, data):
 
 
 def test_probabilities_lie_on_their_sides_of_both_thresholds():
-    threshold = np.concatenate([[0.0, 0.5, 1.0], np.arange(1, 65_535, 97, dtype=np.float32) / np.float32(65_535)])
+    steps = np.arange(1, 65_535, 97, dtype=np.float32) / np.float32(65_535)
+    threshold = np.concatenate([[0.0, 0.5, 1.0], steps, steps.astype(float) + 1e-8])
     p = np.random.default_rng(0).integers(0, 65_536, (200, len(threshold))).astype(np.float32) / np.float32(65_535)
     p[0], p[1] = threshold, 0.5
     found = records._probability(p >= 0.5, p >= threshold, threshold)

@@ -149,7 +149,7 @@ def _probability(
     threshold: Float[np.ndarray, " label"],
 ) -> Float[np.ndarray, "molecule label"]:
     """Probabilities on these sides of 0.5 (``above``) and of the thresholds (``over``): 0, or the least that are."""
-    low, high = (bound(threshold, 0.5) for bound in (np.minimum, np.maximum))
-    least = [np.floor(bound * STEPS) / STEPS for bound in (low, high)]
-    middle, top = (p + (p.astype(np.float32) < bound) / STEPS for p, bound in zip(least, (low, high), strict=True))
+    every = np.arange(STEPS + 1, dtype=np.uint16) / STEPS  # as a run gives them back
+    steps = [np.searchsorted(every, bound(threshold, 0.5)) for bound in (np.minimum, np.maximum)]
+    middle, top = (step / STEPS for step in steps)
     return np.where(above & over, top, np.where(above | over, middle, 0.0))
