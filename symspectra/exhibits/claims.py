@@ -101,6 +101,7 @@ class Judge:
                 alike = self._configs.setdefault(title_of(config), {})
                 alike.setdefault(config.replace(seed=0), []).append(config)
         self._runs: dict = {}
+        self._known: dict = {}
         self.others: list[Predictions] = []  # of other settings, from spoiled spectra, say, to take the spread from
 
     def ordering(
@@ -163,9 +164,9 @@ class Judge:
 
     def _alike(self, one: Scored) -> list[Scored]:
         """The same score of all other settings of the model with several seeds, on the same molecules."""
-        metric, condition, groups, _ = one.metric
+        condition = one.metric[1]
         alike = [other for other in self.others if (other.model, other.condition) == (one.model, condition)]
-        found = [scored(other, metric, groups, one.where) for other in alike if len(other.molecules) == one.molecules]
+        found = [self._scored(other, other, one) for other in alike if len(other.molecules) == one.molecules]
         by_run = condition in ("", "tuned thresholds")
         for first, configs in self._configs.get(one.model, {}).items() if by_run else ():
             if first not in self._runs:
@@ -173,8 +174,16 @@ class Judge:
             if len(self._runs[first]) > 1:
                 of = predictions(self._runs[first], bool(condition))
                 if len(of.molecules) == one.molecules:
-                    found.append(scored(of, metric, groups, one.where))
+                    found.append(self._scored(first, of, one))
         return [other for other in found if other.test_set == one.test_set]
+
+    def _scored(self, name: Hashable, of: Predictions, one: Scored) -> Scored:
+        """The score that ``one`` is, of other predictions; each is needed by many claims."""
+        metric, _, groups, _ = one.metric
+        key = name, one.metric
+        if key not in self._known:
+            self._known[key] = scored(of, metric, groups, one.where)
+        return self._known[key]
 
 
 def _terms(scores, make) -> Terms | str:

@@ -138,7 +138,7 @@ def predictions(runs: Sequence[Run] | Predictions, tuned: bool = False) -> Predi
     return runs if isinstance(runs, Predictions) else _predictions(tuple(runs), tuned)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _predictions(runs: tuple[Run, ...], tuned: bool) -> Predictions:
     if not runs:
         raise ValueError("there is no run: train one")
