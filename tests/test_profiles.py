@@ -3,6 +3,7 @@ import torch
 
 from symspectra.datasets.base import load_dataset
 from symspectra.datasets.imbalance import rarest_groups
+from symspectra.errors import ConfigError
 from symspectra.experiments.plan import learning
 from symspectra.experiments.profiles import FOLDER, PROFILES, load_profile
 from symspectra.models.registry import build_model
@@ -14,7 +15,6 @@ def test_profiles_load_and_build(name):
     profile = load_profile(name)
     assert profile.name == name and profile.seeds == tuple(range(len(profile.seeds))) and profile.description
     assert set(profile.settings) <= {"all", *MODELS}
-    assert 0.3 in profile.grids.emphasis and {1e-6, 1e-2} <= set(profile.grids.betas) and 0 in profile.grids.penalties
     for model in MODELS:
         config = profile.config(model, modalities=("ir",), seed=1)
         assert config.model.name == model and config.data.modalities == ("ir",) and config.training.seed == 1
@@ -25,6 +25,18 @@ def test_profiles_load_and_build(name):
 
 def test_every_profile_is_listed():
     assert {path.stem for path in FOLDER.glob("*.toml")} == set(PROFILES)
+
+
+def test_unknown_profile_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match="there is no profile 'demos'; did you mean 'demo'"):
+        load_profile("demos")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_grids_hold_the_papers_own_settings(name):
+    profile = load_profile(name)
+    assert 0.3 in profile.grids.emphasis and {1e-6, 1e-2} <= set(profile.grids.betas) and 0 in profile.grids.penalties
+    assert set(profile.few_seeds) <= set(profile.seeds)
 
 
 def test_evening_has_the_models_of_demo_on_more_molecules():

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import marker_dataset, tiny
+from conftest import damage, marker_dataset, tiny
 
 from symspectra.config import Config
 from symspectra.errors import RunError
@@ -84,6 +84,9 @@ def test_a_record_that_lacks_runs_is_refused(runs, unpacked, tmp_path, monkeypat
         records.unpack(PROFILE, tmp_path / "record", tmp_path / "other")
     with pytest.raises(RunError, match="lacks 1 of the 4 runs of profile smoke"):
         records.pack(PROFILE, tmp_path / "store", tmp_path / "record2")
+    damage(tmp_path / "record" / "molecules.parquet", "flipped middle")
+    with pytest.raises(RunError, match="cannot be read as the record of profile smoke"):
+        records.unpack(PROFILE, tmp_path / "record", tmp_path / "other")
     (tmp_path / "record" / "runs.parquet").write_bytes(b"PAR1")
     with pytest.raises(RunError, match="cannot be read as the record of profile smoke"):
         records.unpack(PROFILE, tmp_path / "record", tmp_path / "other")

@@ -164,6 +164,7 @@ def test_size_and_power_of_an_ordering(molecules, groups, repeats):
         return [two, one, [a.values.mean() - b.values.mean() for a, b in pairs]]
 
     two, one, differences = share(found, repeats)
+    print(f"\nordering of {molecules} molecules: rejected {two} with 2 seeds, {one} with 1, at {differences.round(4)}")
     check_size([two[0], one[0]], repeats)
     if repeats == 400:
         np.testing.assert_allclose(differences[1:], (0.01, 0.02, 0.03, 0.05), atol=0.001)
@@ -189,6 +190,7 @@ def test_size_and_power_of_a_trend(repeats):
         return [rejects(rise({x: [(1.0, s)] for x, s in enumerate(k[:4])}), k) for k in known]
 
     size, power = share(found, repeats)
+    print(f"\ntrend: size {size:.3f}, power at a rise of 0.02 with a tie {power:.3f}")
     check_size(size, repeats)
     assert power > 0.8
 
@@ -200,6 +202,7 @@ def test_size_and_power_of_equivalence(repeats):
         return [judge("", "", {"row": difference(*k[:2])}, k).outcome == FAILS for k in known]
 
     size, power = share(found, repeats)
+    print(f"\nequivalence: size at a difference of the margin {size:.3f}, power at none {power:.3f}")
     check_size(size, repeats)
     assert power > 0.75
 
@@ -223,6 +226,9 @@ def test_what_a_seed_does_to_all_settings_of_a_block_cancels_within_it(common_sd
         return [rejects(difference(ours[k], ours[0]), ours) for k in (1, 6)] + [rejects(between, ours + theirs)]
 
     size, power, between = share(found, repeats)
+    print(
+        f"\nblocks, common {common_sd}: size {size:.3f}, power at 0.02 {power:.3f}, size between models {between:.3f}"
+    )
     check_size(size, repeats)
     check_size(between, repeats)
     assert power > 0.75
@@ -239,6 +245,7 @@ def test_models_with_one_setting_each_tell_together_how_seeds_spread(wide, repea
         return [rejects(difference(models[k], models[0]), models) for k in (1, 2, 4)]
 
     size, power, unequal = share(found, repeats)
+    print(f"\none setting per model, one {wide} times as wide: size {size:.3f}, {unequal:.3f} of it, power {power:.3f}")
     assert size <= 0.07 and unequal < (0.07 if wide == 1 else 0.18)
     assert power > (0.75 if wide == 1 else 0.35)
 
@@ -250,6 +257,9 @@ def test_seeds_that_spread_unequally(repeats):
         return [rejects(difference(*known[k : k + 2]), known) for k in (0, 2, 8)]
 
     wide, common, narrow = share(rejected, repeats)
+    print(
+        f"\nunequal spread: size {wide:.3f} of settings with 3 times, {common:.3f} with 1, {narrow:.3f} with 0.5 times"
+    )
     assert max(common, narrow) <= (0.07 if repeats > 300 else 0.1) and wide < 0.14
 
 
@@ -261,6 +271,7 @@ def test_a_claim_of_five_equal_rows_keeps_the_level(repeats):
         return min(row.p for row in judge("", "", rows, known).rows) < 0.05
 
     error = share(rejected, repeats)
+    print(f"\nfive rows: any rejected {error:.3f}")
     assert error <= (0.06 if repeats > 300 else 0.12)
 
 

@@ -20,7 +20,6 @@ from symspectra.training.store import Run, derived
 
 LEVEL, DRAWS = 0.05, 1999
 SIZES = (10, 20, 30, 50, 100, 200, 500, 1000, 5000)  # of molecules, where there are more than twice as many
-SIZES = (10, 20, 30, 50, 100, 200, 500, 1000, 5000)  # of molecules, of which more than twice as many are there
 SHAPIRO, KOLMOGOROV, LILLIEFORS = TESTS = "Shapiro-Wilk", "Kolmogorov-Smirnov", "Lilliefors"
 Features = Float[np.ndarray, "molecule channel"]
 

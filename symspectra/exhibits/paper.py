@@ -30,11 +30,15 @@ class PaperValue(NamedTuple):
 @lru_cache(maxsize=1)
 def printed_numbers() -> dict[tuple[str, str, str], PaperValue]:
     """Every number that the paper prints: (exhibit, row, column) -> value, in the paper's order."""
+    numbers: dict[tuple[str, str, str], PaperValue] = {}
     with files("symspectra").joinpath("data/paper_numbers.csv").open(encoding="utf-8", newline="") as file:
-        return {
-            tuple(key): PaperValue(float(value), float(spread) if spread else None, note)
-            for *key, value, spread, note in list(csv.reader(file))[1:]
-        }
+        for line in csv.DictReader(file):
+            spread = float(line["spread"]) if line["spread"] else None
+            key = line["exhibit"], line["row"], line["column"]
+            if key in numbers:
+                raise ValueError(f"paper_numbers.csv has two values for {key}")
+            numbers[key] = PaperValue(float(line["value"]), spread, line["note"])
+    return numbers
 
 
 def _check(what: str, name: str, known: Iterable[str]) -> None:

@@ -3,7 +3,8 @@
 ``runs.parquet`` has a row per run: settings, scores, history, weights of the training molecules, and of every test
 molecule and label, in bits, whether the probability is on the wrong side of 0.5, and whether the threshold that
 validation chose is on another side of it than 0.5. ``molecules.parquet`` has the molecules that runs share, and
-``derived.parquet`` what was computed from the weights (`symspectra.training.store.derived`).
+``derived.parquet`` what was computed from the weights (`symspectra.training.store.derived`). ``manifest.json`` has
+their checksums.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from symspectra.config import Config
 from symspectra.errors import RunError
 from symspectra.experiments.plan import planned_runs
 from symspectra.experiments.profiles import Profile
-from symspectra.files import written
+from symspectra.files import check, write_manifest, written
 from symspectra.models.registry import labels_of
 from symspectra.training.runs import find_run, name_of
 from symspectra.training.store import STEPS, Run, derived_path, mark_done, write_predictions, write_weights
@@ -52,9 +53,12 @@ def pack(profile: Profile, store: Path, folder: Path) -> None:
                 names = {key: str(content[key]) for key in ("name", "module")}
             tables["derived"].append({"run": number, **names, "content": file.read_bytes()})
     tables["molecules"] = [{"digest": key, **row} for key, row in molecules.items()]
-    for name in TABLES:
-        with written(folder / f"{name}.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist(tables[name]), temporary, compression="zstd", compression_level=19)
+    with written(folder) as temporary:
+        temporary.mkdir()
+        for name in TABLES:
+            table = pa.Table.from_pylist(tables[name])
+            pq.write_table(table, temporary / f"{name}.parquet", compression="zstd", compression_level=19)
+        write_manifest(temporary, {"profile": profile.name})
 
 
 def unpack(profile: Profile, folder: Path, store: Path) -> list[Run]:
@@ -66,6 +70,7 @@ def unpack(profile: Profile, folder: Path, store: Path) -> list[Run]:
     """
     instead = f"symspectra reproduce --profile {profile.name} trains"
     try:
+        check(folder, instead)
         rows, molecules, kept = (pq.read_table(folder / f"{name}.parquet").to_pylist() for name in TABLES)
         recorded = {_settings(row): (number, row) for number, row in enumerate(rows)}
     except (OSError, ValueError, KeyError) as error:
@@ -83,9 +88,8 @@ def unpack(profile: Profile, folder: Path, store: Path) -> list[Run]:
         _write(row, shared, runs[number])
     for row in kept:
         if row["run"] in runs:
-            path = derived_path(runs[row["run"]], row["name"], row["module"])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(row["content"])
+            with written(derived_path(runs[row["run"]], row["name"], row["module"])) as temporary:
+                temporary.write_bytes(row["content"])
     return [*runs.values()]
 
 
@@ -124,9 +128,9 @@ def _write(row: dict[str, Any], molecules: dict[str, dict[str, Any]], run: Run) 
         write_predictions(folder, {"test": test["names"]}, {"test": y.astype(np.uint8)}, {"test": p})
         if row["weights"]:
             names = molecules[row["trained"]]["names"]
-            kinds = ["molecule"] * len(names) + ["group"] * len(labels) + ["positives"] * len(labels)
-            values = np.frombuffer(row["weights"], np.float32 if len(row["weights"]) == 4 * len(kinds) else np.float64)
-            write_weights(folder, kinds, [*names, *labels, *labels], values.tolist())
+            short = len(row["weights"]) == 4 * (len(names) + 2 * len(labels))
+            values = np.frombuffer(row["weights"], np.float32 if short else np.float64)
+            write_weights(folder, names, labels, values.tolist())
         mark_done(folder)
 
 

@@ -259,7 +259,7 @@ def reproduce(
     return written
 
 
-def record(profile: str = "demo", store: Path = Path("runs"), figures: Path | None = None) -> Path:
+def record(profile: str = "demo", store: Path = Path("runs")) -> Path:
     """Write what notebooks need of a profile's runs to ``records`` beside its exhibits, for `redraw`.
 
     Raises
@@ -268,18 +268,17 @@ def record(profile: str = "demo", store: Path = Path("runs"), figures: Path | No
     """
     from symspectra.experiments import records
 
-    folder = project() / (figures or Path("figures") / profile) / records.FOLDER
+    folder = project() / "figures" / profile / records.FOLDER
     records.pack(load_profile(profile), project() / store, folder)
     return folder
 
 
-def redraw(profile: str = "demo", figures: Path | None = None, source: Path | None = None) -> None:
+def redraw(profile: str = "demo", figures: Path | None = None) -> None:
     """Execute all notebooks with the recorded runs of a profile: every exhibit and the report, without training.
 
     Parameters
     ----------
     figures : folder to write, ``figures/<profile>`` by default
-    source : folder of the record, by default that of the profile's figures (`record`)
 
     Raises
     ------
@@ -289,12 +288,10 @@ def redraw(profile: str = "demo", figures: Path | None = None, source: Path | No
     from symspectra.experiments import records
 
     start, settings, notebooks = time.monotonic(), load_profile(profile), find_notebooks(None)
-    usual = project() / "figures" / profile
-    figures, source = project() / (figures or usual), source or usual / records.FOLDER
-    store = project() / "runs" / "recorded"
+    usual, runs = project() / "figures" / profile, project() / "runs"
+    figures, store = project() / (figures or usual), runs / "recorded"
     check_notebooks(notebooks, store, figures)
-    runs = records.unpack(settings, source, store)
-    print(f"profile {profile}: {len(runs)} runs of the record in {source}; nothing is trained")
-    executed = project() / "runs" / "executed" / profile
-    execute_all(notebooks, profile, store, figures, min(4, cores()), executed=executed)
+    number = len(records.unpack(settings, usual / records.FOLDER, store))
+    print(f"profile {profile}: {number} runs of the record in {usual / records.FOLDER}; nothing is trained")
+    execute_all(notebooks, profile, store, figures, min(4, cores()), executed=runs / "executed" / profile)
     print(f"exhibits and report in {figures}, {time.monotonic() - start:.0f} s")

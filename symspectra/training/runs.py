@@ -220,7 +220,5 @@ def _write_results(
     write_predictions(folder, ids, y_of, p_of)
     if result.group_weight is not None:
         ids = [dataset.ids[row] for row in dataset.rows("train").tolist()]
-        kinds = ["molecule"] * n_train + ["group"] * len(names) + ["positives"] * len(names)
-        weights = result.sample_weight.tolist() + result.group_weight.flatten().tolist()
-        write_weights(folder, kinds, [*ids, *names, *names], weights)
+        write_weights(folder, ids, names, result.sample_weight.tolist() + result.group_weight.flatten().tolist())
     save_model(folder / "weights.safetensors", result.model, config)

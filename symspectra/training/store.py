@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -211,12 +211,14 @@ def write_predictions(
     pq.write_table(pa.table(columns), folder / "predictions.parquet", compression="zstd")
 
 
-def write_weights(folder: Path, kinds: list[str], names: list[str], weights: list[float]) -> None:
-    """Weights in the loss of each ``molecule``, ``group`` and group's ``positives``, for `Run.training_weights`."""
+def write_weights(folder: Path, molecules: list[str], labels: Sequence[str], weights: list[float]) -> None:
+    """Weights in the loss of each molecule, each label, and each label where it is present: `Run.training_weights`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table({"kind": kinds, "name": names, "weight": weights}), folder / "training_weights.parquet")
+    kinds = ["molecule"] * len(molecules) + ["group"] * len(labels) + ["positives"] * len(labels)
+    table = {"kind": kinds, "name": [*molecules, *labels, *labels], "weight": weights}
+    pq.write_table(pa.table(table), folder / "training_weights.parquet")
 
 
 def mark_done(folder: Path) -> None:

@@ -35,8 +35,7 @@ FORMATS: tuple[tuple[str, str, str], ...] = (
     ("MSP", ".msp", "libraries of peak lists (NIST, MoNA, MassBank, RIKEN, Golm)"),
     ("mzML", ".mzml .mzML.gz", "MS/MS scans, as peaks or as profiles"),
 )
-_READERS = {"JCAMP-DX": read_jcamp, "MGF": read_mgf, "MSP": read_msp, "mzML": read_mzml}
-_READERS["Bruker OPUS"] = read_opus
+_READERS = {"JCAMP-DX": read_jcamp, "MGF": read_mgf, "MSP": read_msp, "mzML": read_mzml, "Bruker OPUS": read_opus}
 _OF_ONE = {"JEOL": read_jeol, "Thermo OMNIC": read_omnic, "GRAMS": read_grams}
 _UNSCALED = ("JCAMP-DX", "Bruker OPUS", "GRAMS")  # some say transmittance and hold percent
 
@@ -107,7 +106,7 @@ def _read(
         match name:
             case "Bruker":
                 entries = read_bruker(path.parent if path.name in ("1r", "fid") else path)
-            case "JEOL" | "Thermo OMNIC" | "GRAMS":
+            case _ if name in _OF_ONE:
                 entries = [Entry(1, lambda: _OF_ONE[name](data))]
             case "text":
                 entries = [Entry(1, lambda: read_table(data, modality, x_unit, y_unit))]
