@@ -113,6 +113,14 @@ def test_evaluation_sees_the_spectra_as_they_are(pairs, kind, random_lines):
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
+def test_a_formula_is_not_augmented(pairs, kind):
+    data = ArrayDataset(pairs.x, pairs.present, pairs.y, pairs.ids, pairs._split, (*pairs.modalities[:-1], "formula"))
+    rows = data.rows("train")
+    changed = Augmented(data, kind).spectra(rows, 1)[0] != data.spectra(rows)[0]
+    assert changed[:, :-1].any() and not changed[:, -1].any()
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
 def test_augmentation_depends_on_the_draw_and_the_rows_alone(pairs, kind):
     data, rows = Augmented(pairs, kind), pairs.rows("train")
     torch.manual_seed(1)

@@ -13,6 +13,7 @@ from symspectra.training.metrics import (
     frequency_tiers,
     holm,
     multilabel_metrics,
+    tune_threshold,
     tune_thresholds,
     welch_from_printed,
 )
@@ -104,6 +105,16 @@ def test_thresholds_on_few_positives_stay_at_one_half():
     y[:19, 0] = y[:20, 1] = True
     tuned = tune_thresholds(y, 0.1 + 0.2 * y)  # 0.3 for the positives, 0.1 for the others
     assert tuned == pytest.approx([0.5, 0.2])
+
+
+def test_one_threshold_is_the_best_for_micro_f1_and_half_of_it_when_calibrated():
+    rng = np.random.default_rng(0)
+    p = rng.beta(0.3, 1.0, (20_000, 5))
+    y = rng.random(p.shape) < p
+    scores = {t: multilabel_metrics(y, p, t)["micro_f1"] for t in np.linspace(0, 1, 201)}
+    tuned = tune_threshold(y, p)
+    best = multilabel_metrics(y, p, tuned)["micro_f1"]
+    assert best >= max(scores.values()) and tuned == pytest.approx(best / 2, abs=0.05)
 
 
 def test_frequency_tiers_by_rank():

@@ -16,7 +16,7 @@ from symspectra.experiments import records
 from symspectra.experiments.plan import planned_runs, project
 from symspectra.experiments.profiles import load_profile
 from symspectra.training.runs import run
-from symspectra.training.store import Run, derived
+from symspectra.training.store import Run, derived, derived_path
 
 CONFIGS = [tiny("jung_cnn"), tiny(seed=0, weight_ramp=1), tiny(seed=1, weight_ramp=1)]
 PROFILE = SimpleNamespace(name="smoke")
@@ -103,6 +103,12 @@ def test_derived_values_are_computed_once_for_their_name(runs):
     for name in ("a", "a", "b"):
         assert derived(one, name, compute).tolist() == [0, 1, 2]
     assert len(calls) == 2
+    for how in ("flipped middle", "empty", "truncated"):
+        damage(kept := derived_path(one, "a", compute.__module__), how)
+        with pytest.raises(RunError, match="cannot be read .* delete it to compute it again"):
+            derived(one, "a", compute)
+        kept.unlink()
+        assert derived(one, "a", compute).tolist() == [0, 1, 2]
 
 
 RECORDED = [path.parent.parent.name for path in project().glob(f"figures/*/{records.FOLDER}/runs.parquet")]

@@ -1,7 +1,8 @@
 """Training spectra perturbed as instruments perturb them (App. I; Jung et al., Chem. Sci. 14 (2023) 3600).
 
 The augmentations take a batch of spectra (`symspectra.datasets.base.SpectraDataset.spectra`) and a CPU generator, whose
-numbers are moved to the device of the spectra. A spectrum of zeros (not measured) stays one under all of them.
+numbers are moved to the device of the spectra. A spectrum of zeros (not measured) stays one under all of them, and a
+formula, which is no spectrum, stays what it is.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class Augmented(DatasetView):
             raise ValueError(f"there is no augmentation {kind!r}; expected one of {KINDS}")
         super().__init__(base, *(() if kind == "none" else ("Augmented", kind)))
         self.kind = kind
+        self._spectrum = torch.tensor([[name != "formula"] for name in base.modalities])
         if kind == "mix":
             self._order, self._place, self._first, self._size = _classes(base)
 
@@ -115,7 +117,7 @@ class Augmented(DatasetView):
             changed = torch.where(present.unsqueeze(-1), changed, x)
         else:
             changed = _ALONE[self.kind](x, generator)
-        return torch.where(chosen, changed, x), present
+        return torch.where(chosen & self._spectrum.to(x.device), changed, x), present
 
     def partners(self, rows: Int[Tensor, " batch"], generator: torch.Generator) -> Int[Tensor, " batch"]:
         """A random other training molecule of the class of each row, or the row itself where there is none."""

@@ -27,7 +27,15 @@ from symspectra.experiments.profiles import Profile
 from symspectra.files import check, write_manifest, written
 from symspectra.models.registry import labels_of
 from symspectra.training.runs import find_run, name_of
-from symspectra.training.store import STEPS, Run, derived_path, mark_done, write_predictions, write_weights
+from symspectra.training.store import (
+    STEPS,
+    Run,
+    derived_path,
+    mark_done,
+    read_derived,
+    write_predictions,
+    write_weights,
+)
 
 FOLDER = "records"  # beside the exhibits of the profile
 TABLES = ("runs", "molecules", "derived")
@@ -49,8 +57,7 @@ def pack(profile: Profile, store: Path, folder: Path) -> None:
     tables = {"runs": [_row(run, molecules) for run in runs.values()], "derived": []}
     for number, run in enumerate(runs.values()):
         for file in sorted((store / "derived" / run.id).glob("*.npz")):
-            with np.load(file) as content:
-                names = {key: str(content[key]) for key in ("name", "module")}
+            names = {key: str(value) for key, value in read_derived(file).items() if key != "value"}
             tables["derived"].append({"run": number, **names, "content": file.read_bytes()})
     tables["molecules"] = [{"digest": key, **row} for key, row in molecules.items()]
     with written(folder) as temporary:

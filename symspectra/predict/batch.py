@@ -53,7 +53,7 @@ def predict_table(
 def _answered(predictor: Predictor, names: Sequence[str], molecules: Sequence[Mapping[str, Prepared]]) -> pd.DataFrame:
     """The rows of some molecules: what is said in words, and the probabilities."""
     probability, warnings = predictor.answers(molecules)
-    predicted = probability >= np.stack([predictor.thresholds(list(spectra)) for spectra in molecules])
+    predicted = probability >= np.array([[predictor.threshold(list(spectra))] for spectra in molecules])
     groups = ["; ".join(compress(predictor.labels, row)) for row in predicted.tolist()]
     words = zip(names, map("+".join, molecules), groups, map("; ".join, warnings), strict=True)
     return pd.concat(

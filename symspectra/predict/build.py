@@ -1,4 +1,4 @@
-"""From a trained run to a predictor: calibration and thresholds from validation, scores on test, for every subset.
+"""From a trained run to a predictor: calibration and threshold from validation, scores on test, for every subset.
 
 Each subset of the spectra is judged on molecules that have all of them: measured ones, where there are enough.
 """
@@ -27,7 +27,7 @@ from symspectra.predict.evaluate import constant
 from symspectra.predict.likeness import Likeness
 from symspectra.predict.predictor import BATCH, subset_key, subsets
 from symspectra.training.fit import predict_spectra
-from symspectra.training.metrics import multilabel_metrics, tune_thresholds
+from symspectra.training.metrics import multilabel_metrics, tune_threshold
 from symspectra.training.store import Run
 
 HARD = 0.05  # pairs of at least this probability
@@ -155,18 +155,18 @@ def describe_subset(
     y_test: Bool[np.ndarray, "molecule label"],
     p_test: Float[np.ndarray, "molecule label"],
 ) -> dict[str, Any]:
-    """Scaling, thresholds and what the spectra can tell, from validation; scores and calibration error, from test.
+    """Scaling, threshold and what the spectra can tell, from validation; scores and calibration error, from test.
 
     ``constant`` is the micro-F1 of naming the most frequent groups for every molecule, as many as validation favours.
     """
     scaling = fit_scaling(p_validation, y_validation)
     calibrated, p = scaling(p_validation), scaling(p_test)
-    threshold = tune_thresholds(y_validation, calibrated)
+    threshold = tune_threshold(y_validation, calibrated)
     scores = multilabel_metrics(y_test, p, threshold)
     hard_before, hard = p_test >= HARD, p >= HARD
     return {
         "scaling": list(scaling),
-        "threshold": threshold.round(4).tolist(),
+        "threshold": round(threshold, 4),
         "informative": informative(y_validation, p_validation).tolist(),
         "f1": [f if n else None for f, n in zip(scores["per_group_f1"], scores["per_group_support"], strict=True)],
         **{name: scores[name] for name in ("micro_f1", "macro_f1", "exact_match")},

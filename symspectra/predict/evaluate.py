@@ -40,7 +40,7 @@ def evaluate(predictor: Predictor, table: str | Path, progress: bool = False) ->
         raise ReadError(f"{table}: no spectrum can be read{reason}")
     y = label([structures[name] for name in answers["name"]])
     p = answers[list(predictor.labels)].to_numpy()
-    predicted = p >= np.stack([predictor.thresholds(spectra.split("+")) for spectra in answers["spectra"]])
+    predicted = p >= np.array([[predictor.threshold(spectra.split("+"))] for spectra in answers["spectra"]])
     rows = dict(sorted(answers.groupby("spectra").indices.items()))
     if len(rows) > 1:
         rows["all"] = np.arange(len(y))

@@ -122,5 +122,5 @@ def _scores(predictor: Predictor, data: ArrayDataset, rows: torch.Tensor) -> dic
     x, present = data.spectra(rows)
     p = predictor.probabilities(x, present)
     names = [[m for m, there in zip(predictor.modalities, row, strict=True) if there] for row in present.tolist()]
-    thresholds = np.stack([predictor.thresholds(own) for own in names])
-    return scores_of(data.y[rows].numpy(), p, p >= thresholds)
+    threshold = np.array([[predictor.threshold(own)] for own in names])
+    return scores_of(data.y[rows].numpy(), p, p >= threshold)

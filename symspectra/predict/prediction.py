@@ -17,7 +17,8 @@ class GroupPrediction(NamedTuple):
     Parameters
     ----------
     probability : calibrated
-    threshold : from which the group counts as predicted; the one with the best F1 on validation
+    threshold : from which the group counts as predicted; the same for all groups, with the best micro-F1 on
+        validation
     prevalence : share of the training molecules that have the group
     f1 : of this group on the test molecules with these spectra; None where no test molecule has it
     note : why the answer is not to be relied on; empty where it is

@@ -1,6 +1,6 @@
 """From a chemist's files to functional groups with calibrated probabilities, from any subset of the spectra.
 
-A predictor is a folder: ``model.safetensors`` (the weights), ``predictor.json`` (calibration, thresholds and test
+A predictor is a folder: ``model.safetensors`` (the weights), ``predictor.json`` (calibration, threshold and test
 scores of every subset of the spectra) and ``likeness.safetensors`` (what training spectra look like).
 `symspectra.predict.build` writes it, and its checksums.
 """
@@ -135,7 +135,7 @@ class Predictor:
         predictions = []
         for spectra, own, sentences in zip(molecules, probability.tolist(), warnings, strict=True):
             about = zip(self.labels, own, self._known(spectra), strict=True)
-            groups = tuple(GroupPrediction(name, p, *known) for name, p, known in about)
+            groups = tuple(GroupPrediction(name, p, self.threshold(spectra), *known) for name, p, known in about)
             predictions.append(Prediction(groups, dict(spectra), sentences, self.known(spectra)))
         return predictions
 
@@ -169,7 +169,7 @@ class Predictor:
 
     def _poor(self, p: Float[np.ndarray, " label"], modalities: Sequence[str]) -> list[str]:
         """A sentence where the answer cannot be good, by its own probabilities or by what is known of such spectra."""
-        subset, named = self._subset(modalities), p >= self.thresholds(modalities)
+        subset, named = self._subset(modalities), p >= self.threshold(modalities)
         expected = 2 * p[named].sum() / max(named.sum() + p.sum(), 1e-9)  # F1, were the probabilities exact
         if subset["micro_f1"] < subset["constant"] + 0.03:
             return [f"these spectra tell this model hardly anything: {self.known(modalities)}"]
@@ -177,9 +177,9 @@ class Predictor:
             return [f"the evidence is weak: an F1 of about {expected:.2f} can be expected of this answer"]
         return []
 
-    def thresholds(self, modalities: Sequence[str]) -> Float[np.ndarray, " label"]:
-        """From which probability each group counts as predicted, with these spectra."""
-        return np.array(self._subset(modalities)["threshold"])
+    def threshold(self, modalities: Sequence[str]) -> float:
+        """From which probability a group counts as predicted, with these spectra: the best micro-F1 on validation."""
+        return self._subset(modalities)["threshold"]
 
     def probabilities(
         self, x: Float[torch.Tensor, "molecule modality 600"], present: Bool[torch.Tensor, "molecule modality"]
@@ -241,13 +241,13 @@ class Predictor:
     def _subset(self, modalities: Sequence[str]) -> dict[str, Any]:
         return self.card["subsets"][subset_key(modalities)]
 
-    def _known(self, modalities: Sequence[str]) -> list[tuple[float, float, float | None, str]]:
-        """Threshold, prevalence, F1 and note of each group for a subset of the spectra."""
+    def _known(self, modalities: Sequence[str]) -> list[tuple[float, float | None, str]]:
+        """Prevalence, F1 and note of each group for a subset of the spectra."""
         subset, counts = self._subset(modalities), self.card["positives"]
         n = zip(counts["train"], counts["validation"], strict=True)
-        rows = zip(subset["threshold"], n, subset["f1"], subset["informative"], strict=True)
+        rows = zip(n, subset["f1"], subset["informative"], strict=True)
         molecules = self.card["molecules"]["train"]
-        return [(t, own[0] / molecules, f1, _note(*own, informative)) for t, own, f1, informative in rows]
+        return [(own[0] / molecules, f1, _note(*own, informative)) for own, f1, informative in rows]
 
     def _unlike(
         self, x: Float[np.ndarray, "molecule modality 600"], present: Bool[np.ndarray, "molecule modality"]
@@ -319,8 +319,9 @@ def _read_card(path: Path, modalities: Sequence[str], labels: int) -> dict[str, 
         lists = {f"positives.{split}": card["positives"][split] for split in ("train", "validation")}
         for spectra in map(subset_key, subsets(modalities)):
             subset = card["subsets"][spectra]
-            lists |= {f"{spectra}.{key}": subset[key] for key in ("threshold", "informative", "f1")}
-            Scaling(*map(float, subset["scaling"])), float(subset["micro_f1"]), float(subset["constant"])
+            lists |= {f"{spectra}.{key}": subset[key] for key in ("informative", "f1")}
+            Scaling(*map(float, subset["scaling"]))
+            [float(subset[key]) for key in ("threshold", "micro_f1", "constant")]
             int(subset["tested"]), str(subset["spectra"])
         if wrong := [name for name, values in lists.items() if len(values) != labels]:
             raise ValueError(f"{wrong[0]} has {len(lists[wrong[0]])} values; expected {labels}, one per group")

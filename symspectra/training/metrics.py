@@ -165,6 +165,16 @@ def tune_thresholds(y_val: Labels, p_val: Probabilities, min_positives: int = 20
     return thresholds
 
 
+def tune_threshold(y_val: Labels, p_val: Probabilities) -> float:
+    """The one threshold for all groups with the best micro-F1 on validation; bad input as in `multilabel_metrics`.
+
+    Of calibrated probabilities it is half of that micro-F1 (Lipton et al., ECML 2014). Thresholds of each group for
+    itself are best for macro-F1, and follow the noise of rare groups.
+    """
+    y, p = _checked(y_val, p_val)
+    return float(tune_thresholds(y.reshape(-1, 1), p.reshape(-1, 1))[0])
+
+
 def frequency_tiers(y_train: Labels, sizes: tuple[int, int, int] = (14, 9, 14)) -> dict[str, Tier]:
     """Low, medium and high frequency groups by rank of their positives in the training set (Fig. 10, App. O).
 

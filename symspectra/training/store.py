@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -164,15 +166,23 @@ class Run:
 def derived(run: Run, name: str, compute: Callable[[Run], np.ndarray]) -> np.ndarray:
     """What is computed from the weights of a run, once: the store keeps it under a name that says what it depends on.
 
-    A change in the module of ``compute`` makes it anew.
+    A change in the module of ``compute`` makes it anew. `RunError` where what is kept is damaged.
     """
     path = derived_path(run, name, compute.__module__)
     if not path.exists():
         value = compute(run)
         with written(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, value=value, name=name, module=compute.__module__)
-    with np.load(path) as content:
-        return content["value"]
+    return read_derived(path)["value"]
+
+
+def read_derived(path: Path) -> dict[str, np.ndarray]:
+    """What `derived` keeps in a file: a value, its name, and the module that computed it."""
+    try:
+        with np.load(path) as content:
+            return dict(content)
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise RunError(f"{path} cannot be read ({error}); delete it to compute it again") from error
 
 
 def derived_path(run: Run, name: str, module: str) -> Path:
