@@ -9,18 +9,21 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from symspectra import __version__
 from symspectra.cli import data as data_cli
 from symspectra.cli import predict as predict_cli
 from symspectra.cli import serve as serve_cli
-from symspectra.config import load_config
+from symspectra.config import Config, load_config
 from symspectra.errors import ConfigError
 from symspectra.experiments.engine import import_modules
 from symspectra.experiments.profiles import PROFILES, load_profile
 from symspectra.files import check_size
 from symspectra.settings import MODELS, Data, Training
+
+if TYPE_CHECKING:
+    from symspectra.training.store import Run
 
 RESUMES = "; the same command goes on from what is finished or in a checkpoint"
 
@@ -209,22 +212,28 @@ def parse_settings(texts: list[str]) -> dict[str, Any]:
     return settings
 
 
-def _train(options: argparse.Namespace) -> None:
-    import torch
+def _trained(config: Config, options: argparse.Namespace) -> Run:
+    """The run of a configuration in the store, with a bar of its epochs where it must be trained."""
     from tqdm import tqdm
 
     from symspectra.training.runs import run
 
-    config = load_config(options.config, **parse_settings(options.settings))
-    if options.threads:
-        torch.set_num_threads(options.threads)
     with tqdm(total=config.training.epochs, unit="epoch") as bar:
 
         def report(epoch: dict[str, float]) -> None:
             bar.update(epoch["epoch"] + 1 - bar.n)
             bar.set_postfix(loss=f"{epoch['loss']:.3f}", validation=f"{epoch['validation_micro_f1']:.3f}")
 
-        result = run(config, options.store, options.device, report=report)
+        return run(config, options.store, options.device, report=report)
+
+
+def _train(options: argparse.Namespace) -> None:
+    import torch
+
+    config = load_config(options.config, **parse_settings(options.settings))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    result = _trained(config, options)
     for split in ("validation", "test"):
         scores = result.metrics.get(split, {})
         shown = [f"{name} {scores[name]:.3f}" for name in ("micro_f1", "macro_f1", "exact_match") if scores]
@@ -235,11 +244,10 @@ def _train(options: argparse.Namespace) -> None:
 def _calibrate(options: argparse.Namespace) -> None:
     from symspectra.datasets.base import load_dataset
     from symspectra.predict.build import build, check_folder
-    from symspectra.training.runs import run
 
     config = load_config(options.config)
     check_folder(options.out)
-    card = build(run(config, options.store, options.device), load_dataset(config), options.out, show=True)
+    card = build(_trained(config, options), load_dataset(config), options.out, show=True)
     for name, subset in card["subsets"].items():
         error = subset["calibration_error"]
         print(f"{name}: micro-F1 {subset['micro_f1']:.3f}, macro-F1 {subset['macro_f1']:.3f}", end=", ")
